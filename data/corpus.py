@@ -1,0 +1,217 @@
+"""Labelled texts, and how a user's file of them is read and checked.
+
+What makes a file unusable is told in one line by `CorpusError`; what was merely noticed comes back as notes.
+"""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+MINIMUM_ROWS = 20
+
+
+class CorpusError(ValueError):
+    """The data cannot be used. The message is one line: which file, which row, and the way out."""
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Row `i` is the text `texts[i]` with the label `labels[i]`; both are Arrow arrays of `large_string`."""
+
+    texts: pa.Array
+    labels: pa.Array
+
+    def __post_init__(self) -> None:
+        if len(self.texts) != len(self.labels):
+            raise ValueError(f"Texts and labels must pair up, got {len(self.texts)} and {len(self.labels)}.")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "LabelledTexts":
+        return LabelledTexts(self.texts.take(pa.array(rows)), self.labels.take(pa.array(rows)))
+
+
+def read_corpus(path: Path, *, label_column: str, text_column: str) -> tuple[LabelledTexts, tuple[str, ...]]:
+    """Read and check a CSV, TSV, Parquet or JSON-lines file (`.gz` too), and say what was noticed on the way.
+
+    Raises `CorpusError` for a file that cannot be read or cannot be classified.
+    """
+    frame = _read_frame(path, [label_column, text_column])
+    for column, option in ((label_column, "--label-column"), (text_column, "--text-column")):
+        if column not in frame.columns:
+            found = ", ".join(map(str, frame.columns)) or "no columns"
+            raise CorpusError(f"Column '{column}' not found in {path} (it has: {found}). Name it with {option}.")
+    labels, texts = _strings(frame[label_column], path), _strings(frame[text_column], path)
+    filled = pc.and_(_is_filled(labels), _is_filled(texts))
+    corpus = LabelledTexts(texts.filter(filled), pc.utf8_trim_whitespace(labels.filter(filled)))
+
+    notes = []
+    if dropped := len(filled) - len(corpus):
+        notes.append(f"{dropped:,} of {len(filled):,} rows dropped: their text or their label is empty.")
+    if len(corpus) < MINIMUM_ROWS:
+        raise CorpusError(
+            f"{path} has {len(corpus)} usable rows of {len(filled)}; at least {MINIMUM_ROWS} with a text and a label "
+            "are needed."
+        )
+    if len(classes := corpus.labels.unique()) < 2:
+        raise CorpusError(
+            f"All {len(corpus):,} rows of {path} have the same label '{classes[0]}'; there is nothing to classify. "
+            "Is --label-column right?"
+        )
+    if conflicting := count_texts_with_several_labels(corpus):
+        notes.append(f"{conflicting:,} distinct texts stand under more than one label; no classifier gets all right.")
+    return corpus, tuple(notes)
+
+
+def distinct_text_numbers(texts: pa.Array) -> npt.NDArray[np.int32]:
+    """Number the distinct texts in order of first appearance: the same text has the same number."""
+    numbers: npt.NDArray[np.int32] = texts.dictionary_encode().indices.to_numpy()
+    return numbers
+
+
+def count_texts_with_several_labels(corpus: LabelledTexts) -> int:
+    pairs = np.stack([distinct_text_numbers(corpus.texts), distinct_text_numbers(corpus.labels)])
+    labels_per_text = np.bincount(np.unique(pairs, axis=1)[0])
+    return int((labels_per_text > 1).sum())
+
+
+def _read_frame(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Dispatch on the file's suffix and turn every reader's errors into one line that names the place."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    compressed = suffixes[-1:] == [".gz"]
+    kind = suffixes[-2:-1] if compressed else suffixes[-1:]
+    reader = READERS.get(kind[0] if kind else "")
+    if reader is None:
+        raise CorpusError(f"{path} is none of the known kinds of file ({', '.join(READERS)}; .gz of these too).")
+    if path.is_dir():
+        raise CorpusError(f"{path} is a folder; --data needs one file.")
+    try:
+        return reader(path, columns)
+    except UnicodeDecodeError:
+        raise CorpusError(_undecodable(path)) from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise CorpusError(f"{path} is not a whole gzip file ({error}). Compress or copy it anew.") from None
+    except pd.errors.EmptyDataError:
+        raise CorpusError(f"{path} is empty; a header and at least {MINIMUM_ROWS} rows are needed.") from None
+    except pd.errors.ParserError as error:
+        raise CorpusError(f"{path}: {_parser_message(str(error))}") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _read_csv(path: Path, columns: list[str], separator: str = ",") -> pd.DataFrame:
+    del columns  # all are read: with `usecols` pandas no longer refuses rows that have too many cells
+    frame = pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    if not isinstance(frame.index, pd.RangeIndex):
+        # When the first row is too long, pandas takes its first cells for an index and shifts the columns.
+        cells = len(frame.columns) + frame.index.nlevels
+        raise CorpusError(f"{path}: line 2 has {cells} cells, the header {len(frame.columns)}. {QUOTE_HINT}")
+    return frame
+
+
+def _read_tsv(path: Path, columns: list[str]) -> pd.DataFrame:
+    return _read_csv(path, columns, separator="\t")
+
+
+def _read_parquet(path: Path, columns: list[str]) -> pd.DataFrame:
+    present = pq.read_schema(path).names
+    wanted = [column for column in columns if column in present]
+    if len(wanted) < len(set(columns)):
+        return pd.DataFrame(columns=present)
+    return pd.read_parquet(path, columns=wanted, dtype_backend="pyarrow")
+
+
+def _read_json_lines(path: Path, columns: list[str]) -> pd.DataFrame:
+    del columns
+    try:
+        return pd.read_json(
+            path, lines=True, dtype=False, convert_dates=False, dtype_backend="pyarrow", encoding="utf-8-sig"
+        )
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        raise CorpusError(f"{path}: {_broken_json_line(path) or error}") from None
+
+
+READERS: dict[str, Callable[[Path, list[str]], pd.DataFrame]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_json_lines,
+    ".json": _read_json_lines,
+    ".ndjson": _read_json_lines,
+}
+QUOTE_HINT = "Put texts that hold the separator in double quotes."
+
+
+def _open_bytes(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def _undecodable(path: Path) -> str:
+    """Find the first bytes that are not UTF-8; the readers tell only the offset in a buffer of their own."""
+    with _open_bytes(path) as file:
+        offset = 0
+        for line_number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return (
+                    f"{path} is not UTF-8: line {line_number}, byte offset {offset + error.start} "
+                    f"(0x{line[error.start]:02x}). Convert it, for example: iconv -f latin1 -t utf-8."
+                )
+            offset += len(line)
+    return f"{path} is not UTF-8. Convert it, for example: iconv -f latin1 -t utf-8."
+
+
+def _parser_message(message: str) -> str:
+    if too_many := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
+        expected, line, seen = too_many.groups()
+        return f"line {line} has {seen} cells, the rows before it {expected}. {QUOTE_HINT}"
+    if unclosed := re.search(r"EOF inside string starting at row (\d+)", message):
+        return f"a double quote opened in data row {int(unclosed[1]) + 1} is never closed."
+    return " ".join(message.split())
+
+
+def _broken_json_line(path: Path) -> str | None:
+    with _open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line.decode("utf-8-sig")) if line.strip() else {}
+            except ValueError as error:
+                return f"line {number} is not JSON ({error}). Write one object per line."
+            if not isinstance(row, dict):
+                return f"line {number} is not a JSON object. Write one object per line."
+    return None
+
+
+def _strings(column: pd.Series, path: Path) -> pa.Array:
+    """A column as `large_string`; whole numbers without a decimal point, missing values as null."""
+    values = pa.Array.from_pandas(column)
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    try:
+        if pa.types.is_floating(values.type) and pc.all(pc.equal(pc.floor(values), values)).as_py():
+            values = values.cast(pa.int64())
+        return values.cast(pa.large_string())
+    except pa.ArrowException:
+        raise CorpusError(
+            f"Column '{column.name}' of {path} holds {values.type}; it must hold strings or numbers."
+        ) from None
+
+
+def _is_filled(values: pa.Array) -> pa.Array:
+    return pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(values), ""), False)

@@ -1,0 +1,41 @@
+"""Training, validation and test: stratified, seeded, no text on two sides."""
+
+import numpy as np
+import numpy.typing as npt
+
+from data.corpus import LabelledTexts, distinct_text_numbers
+
+HELD_OUT_SHARE = 0.1  # of each class, for each side that is held out
+TRAINING, VALIDATION, TEST = 0, 1, 2
+
+
+def split_sides(corpus: LabelledTexts, *, held_out: tuple[int, ...], seed: int) -> npt.NDArray[np.int8]:
+    """The side (`TRAINING`, or one of `held_out`) of every row.
+
+    The distinct texts are split, class by class, so that a repeated text keeps to one side; a text with several
+    labels counts for the first of them. A class gives each held-out side a tenth of its texts, at least one; with
+    too few to give one to each and keep one, it stays in training. scikit-learn's stratified splitters raise for
+    such classes, and for held-out sides smaller than the number of classes, so this one is our own.
+    """
+    numbers = distinct_text_numbers(corpus.texts)
+    _, first_rows = np.unique(numbers, return_index=True)
+    classes = distinct_text_numbers(corpus.labels)[first_rows]
+
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(classes))
+    by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
+    sizes = np.bincount(classes)
+    rank_in_class = np.arange(len(classes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    held_out_sizes = np.maximum(1, np.rint(sizes * HELD_OUT_SHARE)).astype(int)
+    held_out_sizes[sizes <= len(held_out)] = 0
+    turn = rank_in_class // np.maximum(1, np.repeat(held_out_sizes, sizes))
+    is_held_out = rank_in_class < np.repeat(held_out_sizes * len(held_out), sizes)
+
+    sides = np.full(len(classes), TRAINING, np.int8)
+    sides[by_class[is_held_out]] = np.array(held_out, np.int8)[turn[is_held_out]]
+    return sides[numbers]
+
+
+def classes_only_in_training(corpus: LabelledTexts, sides: npt.NDArray[np.int8]) -> list[str]:
+    everywhere = set(corpus.labels.unique().to_pylist())
+    return sorted(everywhere - set(corpus.labels.filter(sides != TRAINING).unique().to_pylist()))

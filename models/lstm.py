@@ -1,0 +1,97 @@
+"""An LSTM classifier (Hochreiter & Schmidhuber 1997) whose scores do not depend on padding.
+
+It takes padded batches, not packed ones: those leave oneDNN's fused kernel and are several times slower on a CPU
+(`benchmarks/training_speed.py`).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from preprocessing.vocabulary import PAD_ID
+
+Pooling = Literal["max", "mean", "last"]
+
+
+@dataclass(frozen=True)
+class LSTMConfig:
+    embedding_size: int = 128
+    hidden_size: int = 64  # per direction
+    layers: int = 1
+    bidirectional: bool = True
+    pooling: Pooling = "max"  # over the real tokens of a text
+    dropout: float = 0.5  # on the pooled features and between layers, probability of zeroing
+    embedding_dropout: float = 0.5  # on the embedded words, probability of zeroing
+
+    def __post_init__(self) -> None:
+        for name in ("embedding_size", "hidden_size", "layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
+        for name in ("dropout", "embedding_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`0 <= {name} < 1` must hold, got {getattr(self, name)}.")
+        if self.pooling not in ("max", "mean", "last"):
+            raise ValueError(f"`pooling` must be max, mean or last, got {self.pooling!r}.")
+
+
+class LSTMClassifier(nn.Module):
+    """Embedding, LSTM, pooling over the real tokens, dropout, linear.
+
+    Time comes first inside, (T, B, features): the layout that the fused kernel computes in.
+    """
+
+    def __init__(self, config: LSTMConfig, *, words: int, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        directions = 2 if config.bidirectional else 1
+        self.embedding = nn.Embedding(words, config.embedding_size, padding_idx=PAD_ID)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(
+                nn.LSTM(config.hidden_size * directions if layer else config.embedding_size, config.hidden_size)
+                for _ in range(directions)
+            )
+            for layer in range(config.layers)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.hidden_size * directions, classes)
+
+    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Token ids (B, T) and lengths (B,) to logits (B, classes)."""
+        token_ids = token_ids.t()
+        time = torch.arange(len(token_ids), device=token_ids.device)[:, None]
+        inside = time < lengths  # (T, B)
+        backwards = torch.where(inside, lengths - 1 - time, time)  # (T, B): where to read a text from its end
+
+        features = self.embedding_dropout(self.embedding(token_ids))
+        for number, directions in enumerate(self.layers):
+            if number:
+                features = self.dropout(features)
+            outputs = [directions[0](features)[0]]
+            if self.config.bidirectional:
+                # Each text is turned round by itself, so that this direction, too, meets padding last.
+                outputs.append(directions[1](_reorder(features, backwards))[0])
+            if number < self.config.layers - 1:
+                outputs[1:] = [_reorder(output, backwards) for output in outputs[1:]]
+                features = torch.cat(outputs, dim=2)
+        pooled = torch.cat([_pool(output, inside, lengths, self.config.pooling) for output in outputs], dim=1)
+        logits: Tensor = self.head(self.dropout(pooled))
+        return logits
+
+
+def _reorder(features: Tensor, positions: Tensor) -> Tensor:
+    """`features[positions[t, b], b]` for features (T, B, F) and positions (T, B)."""
+    texts = torch.arange(features.shape[1], device=features.device)
+    flat = (positions * features.shape[1] + texts).flatten()
+    return features.flatten(0, 1).index_select(0, flat).view_as(features)
+
+
+def _pool(outputs: Tensor, inside: Tensor, lengths: Tensor, pooling: Pooling) -> Tensor:
+    """(T, B, H) to (B, H), over the positions where `inside` (T, B) holds."""
+    if pooling == "max":
+        return outputs.masked_fill(~inside[:, :, None], float("-inf")).max(dim=0).values
+    if pooling == "mean":
+        return outputs.masked_fill(~inside[:, :, None], 0).sum(dim=0) / lengths[:, None]
+    return outputs[lengths - 1, torch.arange(outputs.shape[1], device=outputs.device)]

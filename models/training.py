@@ -1,0 +1,188 @@
+"""The epoch loop: train, evaluate, keep the best epoch, stop early. Knows neither Optuna nor databases."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.scores import METRICS, Metric, accuracy, macro_f1
+from preprocessing.batches import EvaluationBatches, TrainingBatches
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+WARM_UP_SHARE = 0.3  # of all steps, before the one-cycle schedule begins to anneal
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    epochs: int = 12
+    learning_rate: float = 5e-3  # the peak of the one-cycle schedule
+    batch_size: int = 32
+    weight_decay: float = 0.0  # decoupled (AdamW), per step and unit of learning rate
+    gradient_norm: float = 1.0  # larger gradients are scaled down to this norm
+    patience: int = 4  # epochs without a better score before training stops
+    metric: Metric = "macro_f1"  # on validation: decides which epoch is the best
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
+        for name in ("learning_rate", "gradient_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"`{name} > 0` must hold, got {getattr(self, name)}.")
+        if self.metric not in METRICS:
+            raise ValueError(f"`metric` must be one of {', '.join(METRICS)}, got {self.metric!r}.")
+
+    @property
+    def first_annealing_epoch(self) -> int:
+        return math.ceil(self.epochs * WARM_UP_SHARE)
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    epoch: int  # from 0
+    training_loss: float
+    validation_loss: float
+    accuracy: float  # of validation
+    macro_f1: float  # of validation
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    curve: tuple[EpochResult, ...]
+    best: EpochResult
+    best_weights: dict[str, Tensor]
+    stopped_early: bool
+    threads: int
+
+
+class TrainingDivergedError(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+def train(
+    model: nn.Module,
+    training: TrainingBatches,
+    validation: EvaluationBatches,
+    config: TrainingConfig,
+    *,
+    device: torch.device,
+    on_epoch_end: Callable[[EpochResult], None] = lambda result: None,
+) -> TrainingResult:
+    """Train with cross-entropy, AdamW and a one-cycle schedule (Smith & Topin 2018, arXiv:1708.07120).
+
+    `on_epoch_end` may raise to end the training; the exception passes through. Raises `TrainingDivergedError` when
+    the loss is no longer finite. On the CPU it computes with one thread: more of them make a small LSTM slower, on a
+    busy machine by orders of magnitude.
+    """
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    model.to(device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.epochs * len(training), pct_start=WARM_UP_SHARE
+    )
+    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+    curve: list[EpochResult] = []
+    best: EpochResult | None = None
+    best_weights: dict[str, Tensor] = {}
+    stopped_early = False
+    for epoch in range(config.epochs):
+        start = time.perf_counter()
+        training_loss = _train_epoch(model, training, epoch, optimizer, schedule, scaler, config.gradient_norm, device)
+        if not math.isfinite(training_loss):
+            raise TrainingDivergedError(f"The training loss is {training_loss} in epoch {epoch}.")
+        predictions, validation_loss = predict(model, validation, device=device)
+        labels = validation.texts.labels
+        result = EpochResult(
+            epoch,
+            training_loss,
+            validation_loss,
+            accuracy(labels, predictions),
+            macro_f1(labels, predictions),
+            time.perf_counter() - start,
+        )
+        curve.append(result)
+        if best is None or getattr(result, config.metric) > getattr(best, config.metric):
+            best, best_weights = result, _copy_weights(model)
+        on_epoch_end(result)
+        if epoch - max(best.epoch, config.first_annealing_epoch) >= config.patience:
+            stopped_early = epoch < config.epochs - 1
+            break
+    assert best is not None
+    return TrainingResult(tuple(curve), best, best_weights, stopped_early, torch.get_num_threads())
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, batches: EvaluationBatches, *, device: torch.device
+) -> tuple[npt.NDArray[np.int64], float]:
+    """The most probable class of every text, in the texts' own order, and the mean cross-entropy."""
+    model.eval()
+    predictions = np.empty(len(batches.texts), np.int64)
+    total = 0.0
+    for batch in batches:
+        _, lengths, labels, rows = on_device = batch.to(device)
+        with _autocast(device):
+            logits = model(on_device.token_ids, lengths)
+        total += functional.cross_entropy(logits.float(), labels, reduction="sum").item()
+        predictions[rows] = logits.argmax(dim=1).cpu().numpy()
+    return predictions, total / len(predictions)
+
+
+def find_device(name: DeviceName) -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU. Raises `ValueError` for one that this machine does not have."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, is_there in available.items() if is_there))
+    if not available[name]:
+        found = ", ".join(device for device, is_there in available.items() if is_there)
+        raise ValueError(f"Device '{name}' is not available here (there is: {found}). Use --device auto.")
+    return torch.device(name)
+
+
+def _train_epoch(
+    model: nn.Module,
+    batches: TrainingBatches,
+    epoch: int,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    scaler: Any,
+    gradient_norm: float,
+    device: torch.device,
+) -> float:
+    """One pass over the training texts; returns the mean loss per text."""
+    model.train()
+    total = torch.zeros((), device=device)
+    for batch in batches.epoch(epoch):
+        token_ids, lengths, labels, _ = batch.to(device)
+        with _autocast(device):
+            loss = functional.cross_entropy(model(token_ids, lengths), labels)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), gradient_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        schedule.step()
+        total += loss.detach() * len(labels)
+    return total.item() / len(batches.texts)
+
+
+def _autocast(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda")
+
+
+def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: copy.deepcopy(tensor.detach()).cpu() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,97 @@
+"""Length-bucketed batches, padded on the right to the batch's longest text.
+
+Texts of about the same length share a batch, so that little of it is padding.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from preprocessing.encoding import EncodedTexts
+from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID, kept_words
+
+LENGTH_NOISE = 0.1  # relative: texts within it of one another's length meet in changing company
+EVALUATION_BATCH_SIZE = 128  # larger ones are slower: less of them stays in the processor's caches
+
+
+@dataclass(frozen=True)
+class TextLimits:
+    """Which part of the prepared texts a model sees; views of one cache entry, never a new one."""
+
+    max_tokens: int = 200  # per text; the rest of a longer one is cut off
+    vocabulary_size: int = 30_000  # ids at most, <pad> and <unk> included
+    min_frequency: int = 2  # rarer words of the training texts are <unk>, so that <unk> is trained
+
+    def __post_init__(self) -> None:
+        for name, minimum in (("max_tokens", 1), ("vocabulary_size", 3), ("min_frequency", 1)):
+            if getattr(self, name) < minimum:
+                raise ValueError(f"`{name} >= {minimum}` must hold, got {getattr(self, name)}.")
+
+    def kept_words(self, word_counts: npt.NDArray[np.int64]) -> int:
+        return kept_words(word_counts, vocabulary_size=self.vocabulary_size, min_frequency=self.min_frequency)
+
+
+class Batch(NamedTuple):
+    token_ids: torch.Tensor  # (B, T) int32, `PAD_ID` behind a text's end
+    lengths: torch.Tensor  # (B,) int64, at least 1
+    labels: torch.Tensor  # (B,) int64
+    rows: npt.NDArray[np.intp]  # (B,) which texts these are
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self[:3]), self.rows)
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """Every text once per epoch; the company and the order depend on `seed` and the epoch's number alone."""
+
+    texts: EncodedTexts
+    batch_size: int
+    max_tokens: int
+    words: int  # ids from here on are `UNKNOWN_ID`
+    seed: int
+
+    def __len__(self) -> int:
+        return -(-len(self.texts) // self.batch_size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        generator = np.random.default_rng([self.seed, number])
+        lengths = np.minimum(self.texts.lengths, self.max_tokens)
+        noisy = lengths * (1 + LENGTH_NOISE * generator.random(len(lengths)))
+        buckets = _cut(np.argsort(noisy, kind="stable"), self.batch_size)
+        for bucket in generator.permutation(len(buckets)):
+            yield make_batch(self.texts, buckets[bucket], max_tokens=self.max_tokens, words=self.words)
+
+
+@dataclass(frozen=True)
+class EvaluationBatches:
+    """Every text once, in order of length; `Batch.rows` says where each belongs."""
+
+    texts: EncodedTexts
+    max_tokens: int
+    words: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        for rows in _cut(np.argsort(self.texts.lengths, kind="stable"), EVALUATION_BATCH_SIZE):
+            yield make_batch(self.texts, rows, max_tokens=self.max_tokens, words=self.words)
+
+
+def make_batch(texts: EncodedTexts, rows: npt.NDArray[np.intp], *, max_tokens: int, words: int) -> Batch:
+    starts = texts.offsets[rows]
+    lengths = np.minimum(texts.offsets[rows + 1] - starts, max_tokens)
+    positions = np.arange(lengths.max())
+    inside = positions < lengths[:, None]  # (B, T)
+    token_ids = np.full(inside.shape, PAD_ID, np.int32)
+    token_ids[inside] = texts.token_ids[(starts[:, None] + positions)[inside]]
+    token_ids[token_ids >= words] = UNKNOWN_ID
+    return Batch(
+        torch.from_numpy(token_ids), torch.from_numpy(lengths), torch.from_numpy(texts.labels[rows].astype(int)), rows
+    )
+
+
+def _cut(order: npt.NDArray[np.intp], batch_size: int) -> list[npt.NDArray[np.intp]]:
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

@@ -1,0 +1,147 @@
+"""Content-addressed folders of flat arrays: built once, memory-mapped read-only by every process.
+
+A folder is built under a temporary name and renamed when it is whole, under a lock of its own: processes that ask at
+once build it once, and a kill leaves nothing or a whole folder. Knows nothing of what the arrays mean.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+META_FILE = "meta.json"  # written last: a folder that has it is whole
+FORMAT_VERSION = 1
+
+Build = Callable[[Path], Mapping[str, Any]]  # writes files into the folder, returns what is worth keeping in meta.json
+
+
+class CacheError(RuntimeError):
+    """The cache folder cannot be written, or an entry that others rely on is gone. The message is one line."""
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    folder: Path
+    meta: Mapping[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(file["bytes"] for file in self.meta["files"].values())
+
+
+def open_or_build(
+    cache_dir: Path, name: str, key: Mapping[str, Any], build: Build, *, on_event: Callable[[str], None]
+) -> CacheEntry:
+    """The entry for `key`, verified by its checksums; built when it is missing or damaged.
+
+    `name` only makes the folder's name readable. `on_event` gets a sentence when something has to be done.
+    Raises `CacheError` when the folder cannot be written.
+    """
+    digest = hashlib.sha256(json.dumps({**key, "format": FORMAT_VERSION}, sort_keys=True).encode()).hexdigest()
+    folder = _prepared(cache_dir) / f"{_readable(name)}-{digest[:16]}"
+    try:
+        if _damage(folder) is None:
+            return open_entry(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if (damage := _damage(folder)) is not None:  # nobody else has built it while this process waited
+                if folder.exists():
+                    on_event(f"The cache entry {folder} is damaged ({damage}); it is prepared again.")
+                _build_and_publish(folder, key, build)
+        return open_entry(folder)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CacheError(f"The cache {cache_dir} cannot be used: {reason}. Name another with --cache-dir.") from error
+
+
+def open_entry(folder: Path) -> CacheEntry:
+    """Open an entry that has been verified before; checks that its files are there in their full sizes."""
+    try:
+        meta = json.loads((folder / META_FILE).read_text())
+        for filename, file in meta["files"].items():
+            if (folder / filename).stat().st_size != file["bytes"]:
+                raise CacheError(f"The cache entry {folder} is damaged: {filename} has changed its size.")
+    except (FileNotFoundError, ValueError):
+        raise CacheError(f"The cache entry {folder} is gone or damaged; start `study.run` again to restore it.") from None
+    return CacheEntry(folder, meta)
+
+
+def entries(cache_dir: Path) -> Iterator[CacheEntry]:
+    """All whole entries, by name."""
+    for meta in sorted(_prepared(cache_dir).glob(f"*/{META_FILE}")):
+        try:
+            yield open_entry(meta.parent)
+        except CacheError:
+            continue
+
+
+def clear(cache_dir: Path) -> None:
+    """Remove all entries and leftovers; processes that have one mapped keep their copy until they end."""
+    for folder in [path for path in _prepared(cache_dir).glob("*") if path.is_dir()]:
+        with FileLock(f"{folder}.lock"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build_and_publish(folder: Path, key: Mapping[str, Any], build: Build) -> None:
+    for leftover in folder.parent.glob(f"{folder.name}.building-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = folder.with_name(f"{folder.name}.building-{secrets.token_hex(4)}")
+    temporary.mkdir()
+    try:
+        meta = dict(build(temporary))
+        files = {path.name: _describe(path) for path in sorted(temporary.iterdir())}
+        (temporary / META_FILE).write_text(json.dumps({"key": key, "files": files, **meta}, indent=1))
+        for path in temporary.iterdir():
+            _sync(path)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+        _sync(folder.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with an entry, or None; reads every byte."""
+    try:
+        files = json.loads((folder / META_FILE).read_text())["files"]
+        for filename, expected in files.items():
+            if _describe(folder / filename) != expected:
+                return f"{filename} differs from its checksum"
+    except (FileNotFoundError, NotADirectoryError) as error:
+        return f"{Path(error.filename).name} is missing"
+    except (ValueError, KeyError):
+        return f"{META_FILE} cannot be read"
+    return None
+
+
+def _describe(path: Path) -> dict[str, int]:
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            checksum = zlib.crc32(block, checksum)
+    return {"bytes": path.stat().st_size, "crc32": checksum}
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prepared(cache_dir: Path) -> Path:
+    return cache_dir / "prepared"
+
+
+def _readable(name: str) -> str:
+    return "".join(character if character.isalnum() else "_" for character in name)[:40]

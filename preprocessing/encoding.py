@@ -1,0 +1,75 @@
+"""Texts to token ids: one flat array for all texts, and where each of them begins."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from preprocessing.cleaning import clean, tokenize
+from preprocessing.vocabulary import Vocabulary, build_vocabulary
+
+BYTES_PER_PIECE = 16_000_000  # of text: bounds the memory for words in flight
+
+
+@dataclass(frozen=True)
+class EncodedTexts:
+    """Text `i` is `token_ids[offsets[i]:offsets[i + 1]]`, at least one id, and has the class `labels[i]`."""
+
+    token_ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]  # one more than texts
+    labels: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens per text."""
+        return np.diff(self.offsets)
+
+    def rows(self, start: int, stop: int) -> "EncodedTexts":
+        """Consecutive texts, as a view."""
+        return EncodedTexts(self.token_ids, self.offsets[start : stop + 1], self.labels[start:stop])
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The words of some texts: `words[numbers]` in order, `lengths` of them per text."""
+
+    words: pa.Array  # distinct
+    numbers: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.int64]
+
+
+def encode(texts: pa.Array, vocabulary: Vocabulary) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Token ids and offsets of texts; a text without a known word is at least one `<unk>`."""
+    return _join((vocabulary.ids(piece.words)[piece.numbers], piece.lengths) for piece in _split_into_words(texts))
+
+
+def learn_and_encode(texts: pa.Array) -> tuple[Vocabulary, npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Build the vocabulary of training texts and encode them with it, going through them once."""
+    pieces = list(_split_into_words(texts))
+    counts = [np.bincount(piece.numbers, minlength=len(piece.words)) for piece in pieces]
+    vocabulary = build_vocabulary(pa.concat_arrays([piece.words for piece in pieces]), np.concatenate(counts))
+    return vocabulary, *_join((vocabulary.ids(piece.words)[piece.numbers], piece.lengths) for piece in pieces)
+
+
+def _split_into_words(texts: pa.Array) -> Iterator[_Words]:
+    texts_per_piece = max(1, len(texts) * BYTES_PER_PIECE // max(1, texts.nbytes))
+    for start in range(0, len(texts), texts_per_piece):
+        words = tokenize(clean(texts.slice(start, texts_per_piece)))
+        distinct = words.flatten().dictionary_encode()
+        yield _Words(
+            distinct.dictionary,
+            distinct.indices.to_numpy(),
+            words.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64),
+        )
+
+
+def _join(
+    pieces: Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    token_ids, lengths = zip(*pieces, strict=True)
+    return np.concatenate(token_ids), np.concatenate([[0], np.cumsum(np.concatenate(lengths))])

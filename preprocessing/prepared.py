@@ -1,0 +1,131 @@
+"""The texts of a study as arrays: what the cache holds for the search, and apart from it for the test split."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from data.corpus import LabelledTexts
+from data.source import DataSource, load_search_texts, load_test_texts
+from data.wheels import OnDownload
+from preprocessing.cache import CacheEntry, open_entry, open_or_build
+from preprocessing.cleaning import CLEANING_VERSION
+from preprocessing.encoding import EncodedTexts, encode, learn_and_encode
+from preprocessing.vocabulary import Vocabulary
+
+VOCABULARY_FILE = "vocabulary.txt"  # a word a line; the line's number from 0 is the word's id
+
+
+@dataclass(frozen=True)
+class PreparedTexts:
+    """Training and validation texts of one split as memory maps. The test split is not in here."""
+
+    entry: CacheEntry
+    training: EncodedTexts
+    validation: EncodedTexts
+    word_counts: npt.NDArray[np.int64]  # in the training texts, by id
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.entry.meta["classes"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self.entry.meta["notes"])
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        words = (self.entry.folder / VOCABULARY_FILE).read_text(encoding="utf-8").split("\n")
+        return Vocabulary(pa.array(words, pa.large_string()), np.asarray(self.word_counts))
+
+
+def prepare_for_search(
+    source: DataSource,
+    *,
+    split_seed: int,
+    cache_dir: Path,
+    on_event: Callable[[str], None] = lambda sentence: None,
+    on_download: OnDownload | None = None,
+) -> PreparedTexts:
+    """Prepare the training and validation texts, or open what has been prepared before.
+
+    Raises `data.corpus.CorpusError` for texts that cannot be used, `CacheError` for a cache that cannot be written.
+    """
+
+    def build(folder: Path) -> Mapping[str, Any]:
+        on_event(f"Preparing {source.name}: read, clean, tokenize, build the vocabulary, encode.")
+        texts = load_search_texts(source, split_seed=split_seed, cache_dir=cache_dir, on_download=on_download)
+        vocabulary, *training = learn_and_encode(texts.training.texts)
+        validation = encode(texts.validation.texts, vocabulary)
+        classes = _ordered(set(texts.training.labels.unique().to_pylist()))
+        (folder / VOCABULARY_FILE).write_text("\n".join(vocabulary.words.to_pylist()), encoding="utf-8")
+        np.save(folder / "word_counts.npy", vocabulary.counts)
+        _save(folder, "training", *training, _class_numbers(texts.training, classes))
+        _save(folder, "validation", *validation, _class_numbers(texts.validation, classes))
+        return {"classes": classes, "notes": texts.notes}
+
+    return _open(open_or_build(cache_dir, source.name, _key(source, split_seed), build, on_event=on_event))
+
+
+def open_prepared(folder: Path) -> PreparedTexts:
+    """Open texts that have been prepared and verified by another process, without reading them through."""
+    return _open(open_entry(folder))
+
+
+def prepare_test(
+    source: DataSource, *, split_seed: int, cache_dir: Path, on_event: Callable[[str], None] = lambda sentence: None
+) -> EncodedTexts:
+    """The test split, encoded with the training vocabulary: an entry of its own, made when it is first opened.
+
+    Only the command that confirms a finished search may call this (held by a test).
+    """
+    prepared = prepare_for_search(source, split_seed=split_seed, cache_dir=cache_dir, on_event=on_event)
+
+    def build(folder: Path) -> Mapping[str, Any]:
+        texts = load_test_texts(source, split_seed=split_seed, cache_dir=cache_dir)
+        _save(folder, "test", *encode(texts.texts, prepared.vocabulary), _class_numbers(texts, prepared.classes))
+        return {}
+
+    key = {**_key(source, split_seed), "side": "test"}
+    return _load(open_or_build(cache_dir, f"{source.name} test", key, build, on_event=on_event).folder, "test")
+
+
+def _key(source: DataSource, split_seed: int) -> dict[str, Any]:
+    """What the arrays depend on; where the file lies is no part of it."""
+    return {
+        **{field: value for field, value in asdict(source).items() if field != "path"},
+        "split_seed": split_seed,
+        "cleaning": CLEANING_VERSION,
+    }
+
+
+def _open(entry: CacheEntry) -> PreparedTexts:
+    counts = np.load(entry.folder / "word_counts.npy", mmap_mode="r", allow_pickle=False)
+    return PreparedTexts(entry, _load(entry.folder, "training"), _load(entry.folder, "validation"), counts)
+
+
+def _save(folder: Path, side: str, token_ids: np.ndarray, offsets: np.ndarray, labels: np.ndarray) -> None:
+    for name, array in (("token_ids", token_ids), ("offsets", offsets), ("labels", labels)):
+        np.save(folder / f"{side}_{name}.npy", array, allow_pickle=False)
+
+
+def _load(folder: Path, side: str) -> EncodedTexts:
+    names = ("token_ids", "offsets", "labels")
+    return EncodedTexts(*(np.load(folder / f"{side}_{n}.npy", mmap_mode="r", allow_pickle=False) for n in names))
+
+
+def _class_numbers(texts: LabelledTexts, classes: Sequence[str]) -> npt.NDArray[np.int32]:
+    numbers = {name: number for number, name in enumerate(classes)}
+    return np.array([numbers[label] for label in texts.labels.to_pylist()], np.int32)
+
+
+def _ordered(classes: set[str]) -> list[str]:
+    """Whole numbers by their value, anything else by the alphabet."""
+    if all(name.isascii() and name.isdigit() for name in classes):
+        return sorted(classes, key=int)
+    return sorted(classes)

@@ -1,0 +1,47 @@
+"""Words to ids, learned from training texts only.
+
+Ids are ranked by frequency, so that a smaller vocabulary is the same ids cut off at a lower number.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+PAD_ID, UNKNOWN_ID = 0, 1
+SPECIAL_WORDS = ("<pad>", "<unk>")  # no text can hold them: cleaning removes the brackets
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """`words[i]` has the id `i` and stands `counts[i]` times in the training texts; the first two are special."""
+
+    words: pa.Array
+    counts: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def ids(self, words: pa.Array) -> npt.NDArray[np.int32]:
+        """The id of each word; `UNKNOWN_ID` for those that are not in the vocabulary."""
+        found = pc.index_in(words, value_set=self.words)
+        return pc.fill_null(found, UNKNOWN_ID).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+
+
+def build_vocabulary(words: pa.Array, counts: npt.NDArray[np.int64]) -> Vocabulary:
+    """Rank words by how often they occur; where that is equal, by the alphabet. Words may be listed repeatedly."""
+    occurrences = pa.table({"word": words, "count": counts}).group_by("word").aggregate([("count", "sum")])
+    occurrences = occurrences.filter(pc.not_equal(occurrences["word"], ""))
+    ranked = occurrences.sort_by([("count_sum", "descending"), ("word", "ascending")])
+    return Vocabulary(
+        pa.concat_arrays([pa.array(SPECIAL_WORDS, pa.large_string()), ranked["word"].combine_chunks()]),
+        np.concatenate([np.zeros(len(SPECIAL_WORDS), np.int64), ranked["count_sum"].to_numpy()]),
+    )
+
+
+def kept_words(counts: npt.NDArray[np.int64], *, vocabulary_size: int, min_frequency: int) -> int:
+    """How many ids remain of a vocabulary with these counts: all below the returned number."""
+    frequent_enough = int((counts[len(SPECIAL_WORDS) :] >= min_frequency).sum())
+    return min(vocabulary_size, len(SPECIAL_WORDS) + frequent_enough)
