@@ -19,10 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data.errors import UserError
+
 MINIMUM_ROWS = 20
 
 
-class CorpusError(ValueError):
+class CorpusError(UserError):
     """The data cannot be used. The message is one line: which file, which row, and the way out."""
 
 

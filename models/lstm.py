@@ -12,6 +12,10 @@ from torch import Tensor, nn
 
 from preprocessing.vocabulary import PAD_ID
 
+# The standard deviation of new word embeddings. At the usual 1.0 rare words drown the trained ones in noise: on R8
+# validation macro-F1 fell from 0.936 to 0.889.
+EMBEDDING_SCALE = 0.1
+
 Pooling = Literal["max", "mean", "last"]
 
 
@@ -47,6 +51,8 @@ class LSTMClassifier(nn.Module):
         self.config = config
         directions = 2 if config.bidirectional else 1
         self.embedding = nn.Embedding(words, config.embedding_size, padding_idx=PAD_ID)
+        with torch.no_grad():
+            self.embedding.weight *= EMBEDDING_SCALE
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.layers = nn.ModuleList(
             nn.ModuleList(

@@ -17,13 +17,15 @@ from typing import Any
 
 from filelock import FileLock
 
+from data.errors import UserError
+
 META_FILE = "meta.json"  # written last: a folder that has it is whole
 FORMAT_VERSION = 1
 
 Build = Callable[[Path], Mapping[str, Any]]  # writes files into the folder, returns what is worth keeping in meta.json
 
 
-class CacheError(RuntimeError):
+class CacheError(UserError):
     """The cache folder cannot be written, or an entry that others rely on is gone. The message is one line."""
 
 

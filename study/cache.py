@@ -1,0 +1,34 @@
+"""`python -m study.cache`: see what is kept for all studies, and clear it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from study.command_line import run_command
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def cache(
+    cache_dir: Annotated[Path, typer.Option(help="The folder to look at.")] = Path(".cache"),
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all prepared texts; they are made again.")] = False,
+) -> None:
+    """List the prepared texts and the downloads that studies share, with their sizes."""
+    from preprocessing.cache import clear as clear_entries
+    from preprocessing.cache import entries
+
+    removed = [(entry.folder, entry.nbytes) for entry in entries(cache_dir)]
+    for folder, nbytes in removed:
+        print(f"{nbytes / 1e6:8.1f} MB  {folder}")
+    for wheel in sorted(cache_dir.glob("wheels/*.whl")):
+        print(f"{wheel.stat().st_size / 1e6:8.1f} MB  {wheel}")
+    if clear:
+        clear_entries(cache_dir)
+        print(f"Removed {len(removed)} entries, {sum(nbytes for _, nbytes in removed) / 1e6:.1f} MB.")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(app))

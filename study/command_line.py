@@ -1,0 +1,20 @@
+"""How every command ends: a user's mistake is one line on standard error and exit code 2, never a traceback."""
+
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from data.errors import UserError
+
+
+def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    try:
+        return app(arguments, standalone_mode=False) or 0
+    except TyperException as error:
+        message = error.format_message()
+    except UserError as error:
+        message = str(error)
+    print(f"Error: {' '.join(message.split())}", file=sys.stderr)
+    return 2

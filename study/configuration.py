@@ -1,0 +1,46 @@
+"""What a study is: stored with it, so that every other command needs only the storage and the name."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from data.source import DataSource
+from models.lstm import LSTMConfig
+from models.training import DeviceName, TrainingConfig
+from preprocessing.batches import TextLimits
+from study.search_space import Space, SpaceName, TrialSettings, search_space
+
+SamplerName = Literal["tpe", "random"]
+PrunerName = Literal["median", "none"]
+
+
+@dataclass(frozen=True)
+class StudyConfiguration:
+    source: DataSource
+    cache_dir: str  # absolute
+    base: TrialSettings  # of every trial, but for what is searched
+    split_seed: int = 0
+    model: str = "lstm"
+    space: SpaceName = "default"
+    sampler: SamplerName = "tpe"
+    pruner: PrunerName = "median"
+    seed: int = 0  # of the sampler; `base.training.seed` is that of every training
+    device: DeviceName = "auto"
+
+    @property
+    def search_space(self) -> Space:
+        return search_space(self.space, self.base)
+
+    @property
+    def metric(self) -> str:
+        return self.base.training.metric
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "StudyConfiguration":
+        base = stored["base"]
+        settings = TrialSettings(
+            LSTMConfig(**base["model"]), TrainingConfig(**base["training"]), TextLimits(**base["limits"])
+        )
+        return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings})

@@ -1,0 +1,154 @@
+"""What a running search shows: a live display on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Any
+
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from models.training import EpochResult
+from study.configuration import StudyConfiguration
+
+METRIC_TITLES = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
+
+
+class SearchDisplay:
+    """Shows the trials as they run; a context manager, since the live display must be taken down again."""
+
+    def __init__(self, console: Console, study: Study, *, trials: int, finished: int, epochs: int, metric: str) -> None:
+        self._console = console
+        self._metric = metric
+        self._counts = {state: len(study.get_trials(deepcopy=False, states=(state,))) for state in TrialState}
+        self._best = _describe_best(study)
+        self._parameters = ""
+        self._start, self._finished_before = time.monotonic(), finished
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")
+        )
+        self._all = self._bars.add_task("trials", total=trials, completed=finished, note="")
+        self._current = self._bars.add_task("epochs", total=epochs, note="")
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4)
+
+    def __enter__(self) -> "SearchDisplay":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def trial_started(self, trial: Trial) -> None:
+        self._parameters = f"trial {trial.number}: {format_parameters(trial.params)}"
+        self._bars.update(self._current, completed=0, note="")
+
+    def epoch_ended(self, result: EpochResult) -> None:
+        note = f"{METRIC_TITLES[self._metric]} {getattr(result, self._metric):.4f}"
+        self._bars.update(self._current, completed=result.epoch + 1, note=note)
+
+    def trial_ended(self, study: Study, trial: FrozenTrial) -> None:
+        self._counts[trial.state] += 1
+        self._best = _describe_best(study)
+        self._bars.advance(self._all)
+        self._console.print(Text(describe_trial(trial)), soft_wrap=True)
+
+    def _render(self) -> RenderableType:
+        counts = self._counts
+        ended = f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed"
+        self._bars.update(self._all, note=f"{ended}{self._time_left()}")
+        running = Text(self._parameters, overflow="ellipsis", no_wrap=True)
+        best = Text(self._best, style="bold", overflow="ellipsis", no_wrap=True)
+        return Group(self._bars, running, best)
+
+    def _time_left(self) -> str:
+        task = self._bars.tasks[self._all]
+        done_now = task.completed - self._finished_before
+        if not done_now or not task.total:
+            return ""
+        seconds = (time.monotonic() - self._start) / done_now * (task.total - task.completed)
+        return f", about {format_seconds(seconds)} left"
+
+
+def best_trial(study: Study) -> FrozenTrial | None:
+    """The complete trial with the highest value, the earliest of equals."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+
+
+def describe_trial(trial: FrozenTrial) -> str:
+    """One line that fits a log: number, state, value, effort and parameters."""
+    value = "     -" if trial.value is None else f"{trial.value:.4f}"
+    epochs, seconds = trial.user_attrs.get("epochs", 0), trial.user_attrs.get("seconds", 0.0)
+    line = f"trial {trial.number:>3}  {trial.state.name.lower():<8}  {value}  {epochs:>3} epochs  {seconds:>6.1f} s  "
+    return line + format_parameters(trial.params) + ("" if (why := _failure(trial)) is None else f"  {why}")
+
+
+def format_parameters(parameters: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in parameters.items()
+    )
+
+
+def format_seconds(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
+
+def describe_search(configuration: StudyConfiguration, device: torch.device) -> str:
+    """What is searched, for what, and on what."""
+    ranges = ", ".join(_describe_range(name, range_) for name, range_ in configuration.search_space.items())
+    threads = ", 1 thread" if device.type == "cpu" else ""
+    return f"Search: {ranges}; for validation {METRIC_TITLES[configuration.metric]}; on {device}{threads}."
+
+
+def summarize(study: Study, *, epochs: int, metric: str, seconds: float) -> list[str]:
+    """What a search has found and what it has cost, a sentence a line."""
+    trials = study.get_trials(deepcopy=False)
+    counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
+    complete, pruned, failed = (counts[state] for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
+    lines = []
+    if best := best_trial(study):
+        lines.append(
+            f"Best: trial {best.number} with validation {METRIC_TITLES[metric]} {best.value:.4f} (macro-F1 "
+            f"{best.user_attrs['macro_f1']:.4f}, accuracy {best.user_attrs['accuracy']:.4f}, epoch "
+            f"{best.user_attrs['best_epoch'] + 1}): {format_parameters(best.params)}"
+        )
+    else:
+        lines.append("No trial is complete yet, so there is no best one.")
+    lines.append(
+        f"{complete + pruned + failed} trials: {complete} complete, {pruned} pruned, {failed} failed; "
+        f"this run took {format_seconds(seconds)}."
+    )
+    saved = sum(epochs - trial.user_attrs["epochs"] for trial in trials if trial.state == TrialState.PRUNED)
+    run = sum(trial.user_attrs.get("epochs", 0) for trial in trials)
+    lines.append(f"Pruning saved up to {saved} epochs; {run} were run.")
+    return lines
+
+
+def _describe_range(name: str, range_: BaseDistribution) -> str:
+    if isinstance(range_, CategoricalDistribution):
+        return f"{name} {'|'.join(map(str, range_.choices))}"
+    assert isinstance(range_, IntDistribution | FloatDistribution)
+    return f"{name} {range_.low:g}-{range_.high:g}{' (log)' if range_.log else ''}"
+
+
+def _describe_best(study: Study) -> str:
+    if (best := best_trial(study)) is None:
+        return ""
+    return f"best   {best.value:.4f} in trial {best.number}: {format_parameters(best.params)}"
+
+
+def _failure(trial: FrozenTrial) -> str | None:
+    return trial.user_attrs.get("failure")

@@ -1,0 +1,59 @@
+"""What makes two runs the same study: stored with it and compared when it goes on.
+
+Paths, the number of trials and the time they may take are no part of it. Package versions and the device are, but a
+difference there only warns: the study goes on, though not bit for bit.
+"""
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from study.configuration import StudyConfiguration
+from study.errors import StudyError
+from study.search_space import describe
+
+Fingerprint = dict[str, Any]
+VERSIONED_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "pyarrow")
+ENVIRONMENT = "environment."  # prefix of the keys that only warn
+
+
+def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprint:
+    """Flat: a name per fact, so that a difference can be named."""
+    facts: Fingerprint = {
+        "data": configuration.source.sha256,
+        "label_column": configuration.source.label_column,
+        "text_column": configuration.source.text_column,
+        "split_seed": configuration.split_seed,
+        "model": configuration.model,
+        "space": configuration.space,
+        "sampler": configuration.sampler,
+        "pruner": configuration.pruner,
+        "seed": configuration.seed,
+    }
+    for part, values in asdict(configuration.base).items():
+        facts |= {f"{part}.{name}": value for name, value in values.items()}
+    facts |= {f"space.{name}": range_ for name, range_ in describe(configuration.search_space).items()}
+    facts |= {f"{ENVIRONMENT}{package}": version(package) for package in VERSIONED_PACKAGES}
+    return facts | {f"{ENVIRONMENT}python": platform.python_version(), f"{ENVIRONMENT}device": device}
+
+
+def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> list[str]:
+    """Warnings about another environment. Raises `StudyError`, naming the first difference, for another study."""
+    differences = [key for key in stored | asked if stored.get(key) != asked.get(key)]
+    for key in differences:
+        if not key.startswith(ENVIRONMENT):
+            raise StudyError(
+                f"Study '{name}' was begun with another {key.replace('.', ' ')}: {_short(stored.get(key))}, "
+                f"now {_short(asked.get(key))}. Repeat the options it was begun with, or name another with --name."
+            )
+    return [
+        f"{key.removeprefix(ENVIRONMENT)} was {stored.get(key)} when the study began and is {asked.get(key)} now; "
+        "it goes on, but not bit for bit."
+        for key in differences
+    ]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."

@@ -1,0 +1,76 @@
+"""One trial: build, train, report or prune, record."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from optuna import TrialPruned
+from optuna.trial import Trial
+
+from models.lstm import LSTMClassifier
+from models.training import EpochResult, train
+from preprocessing.batches import EvaluationBatches, TrainingBatches
+from preprocessing.prepared import PreparedTexts
+from study.search_space import TrialSettings, apply_parameters
+
+CURVES = ("training_loss", "validation_loss", "accuracy", "macro_f1")
+
+
+def run_trial(
+    trial: Trial,
+    on_epoch_end: Callable[[EpochResult], None],
+    *,
+    base: TrialSettings,
+    prepared: PreparedTexts,
+    device: torch.device,
+) -> float:
+    """Train with the trial's parameters and return the best epoch's validation score.
+
+    The pruner is told the best score so far, so that what a pruned trial has is comparable with a complete one.
+    Raises `TrialPruned`; any other exception is a failure of the trial's own.
+    """
+    settings = apply_parameters(base, trial.params)
+    metric = settings.training.metric
+    already_reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    curve: list[EpochResult] = []
+
+    def report(result: EpochResult) -> None:
+        curve.append(result)
+        on_epoch_end(result)
+        if result.epoch not in already_reported:  # they are after an interruption: the same numbers, not needed again
+            trial.report(max(getattr(epoch, metric) for epoch in curve), step=result.epoch)
+            if trial.should_prune():
+                raise TrialPruned
+
+    torch.manual_seed(settings.training.seed)
+    words = settings.limits.kept_words(prepared.word_counts)
+    max_tokens = settings.limits.max_tokens
+    model = LSTMClassifier(settings.model, words=words, classes=len(prepared.classes))
+    training = TrainingBatches(
+        prepared.training, settings.training.batch_size, max_tokens, words, settings.training.seed
+    )
+    validation = EvaluationBatches(prepared.validation, max_tokens, words)
+
+    trial.set_user_attr("training_seed", settings.training.seed)
+    start = time.perf_counter()
+    try:
+        train(model, training, validation, settings.training, device=device, on_epoch_end=report)
+    finally:
+        if curve:
+            _record(trial, curve, metric, time.perf_counter() - start)
+    return float(max(getattr(epoch, metric) for epoch in curve))
+
+
+def _record(trial: Trial, curve: list[EpochResult], metric: str, seconds: float) -> None:
+    best = max(curve, key=lambda epoch: getattr(epoch, metric))
+    attributes = {
+        "accuracy": best.accuracy,
+        "macro_f1": best.macro_f1,
+        "best_epoch": best.epoch,
+        "epochs": len(curve),
+        "seconds": round(seconds, 2),
+        "threads": torch.get_num_threads(),
+        "curve": {name: [round(getattr(epoch, name), 6) for epoch in curve] for name in CURVES},
+    }
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)

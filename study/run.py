@@ -1,0 +1,216 @@
+"""`python -m study.run`: search for the best hyper-parameters of a text classifier.
+
+Parses, calls, prints. What takes long to import is imported when it is needed, so that `--help` answers at once.
+"""
+
+import shlex
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from study.command_line import run_command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from preprocessing.prepared import PreparedTexts
+    from study.configuration import StudyConfiguration
+
+INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
+FAILED = 1
+EXAMPLES = """
+Examples:
+
+  python -m study.run --trials 50                      Reuters R8, 50 trials in all
+
+  python -m study.run --trials 80                      goes on with it: 30 more
+
+  python -m study.run --trials 50 --data bios.csv --label-column job --text-column bio
+"""
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command(help=f"Search the hyper-parameters of an LSTM text classifier; a rerun goes on with it.\n{EXAMPLES}")
+def run(
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials in all, over restarts: complete, pruned and failed ones count.")
+    ] = 50,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Seconds after which this call begins no new trial.", show_default="no limit"),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A .csv, .tsv, .parquet or .jsonl file (.gz too), or a standard corpus: r8, r52 or 20ng.",
+            show_default="data/dataset_to_model.csv if it is there, otherwise r8",
+        ),
+    ] = None,
+    label_column: Annotated[str, typer.Option(help="The column with the class.")] = "Category",
+    text_column: Annotated[str, typer.Option(help="The column with the text.")] = "description_pre",
+    split_seed: Annotated[
+        int, typer.Option(min=0, help="Draws training, validation and test; keep it to compare studies.")
+    ] = 0,
+    storage: Annotated[str, typer.Option(help="Where the trials are kept, as a URL.")] = "sqlite:///study.db",
+    name: Annotated[str | None, typer.Option(help="The study's name.", show_default="<data>-<model>")] = None,
+    space: Annotated[
+        Literal["default", "wide"],
+        typer.Option(help="default: hidden size and learning rate; wide: ten more, from dropout to vocabulary."),
+    ] = "default",
+    sampler: Annotated[
+        Literal["tpe", "random"], typer.Option(help="Who chooses parameters; random for an unbiased picture.")
+    ] = "tpe",
+    pruner: Annotated[
+        Literal["median", "none"], typer.Option(help="Whether trials below the median of others end early.")
+    ] = "median",
+    metric: Annotated[
+        Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")
+    ] = "macro_f1",
+    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Epochs per trial, at most.")] = 12,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs without a better score before a trial stops.")] = 4,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Words per text; the rest is cut off.")] = 200,
+    vocabulary_size: Annotated[int, typer.Option(min=3, help="Words known at most, the most frequent ones.")] = 30_000,
+    min_frequency: Annotated[int, typer.Option(min=1, help="Rarer words of the training texts are unknown.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the sampler and of every training.")] = 0,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
+    cache_dir: Annotated[
+        Path, typer.Option(help="Prepared texts and downloads; see them with python -m study.cache.")
+    ] = Path(".cache"),
+) -> int:
+    from rich.console import Console
+
+    for stop in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, signal.default_int_handler)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    try:
+        from data.source import find_source
+        from models.lstm import LSTMConfig
+        from models.training import TrainingConfig
+        from preprocessing.batches import TextLimits
+        from study.configuration import StudyConfiguration
+        from study.search_space import TrialSettings
+
+        source, sentence = find_source(data, label_column=label_column, text_column=text_column)
+        console.print(f"Data: {sentence}")
+        configuration = StudyConfiguration(
+            source=source,
+            cache_dir=str(cache_dir.resolve()),
+            base=TrialSettings(
+                LSTMConfig(),
+                TrainingConfig(epochs=epochs, patience=patience, metric=metric, seed=seed),
+                TextLimits(max_tokens, vocabulary_size, min_frequency),
+            ),
+            split_seed=split_seed,
+            space=space,
+            sampler=sampler,
+            pruner=pruner,
+            seed=seed,
+            device=device,
+        )
+        study_name = name or f"{source.name}-{configuration.model}"
+        return _search(configuration, study_name, storage, trials=trials, timeout=timeout, console=console)
+    except KeyboardInterrupt:
+        again = shlex.join(["python", "-m", "study.run", *sys.argv[1:]])
+        console.print(f"Interrupted; nothing that has finished is lost. To go on: {again}")
+        return INTERRUPTED
+
+
+def _search(
+    configuration: "StudyConfiguration",
+    name: str,
+    url: str,
+    *,
+    trials: int,
+    timeout: float | None,
+    console: "Console",
+) -> int:
+    from study.display import SearchDisplay, describe_search, summarize
+    from study.objective import run_trial
+    from study.search import TooManyFailuresError, finished_trials, search
+    from study.storage import fold_write_ahead_log, open_storage, parse_url, requeue_interrupted, safe_url, sole_runner
+    from study.stored_study import find_study_device, open_study
+
+    start = time.monotonic()
+    parse_url(url)
+    device = find_study_device(configuration)
+    prepared = _prepare(configuration, console)
+    training, metric = configuration.base.training, configuration.metric
+    with sole_runner(url, name):
+        storage = open_storage(url)
+        try:
+            study, warnings = open_study(storage, name, configuration, device=device)
+            for warning in warnings:
+                console.print(f"Note: {warning}")
+            if requeued := requeue_interrupted(study, storage):
+                console.print(f"Note: {requeued} interrupted trials are run again.")
+            finished = len(finished_trials(study))
+            console.print(f"Study: {name} in {safe_url(url)}, {finished} of {trials} trials finished.")
+            failure = None
+            if finished < trials:
+                console.print(describe_search(configuration, device))
+                display = SearchDisplay(
+                    console, study, trials=trials, finished=finished, epochs=training.epochs, metric=metric
+                )
+                try:
+                    with display:
+                        search(
+                            study,
+                            storage,
+                            configuration.search_space,
+                            partial(run_trial, base=configuration.base, prepared=prepared, device=device),
+                            trials=trials,
+                            timeout=timeout,
+                            watcher=display,
+                        )
+                except TooManyFailuresError as error:
+                    failure = error
+            else:
+                console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
+            for line in summarize(study, epochs=training.epochs, metric=metric, seconds=time.monotonic() - start):
+                console.print(line)
+            console.print(f"Browse: optuna-dashboard {safe_url(url)}")
+        finally:
+            fold_write_ahead_log(storage)
+    if failure:
+        console.print(f"Error: {failure}")
+        return FAILED
+    return 0
+
+
+def _prepare(configuration: "StudyConfiguration", console: "Console") -> "PreparedTexts":
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    from preprocessing.prepared import prepare_for_search
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        download = bar.add_task("fetch", visible=False)
+
+        def on_download(requirement: str, done: int, total: int) -> None:
+            bar.update(download, description=f"Fetching {requirement}", completed=done, total=total, visible=True)
+
+        prepared = prepare_for_search(
+            configuration.source,
+            split_seed=configuration.split_seed,
+            cache_dir=Path(configuration.cache_dir),
+            on_event=console.print,
+            on_download=on_download,
+        )
+    known = configuration.base.limits.kept_words(prepared.word_counts)
+    console.print(
+        f"Texts: {len(prepared.training):,} for training, {len(prepared.validation):,} for validation, "
+        f"{len(prepared.classes)} classes, {known:,} of {len(prepared.word_counts):,} words known."
+    )
+    for note in prepared.notes:
+        console.print(f"Note: {note}")
+    return prepared
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(app))

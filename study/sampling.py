@@ -1,0 +1,72 @@
+"""Who chooses the next parameters, and who ends a trial early: Optuna's samplers and pruners, seeded and set."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from study.configuration import PrunerName, SamplerName
+
+RANDOM_TRIALS_BEFORE_TPE = 10
+UNPRUNED_TRIALS = 5  # complete ones, before the median means something
+
+
+class SeededPerTrialSampler(BaseSampler):
+    """Another sampler, made anew for each trial and seeded by the study's seed and the trial's number.
+
+    A sampler with one seed for the whole study would draw the same points again after a restart.
+    """
+
+    def __init__(self, make_sampler: Callable[[int], BaseSampler], *, seed: int) -> None:
+        self._make_sampler = make_sampler
+        self._seed = seed
+        self._sampler = make_sampler(seed)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        seed = np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0]
+        self._sampler = self._make_sampler(int(seed))
+        self._sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        self._sampler.after_trial(study, trial, state, values)
+
+
+def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
+    if name == "random":
+        return SeededPerTrialSampler(lambda trial_seed: RandomSampler(seed=trial_seed), seed=seed)
+    return SeededPerTrialSampler(
+        lambda trial_seed: TPESampler(
+            n_startup_trials=RANDOM_TRIALS_BEFORE_TPE, multivariate=True, constant_liar=True, seed=trial_seed
+        ),
+        seed=seed,
+    )
+
+
+def make_pruner(name: PrunerName, *, warm_up_epochs: int) -> BasePruner:
+    """`median` ends a trial whose best score so far is below the median of complete trials at the same epoch.
+
+    Not Hyperband: with 50 trials its brackets leave each of TPE's models too few to learn from.
+    """
+    if name == "none":
+        return NopPruner()
+    return MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=warm_up_epochs)

@@ -1,0 +1,82 @@
+"""Every range that is searched, with the reason for its bounds.
+
+A parameter is called like the configuration field that it sets; its default is that field's value, and the first
+trial of every study is the one with all defaults.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+
+from models.lstm import LSTMConfig
+from models.training import TrainingConfig
+from preprocessing.batches import TextLimits
+
+Space = dict[str, BaseDistribution]
+SpaceName = Literal["default", "wide"]
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """All that decides what a trial computes, besides the texts."""
+
+    model: LSTMConfig
+    training: TrainingConfig
+    limits: TextLimits
+
+
+def search_space(name: SpaceName, base: TrialSettings) -> Space:
+    """The distributions to search; they always contain the values of `base`."""
+    space: Space = {
+        # Below 16 R8 is not learned; above about 100 scores are flat (Reimers & Gurevych 2017), and time is quadratic.
+        "hidden_size": IntDistribution(16, 256, log=True),
+        # Decides more than all others (Greff et al. 2017). Lower ends untrained, higher diverges or forgets.
+        "learning_rate": FloatDistribution(1e-4, 3e-2, log=True),
+    }
+    if name == "wide":
+        space |= {
+            "dropout": FloatDistribution(0.0, 0.7),  # more than that starves the classifier
+            "embedding_dropout": FloatDistribution(0.0, 0.7),
+            "embedding_size": IntDistribution(32, 300, log=True),  # 300 is what published vectors have
+            "layers": IntDistribution(1, 2),  # a third one has not helped classifiers of this size
+            "pooling": CategoricalDistribution(["max", "mean", "last"]),
+            "bidirectional": CategoricalDistribution([True, False]),
+            "batch_size": CategoricalDistribution([16, 32, 64, 128]),  # what fits a laptop and still fills its cores
+            "weight_decay": FloatDistribution(1e-4, 1.0, log=True),  # from no effect at all to one that shows
+            # A quarter to twice the default: the lead of a text often tells its class.
+            "max_tokens": IntDistribution(min(50, base.limits.max_tokens), max(400, base.limits.max_tokens), log=True),
+            "vocabulary_size": IntDistribution(
+                min(2_000, base.limits.vocabulary_size), max(50_000, base.limits.vocabulary_size), log=True
+            ),
+        }
+    return space
+
+
+def default_parameters(space: Space, base: TrialSettings) -> dict[str, Any]:
+    values = {field.name: getattr(part, field.name) for part in _parts(base) for field in fields(part)}
+    return {name: values[name] for name in space}
+
+
+def apply_parameters(base: TrialSettings, parameters: dict[str, Any]) -> TrialSettings:
+    """`base` with the given fields changed, whichever of its parts they belong to."""
+    model, training, limits = (
+        replace(part, **{field.name: parameters[field.name] for field in fields(part) if field.name in parameters})
+        for part in _parts(base)
+    )
+    return TrialSettings(model, training, limits)
+
+
+def describe(space: Space) -> dict[str, str]:
+    """A text per parameter that changes when its range does."""
+    return {name: distribution_to_json(distribution) for name, distribution in space.items()}
+
+
+def _parts(settings: TrialSettings) -> tuple[Any, Any, Any]:
+    return settings.model, settings.training, settings.limits
