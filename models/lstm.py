@@ -27,7 +27,7 @@ class LSTMConfig:
     bidirectional: bool = True
     pooling: Pooling = "max"  # over the real tokens of a text
     dropout: float = 0.5  # on the pooled features and between layers, probability of zeroing
-    embedding_dropout: float = 0.5  # on the embedded words, probability of zeroing
+    embedding_dropout: float = 0.2  # on the embedded words, probability of zeroing
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "hidden_size", "layers"):
@@ -54,12 +54,10 @@ class LSTMClassifier(nn.Module):
         with torch.no_grad():
             self.embedding.weight *= EMBEDDING_SCALE
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                nn.LSTM(config.hidden_size * directions if layer else config.embedding_size, config.hidden_size)
-                for _ in range(directions)
-            )
-            for layer in range(config.layers)
+        input_sizes = [config.embedding_size] + [config.hidden_size * directions] * (config.layers - 1)
+        self.lstms = nn.ModuleList(nn.LSTM(size, config.hidden_size) for size in input_sizes)
+        self.reversed_lstms = nn.ModuleList(
+            nn.LSTM(size, config.hidden_size) for size in input_sizes if config.bidirectional
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.hidden_size * directions, classes)
@@ -72,16 +70,15 @@ class LSTMClassifier(nn.Module):
         backwards = torch.where(inside, lengths - 1 - time, time)  # (T, B): where to read a text from its end
 
         features = self.embedding_dropout(self.embedding(token_ids))
-        for number, directions in enumerate(self.layers):
-            if number:
-                features = self.dropout(features)
-            outputs = [directions[0](features)[0]]
+        outputs: list[Tensor] = []
+        for layer, lstm in enumerate(self.lstms):
+            if layer:
+                outputs[1:] = [_reorder(output, backwards) for output in outputs[1:]]
+                features = self.dropout(torch.cat(outputs, dim=2))
+            outputs = [lstm(features)[0]]
             if self.config.bidirectional:
                 # Each text is turned round by itself, so that this direction, too, meets padding last.
-                outputs.append(directions[1](_reorder(features, backwards))[0])
-            if number < self.config.layers - 1:
-                outputs[1:] = [_reorder(output, backwards) for output in outputs[1:]]
-                features = torch.cat(outputs, dim=2)
+                outputs.append(self.reversed_lstms[layer](_reorder(features, backwards))[0])
         pooled = torch.cat([_pool(output, inside, lengths, self.config.pooling) for output in outputs], dim=1)
         logits: Tensor = self.head(self.dropout(pooled))
         return logits

@@ -22,7 +22,7 @@ WARM_UP_SHARE = 0.3  # of all steps, before the one-cycle schedule begins to ann
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    epochs: int = 12
+    epochs: int = 10
     learning_rate: float = 5e-3  # the peak of the one-cycle schedule
     batch_size: int = 32
     weight_decay: float = 0.0  # decoupled (AdamW), per step and unit of learning rate
@@ -76,7 +76,7 @@ def train(
     config: TrainingConfig,
     *,
     device: torch.device,
-    on_epoch_end: Callable[[EpochResult], None] = lambda result: None,
+    on_epoch_end: Callable[[EpochResult], None] | None = None,
 ) -> TrainingResult:
     """Train with cross-entropy, AdamW and a one-cycle schedule (Smith & Topin 2018, arXiv:1708.07120).
 
@@ -116,7 +116,8 @@ def train(
         curve.append(result)
         if best is None or getattr(result, config.metric) > getattr(best, config.metric):
             best, best_weights = result, _copy_weights(model)
-        on_epoch_end(result)
+        if on_epoch_end:
+            on_epoch_end(result)
         if epoch - max(best.epoch, config.first_annealing_epoch) >= config.patience:
             stopped_early = epoch < config.epochs - 1
             break

@@ -42,7 +42,8 @@ class Batch(NamedTuple):
     rows: npt.NDArray[np.intp]  # (B,) which texts these are
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self[:3]), self.rows)
+        token_ids, lengths, labels = (tensor.to(device, non_blocking=True) for tensor in self[:3])
+        return Batch(token_ids, lengths, labels, self.rows)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,12 @@ from data.errors import UserError
 META_FILE = "meta.json"  # written last: a folder that has it is whole
 FORMAT_VERSION = 1
 
+OnEvent = Callable[[str], None]  # gets a sentence for the user
 Build = Callable[[Path], Mapping[str, Any]]  # writes files into the folder, returns what is worth keeping in meta.json
+
+
+def ignore(_sentence: str) -> None:
+    """An `OnEvent` for those who need not know."""
 
 
 class CacheError(UserError):
@@ -39,9 +44,7 @@ class CacheEntry:
         return sum(file["bytes"] for file in self.meta["files"].values())
 
 
-def open_or_build(
-    cache_dir: Path, name: str, key: Mapping[str, Any], build: Build, *, on_event: Callable[[str], None]
-) -> CacheEntry:
+def open_or_build(cache_dir: Path, name: str, key: Mapping[str, Any], build: Build, *, on_event: OnEvent) -> CacheEntry:
     """The entry for `key`, verified by its checksums; built when it is missing or damaged.
 
     `name` only makes the folder's name readable. `on_event` gets a sentence when something has to be done.
@@ -72,7 +75,9 @@ def open_entry(folder: Path) -> CacheEntry:
             if (folder / filename).stat().st_size != file["bytes"]:
                 raise CacheError(f"The cache entry {folder} is damaged: {filename} has changed its size.")
     except (FileNotFoundError, ValueError):
-        raise CacheError(f"The cache entry {folder} is gone or damaged; start `study.run` again to restore it.") from None
+        raise CacheError(
+            f"The cache entry {folder} is gone or damaged; start `study.run` again to restore it."
+        ) from None
     return CacheEntry(folder, meta)
 
 

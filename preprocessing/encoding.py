@@ -29,10 +29,6 @@ class EncodedTexts:
         """Tokens per text."""
         return np.diff(self.offsets)
 
-    def rows(self, start: int, stop: int) -> "EncodedTexts":
-        """Consecutive texts, as a view."""
-        return EncodedTexts(self.token_ids, self.offsets[start : stop + 1], self.labels[start:stop])
-
 
 @dataclass(frozen=True)
 class _Words:

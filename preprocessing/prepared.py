@@ -1,7 +1,7 @@
 """The texts of a study as arrays: what the cache holds for the search, and apart from it for the test split."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 from data.corpus import LabelledTexts
 from data.source import DataSource, load_search_texts, load_test_texts
 from data.wheels import OnDownload
-from preprocessing.cache import CacheEntry, open_entry, open_or_build
+from preprocessing.cache import CacheEntry, OnEvent, ignore, open_entry, open_or_build
 from preprocessing.cleaning import CLEANING_VERSION
 from preprocessing.encoding import EncodedTexts, encode, learn_and_encode
 from preprocessing.vocabulary import Vocabulary
@@ -49,7 +49,7 @@ def prepare_for_search(
     *,
     split_seed: int,
     cache_dir: Path,
-    on_event: Callable[[str], None] = lambda sentence: None,
+    on_event: OnEvent = ignore,
     on_download: OnDownload | None = None,
 ) -> PreparedTexts:
     """Prepare the training and validation texts, or open what has been prepared before.
@@ -60,13 +60,12 @@ def prepare_for_search(
     def build(folder: Path) -> Mapping[str, Any]:
         on_event(f"Preparing {source.name}: read, clean, tokenize, build the vocabulary, encode.")
         texts = load_search_texts(source, split_seed=split_seed, cache_dir=cache_dir, on_download=on_download)
-        vocabulary, *training = learn_and_encode(texts.training.texts)
-        validation = encode(texts.validation.texts, vocabulary)
+        vocabulary, token_ids, offsets = learn_and_encode(texts.training.texts)
         classes = _ordered(set(texts.training.labels.unique().to_pylist()))
         (folder / VOCABULARY_FILE).write_text("\n".join(vocabulary.words.to_pylist()), encoding="utf-8")
         np.save(folder / "word_counts.npy", vocabulary.counts)
-        _save(folder, "training", *training, _class_numbers(texts.training, classes))
-        _save(folder, "validation", *validation, _class_numbers(texts.validation, classes))
+        _save(folder, "training", EncodedTexts(token_ids, offsets, _class_numbers(texts.training, classes)))
+        _save(folder, "validation", _encode(texts.validation, vocabulary, classes))
         return {"classes": classes, "notes": texts.notes}
 
     return _open(open_or_build(cache_dir, source.name, _key(source, split_seed), build, on_event=on_event))
@@ -77,9 +76,7 @@ def open_prepared(folder: Path) -> PreparedTexts:
     return _open(open_entry(folder))
 
 
-def prepare_test(
-    source: DataSource, *, split_seed: int, cache_dir: Path, on_event: Callable[[str], None] = lambda sentence: None
-) -> EncodedTexts:
+def prepare_test(source: DataSource, *, split_seed: int, cache_dir: Path, on_event: OnEvent = ignore) -> EncodedTexts:
     """The test split, encoded with the training vocabulary: an entry of its own, made when it is first opened.
 
     Only the command that confirms a finished search may call this (held by a test).
@@ -88,7 +85,7 @@ def prepare_test(
 
     def build(folder: Path) -> Mapping[str, Any]:
         texts = load_test_texts(source, split_seed=split_seed, cache_dir=cache_dir)
-        _save(folder, "test", *encode(texts.texts, prepared.vocabulary), _class_numbers(texts, prepared.classes))
+        _save(folder, "test", _encode(texts, prepared.vocabulary, prepared.classes))
         return {}
 
     key = {**_key(source, split_seed), "side": "test"}
@@ -109,14 +106,18 @@ def _open(entry: CacheEntry) -> PreparedTexts:
     return PreparedTexts(entry, _load(entry.folder, "training"), _load(entry.folder, "validation"), counts)
 
 
-def _save(folder: Path, side: str, token_ids: np.ndarray, offsets: np.ndarray, labels: np.ndarray) -> None:
-    for name, array in (("token_ids", token_ids), ("offsets", offsets), ("labels", labels)):
-        np.save(folder / f"{side}_{name}.npy", array, allow_pickle=False)
+def _save(folder: Path, side: str, texts: EncodedTexts) -> None:
+    for field in fields(texts):
+        np.save(folder / f"{side}_{field.name}.npy", getattr(texts, field.name), allow_pickle=False)
 
 
 def _load(folder: Path, side: str) -> EncodedTexts:
-    names = ("token_ids", "offsets", "labels")
-    return EncodedTexts(*(np.load(folder / f"{side}_{n}.npy", mmap_mode="r", allow_pickle=False) for n in names))
+    files = (folder / f"{side}_{field.name}.npy" for field in fields(EncodedTexts))
+    return EncodedTexts(*(np.load(file, mmap_mode="r", allow_pickle=False) for file in files))
+
+
+def _encode(texts: LabelledTexts, vocabulary: Vocabulary, classes: Sequence[str]) -> EncodedTexts:
+    return EncodedTexts(*encode(texts.texts, vocabulary), _class_numbers(texts, classes))
 
 
 def _class_numbers(texts: LabelledTexts, classes: Sequence[str]) -> npt.NDArray[np.int32]:

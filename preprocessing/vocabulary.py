@@ -26,8 +26,8 @@ class Vocabulary:
 
     def ids(self, words: pa.Array) -> npt.NDArray[np.int32]:
         """The id of each word; `UNKNOWN_ID` for those that are not in the vocabulary."""
-        found = pc.index_in(words, value_set=self.words)
-        return pc.fill_null(found, UNKNOWN_ID).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+        ids: npt.NDArray[np.int32] = pc.fill_null(pc.index_in(words, value_set=self.words), UNKNOWN_ID).to_numpy()
+        return ids
 
 
 def build_vocabulary(words: pa.Array, counts: npt.NDArray[np.int64]) -> Vocabulary:

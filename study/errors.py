@@ -1,6 +1,5 @@
 """What ends a command with one line and without a traceback."""
 
-
 from data.errors import UserError
 
 

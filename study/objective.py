@@ -39,7 +39,7 @@ def run_trial(
         on_epoch_end(result)
         if result.epoch not in already_reported:  # they are after an interruption: the same numbers, not needed again
             trial.report(max(getattr(epoch, metric) for epoch in curve), step=result.epoch)
-            if trial.should_prune():
+            if result.epoch < settings.training.epochs - 1 and trial.should_prune():
                 raise TrialPruned
 
     torch.manual_seed(settings.training.seed)

@@ -1,4 +1,4 @@
-"""The loop that asks for trials and runs them until the budget is used: so many finished trials in all, over restarts."""
+"""The loop that asks for trials and runs them until so many have finished in all, over restarts."""
 
 import signal
 import time

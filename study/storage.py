@@ -94,7 +94,9 @@ def sole_runner(url: str, name: str) -> Iterator[None]:
     except Timeout:
         raise StudyError(f"Another process is running study '{name}' in {file}; wait for it, or use --name.") from None
     except OSError as error:
-        raise StudyError(f"{file.parent} cannot be written ({error.strerror}); name another file with --storage.") from None
+        raise StudyError(
+            f"{file.parent} cannot be written ({error.strerror}); name another file with --storage."
+        ) from None
     try:
         yield
     finally:
