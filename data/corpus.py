@@ -139,9 +139,7 @@ def _read_parquet(path: Path, columns: list[str]) -> pd.DataFrame:
 def _read_json_lines(path: Path, columns: list[str]) -> pd.DataFrame:
     del columns
     try:
-        return pd.read_json(
-            path, lines=True, dtype=False, convert_dates=False, dtype_backend="pyarrow", encoding="utf-8-sig"
-        )
+        return pd.read_json(path, lines=True, dtype=False, dtype_backend="pyarrow", encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise
     except ValueError as error:
@@ -184,7 +182,7 @@ def _parser_message(message: str) -> str:
         expected, line, seen = too_many.groups()
         return f"line {line} has {seen} cells, the rows before it {expected}. {QUOTE_HINT}"
     if unclosed := re.search(r"EOF inside string starting at row (\d+)", message):
-        return f"a double quote opened in data row {int(unclosed[1]) + 1} is never closed."
+        return f"a double quote opened in row {int(unclosed[1]) + 1} (the header is row 1) is never closed."
     return " ".join(message.split())
 
 

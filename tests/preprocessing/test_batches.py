@@ -1,0 +1,54 @@
+"""Batches hold every text once, cut and padded as told, and depend on nothing but the seed and the epoch."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches
+from preprocessing.encoding import EncodedTexts
+from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
+
+
+def encoded(lengths: list[int]) -> EncodedTexts:
+    """Text `i` has the class `i` and ids from 1 up."""
+    ids = [np.arange(1, length + 1) for length in lengths]
+    return EncodedTexts(
+        np.concatenate(ids).astype(np.int32),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.arange(len(lengths), dtype=np.int32),
+    )
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.integers(1, 20), st.integers(1, 25), st.integers(2, 40))
+def test_every_text_comes_once_cut_and_padded(lengths: list[int], batch_size: int, max_tokens: int, words: int) -> None:
+    texts = encoded(lengths)
+    training = TrainingBatches(texts, batch_size, max_tokens, words, seed=0)
+    for batches in (list(training.epoch(0)), list(EvaluationBatches(texts, max_tokens, words))):
+        assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(len(lengths)))
+        for batch in batches:
+            assert batch.token_ids.shape[1] == batch.lengths.max()
+            for ids, length, label, row in zip(batch.token_ids, batch.lengths, batch.labels, batch.rows, strict=True):
+                expected = np.arange(1, min(lengths[row], max_tokens) + 1)
+                assert ids[:length].tolist() == np.where(expected < words, expected, UNKNOWN_ID).tolist()
+                assert (ids[length:] == PAD_ID).all()
+                assert label == row
+    assert len(list(training.epoch(0))) == len(training)
+
+
+def test_texts_of_like_length_share_a_batch() -> None:
+    lengths = np.random.default_rng(0).integers(1, 200, 1000)
+    padded = sum(batch.token_ids.numel() for batch in TrainingBatches(encoded(list(lengths)), 32, 200, 300, 0).epoch(0))
+    assert padded < 1.2 * lengths.sum()
+
+
+def test_epochs_differ_and_each_can_be_had_again() -> None:
+    batches = TrainingBatches(encoded([5] * 50), 8, 10, 10, seed=1)
+    orders = [[batch.rows.tolist() for batch in batches.epoch(number)] for number in (0, 1, 1)]
+    assert orders[0] != orders[1]
+    assert orders[1] == orders[2]
+
+
+def test_impossible_limits_are_refused() -> None:
+    with pytest.raises(ValueError, match="`max_tokens >= 1` must hold, got 0"):
+        TextLimits(max_tokens=0)

@@ -1,0 +1,182 @@
+"""The shared cache: prepared once, whole or not at all, noticed when damaged, and never with the test split in it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.source import DataSource, find_source, load_search_texts, load_test_texts
+from preprocessing.cache import CacheError, clear, entries
+from preprocessing.encoding import encode
+from preprocessing.prepared import PreparedTexts, open_prepared, prepare_for_search, prepare_test
+
+PREPARE = """
+import sys, pathlib
+from data.source import find_source
+from preprocessing.prepared import prepare_for_search
+source, _ = find_source(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+prepare_for_search(source, split_seed=0, cache_dir=pathlib.Path(sys.argv[2]), on_event=print)
+"""
+
+
+def start_preparing(data: Path, cache_dir: Path) -> subprocess.Popen[str]:
+    """A process that has imported all and waits for a line on its standard input."""
+    command = [sys.executable, "-c", PREPARE, str(data), str(cache_dir)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def prepare(data: Path, cache_dir: Path, events: list[str] | None = None) -> PreparedTexts:
+    on_event = (lambda _: None) if events is None else events.append
+    return prepare_for_search(find_source(str(data))[0], split_seed=0, cache_dir=cache_dir, on_event=on_event)
+
+
+@pytest.fixture
+def cache_dir(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def test_what_is_in_the_cache_is_what_the_texts_give(toy_csv: Path, cache_dir: Path) -> None:
+    prepared = prepare(toy_csv, cache_dir)
+    texts = load_search_texts(find_source(str(toy_csv))[0], split_seed=0, cache_dir=cache_dir)
+    for stored, side in ((prepared.training, texts.training), (prepared.validation, texts.validation)):
+        token_ids, offsets = encode(side.texts, prepared.vocabulary)
+        assert np.array_equal(stored.token_ids, token_ids)
+        assert np.array_equal(stored.offsets, offsets)
+        assert [prepared.classes[number] for number in stored.labels] == side.labels.to_pylist()
+        assert isinstance(stored.token_ids, np.memmap)
+        assert not stored.token_ids.flags.writeable
+
+
+def test_it_is_prepared_once_and_then_opened(toy_csv: Path, cache_dir: Path) -> None:
+    events: list[str] = []
+    first, second = (prepare(toy_csv, cache_dir, events) for _ in range(2))
+    assert len(events) == 1
+    assert first.entry.folder == second.entry.folder == open_prepared(first.entry.folder).entry.folder
+
+
+def test_content_and_split_decide_the_entry_and_the_place_of_the_file_does_not(toy_csv: Path, cache_dir: Path) -> None:
+    source, _ = find_source(str(toy_csv))
+    moved = toy_csv.parent / "elsewhere" / "toy.csv"
+    moved.parent.mkdir()
+    moved.write_bytes(toy_csv.read_bytes())
+
+    def folder(source: DataSource, split_seed: int = 0) -> Path:
+        return prepare_for_search(source, split_seed=split_seed, cache_dir=cache_dir).entry.folder
+
+    assert folder(source) == folder(find_source(str(moved))[0])
+    assert folder(source) != folder(source, split_seed=1)
+    moved.write_text(moved.read_text() + "surgeon,one more\n")
+    assert folder(source) != folder(find_source(str(moved))[0])
+
+
+def test_the_vocabulary_and_the_arrays_hold_no_word_of_the_test_split(toy_csv: Path, cache_dir: Path) -> None:
+    source, _ = find_source(str(toy_csv))
+    test = load_test_texts(source, split_seed=0, cache_dir=cache_dir)
+    text = toy_csv.read_text()
+    for number, marked in enumerate(test.texts.to_pylist()):  # every test text gets a word of its own
+        text = text.replace(f"{marked}\n", f"{marked} testword{number}\n")
+    toy_csv.write_text(text)
+    source, _ = find_source(str(toy_csv))
+    marked_texts = load_test_texts(source, split_seed=0, cache_dir=cache_dir).texts.to_pylist()
+    assert sum("testword" in text for text in marked_texts) == len(test)
+    prepared = prepare(toy_csv, cache_dir)
+    assert not [word for word in prepared.vocabulary.words.to_pylist() if "testword" in word]
+    assert not any(b"testword" in path.read_bytes() for path in prepared.entry.folder.iterdir())
+    assert len(prepared.training) + len(prepared.validation) == 162
+
+
+def test_the_vocabulary_knows_no_word_that_only_validation_has(toy_csv: Path, cache_dir: Path) -> None:
+    prepared = prepare(toy_csv, cache_dir)
+    assert (prepared.validation.token_ids == 1).sum() >= len(prepared.validation)  # each holds a number of its own
+    assert not (prepared.training.token_ids == 1).any()
+
+
+def test_the_test_split_is_an_entry_of_its_own_made_when_it_is_opened(toy_csv: Path, cache_dir: Path) -> None:
+    source, _ = find_source(str(toy_csv))
+    prepare(toy_csv, cache_dir)
+    assert len(list(entries(cache_dir))) == 1
+    assert len(prepare_test(source, split_seed=0, cache_dir=cache_dir)) == 18
+    assert len(list(entries(cache_dir))) == 2
+
+
+@pytest.mark.parametrize("damage", ["flip a byte", "cut off", "remove", "spoil the list"])
+def test_a_damaged_entry_is_noticed_and_prepared_again(damage: str, toy_csv: Path, cache_dir: Path) -> None:
+    before = prepare(toy_csv, cache_dir)
+    ids_before = before.training.token_ids.tolist()
+    path = before.entry.folder / "training_token_ids.npy"
+    content = bytearray(path.read_bytes())
+    if damage == "flip a byte":
+        content[-1] ^= 1
+        path.write_bytes(content)
+    elif damage == "cut off":
+        path.write_bytes(content[:-4])
+    elif damage == "remove":
+        path.unlink()
+    else:
+        (before.entry.folder / "meta.json").write_text("{")
+    if damage != "flip a byte":  # which only a checksum sees
+        with pytest.raises(CacheError, match="damaged"):
+            open_prepared(before.entry.folder)
+    events: list[str] = []
+    assert prepare(toy_csv, cache_dir, events).training.token_ids.tolist() == ids_before
+    assert "is damaged" in events[0]
+    assert "prepared again" in events[0]
+
+
+def test_ten_processes_that_start_at_once_prepare_it_once(toy_csv: Path, cache_dir: Path) -> None:
+    processes = [start_preparing(toy_csv, cache_dir) for _ in range(10)]
+    for process in processes:
+        go(process)
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 10
+    assert sum("Preparing" in output for output in outputs) == 1
+
+
+def test_a_kill_at_any_moment_leaves_nothing_or_a_whole_entry(toy_csv: Path, cache_dir: Path) -> None:
+    toy_csv.write_text(toy_csv.read_text() + "".join(f"painter,{'word ' * 2000}{n}\n" for n in range(500)))
+    for delay in np.linspace(0.0, 0.25, 8):
+        process = start_preparing(toy_csv, cache_dir)
+        go(process)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        for folder in (cache_dir / "prepared").glob("toy-*"):
+            if folder.suffix == "":  # neither a lock nor a folder that is being built
+                open_prepared(folder)
+    events: list[str] = []
+    assert len(prepare(toy_csv, cache_dir, events).training) == 144 + 400
+    assert not any("damaged" in event for event in events)
+    assert not list((cache_dir / "prepared").glob("*.building-*"))
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(toy_csv: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CacheError, match=r"The cache .*file cannot be used: .*--cache-dir"):
+        prepare(toy_csv, tmp_path / "file")
+
+
+def test_clearing_removes_the_entries(toy_csv: Path, cache_dir: Path) -> None:
+    prepared = prepare(toy_csv, cache_dir)
+    assert json.loads((prepared.entry.folder / "meta.json").read_text())["key"]["name"] == "toy"
+    clear(cache_dir)
+    assert not list(entries(cache_dir))
+    assert prepared.training.token_ids.sum() > 0  # who has it mapped goes on
+    with pytest.raises(CacheError, match="is gone"):
+        open_prepared(prepared.entry.folder)
+
+

@@ -1,0 +1,56 @@
+"""The directions of imports, and the one door to the test split."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ["data", "preprocessing", "models", "study"]  # each may import those before it
+MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
+DOORS_TO_THE_TEST_SPLIT = {"load_test_texts", "prepare_test"}
+MAY_OPEN_THEM = {"data/source.py", "preprocessing/prepared.py", "study/confirmation.py"}
+
+
+def imported_packages(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_imports_point_down(path: Path) -> None:
+    above = set(LAYERS[LAYERS.index(path.parent.name) + 1 :])
+    assert not imported_packages(path) & above
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_only_the_study_knows_optuna_and_databases(path: Path) -> None:
+    if path.parent.name != "study":
+        assert not imported_packages(path) & {"optuna", "sqlalchemy", "sqlite3", "plotly"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_texts_are_prepared_without_torch(path: Path) -> None:
+    if path.parent.name in ("data", "preprocessing") and path.name != "batches.py":
+        assert "torch" not in imported_packages(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_module_of_the_search_names_a_door_to_the_test_split(path: Path) -> None:
+    if str(path.relative_to(ROOT)) in MAY_OPEN_THEM:
+        return
+    tree = ast.walk(ast.parse(path.read_text()))
+    names = {getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None) for node in tree}
+    assert not names & DOORS_TO_THE_TEST_SPLIT
+
+
+def test_every_package_is_named_in_pyproject() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["packages"] == LAYERS
