@@ -25,7 +25,7 @@ class TrainingConfig:
     epochs: int = 10
     learning_rate: float = 5e-3  # the peak of the one-cycle schedule
     batch_size: int = 32
-    weight_decay: float = 0.0  # decoupled (AdamW), per step and unit of learning rate
+    weight_decay: float = 0.01  # decoupled (AdamW), per step and unit of learning rate
     gradient_norm: float = 1.0  # larger gradients are scaled down to this norm
     patience: int = 4  # epochs without a better score before training stops
     metric: Metric = "macro_f1"  # on validation: decides which epoch is the best

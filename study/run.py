@@ -113,7 +113,7 @@ def run(
             seed=seed,
             device=device,
         )
-        study_name = name or f"{source.name}-{configuration.model}"
+        study_name = f"{source.name}-{configuration.model}" if name is None else name
         return _search(configuration, study_name, storage, trials=trials, timeout=timeout, console=console)
     except KeyboardInterrupt:
         again = shlex.join(["python", "-m", "study.run", *sys.argv[1:]])

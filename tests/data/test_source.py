@@ -33,7 +33,7 @@ def test_the_three_sides_of_a_file_hold_all_texts_once(toy_csv: Path, toy_frame:
     test = load_test_texts(source, split_seed=3, cache_dir=toy_csv.parent)
     sides = [side.texts.to_pylist() for side in (texts.training, texts.validation, test)]
     assert [len(side) for side in sides] == [144, 18, 18]
-    assert sorted(sum(sides, [])) == sorted(toy_frame["description_pre"])
+    assert sorted(text for side in sides for text in side) == sorted(toy_frame["description_pre"])
 
 
 def test_a_file_that_changes_after_the_study_began_is_refused(toy_csv: Path) -> None:

@@ -20,7 +20,9 @@ def encoded(lengths: list[int]) -> EncodedTexts:
     )
 
 
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.integers(1, 20), st.integers(1, 25), st.integers(2, 40))
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=60), st.integers(1, 20), st.integers(1, 25), st.integers(2, 40)
+)
 def test_every_text_comes_once_cut_and_padded(lengths: list[int], batch_size: int, max_tokens: int, words: int) -> None:
     texts = encoded(lengths)
     training = TrainingBatches(texts, batch_size, max_tokens, words, seed=0)

@@ -178,5 +178,3 @@ def test_clearing_removes_the_entries(toy_csv: Path, cache_dir: Path) -> None:
     assert prepared.training.token_ids.sum() > 0  # who has it mapped goes on
     with pytest.raises(CacheError, match="is gone"):
         open_prepared(prepared.entry.folder)
-
-

@@ -1,0 +1,118 @@
+"""The contract that all networks face: shape, padding, gradients, learning, same seed same scores."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.lstm import LSTMClassifier, LSTMConfig
+from models.training import TrainingConfig, train
+from preprocessing.batches import EvaluationBatches, TrainingBatches
+from preprocessing.encoding import EncodedTexts
+
+WORDS, CLASSES = 50, 3
+MakeNetwork = Callable[[], nn.Module]
+
+
+def lstm(**changes: object) -> MakeNetwork:
+    config = LSTMConfig(**{"embedding_size": 12, "hidden_size": 10, **changes})  # type: ignore[arg-type]
+    return lambda: LSTMClassifier(config, words=WORDS, classes=CLASSES)
+
+
+NETWORKS = {
+    "lstm": lstm(),
+    "lstm mean": lstm(pooling="mean"),
+    "lstm last": lstm(pooling="last"),
+    "lstm one direction": lstm(bidirectional=False),
+    "lstm two layers": lstm(layers=2),
+    "lstm two layers, one direction, last": lstm(layers=2, bidirectional=False, pooling="last"),
+}
+every_network = pytest.mark.parametrize("make_network", NETWORKS.values(), ids=NETWORKS.keys())
+
+
+def random_batch(lengths: list[int], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    token_ids = torch.randint(1, WORDS, (len(lengths), max(lengths)), generator=generator, dtype=torch.int32)
+    for row, length in enumerate(lengths):
+        token_ids[row, length:] = 0
+    return token_ids, torch.tensor(lengths)
+
+
+@every_network
+def test_logits_have_a_row_per_text_and_a_column_per_class(make_network: MakeNetwork) -> None:
+    assert make_network()(*random_batch([5, 1, 9])).shape == (3, CLASSES)
+
+
+@every_network
+def test_padding_never_changes_a_score(make_network: MakeNetwork) -> None:
+    torch.manual_seed(0)
+    network = make_network().eval()
+    token_ids, lengths = random_batch([7, 1, 4, 12])
+    with torch.inference_mode():
+        together = network(token_ids, lengths)
+        wider = network(nn.functional.pad(token_ids, (0, 30)), lengths)
+        alone = torch.cat([network(token_ids[i : i + 1, :n], lengths[i : i + 1]) for i, n in enumerate(lengths)])
+    torch.testing.assert_close(wider, together, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-6)
+
+
+@every_network
+def test_every_parameter_gets_a_gradient(make_network: MakeNetwork) -> None:
+    network = make_network()
+    network(*random_batch([7, 3, 4, 12])).square().sum().backward()
+    assert [name for name, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0] == []
+
+
+@every_network
+def test_the_order_of_words_matters(make_network: MakeNetwork) -> None:
+    torch.manual_seed(0)
+    network = make_network().eval()
+    token_ids, lengths = random_batch([9])
+    assert not torch.allclose(network(token_ids, lengths), network(token_ids.flip(1), lengths), atol=1e-4)
+
+
+def toy_texts(count: int, seed: int) -> EncodedTexts:
+    """A text's class is told by one word at a random place among others that mean nothing."""
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(3, 15, count)
+    labels = generator.integers(0, CLASSES, count)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    token_ids = generator.integers(10, WORDS, offsets[-1])
+    token_ids[offsets[:-1] + generator.integers(0, lengths)] = 2 + labels
+    return EncodedTexts(token_ids.astype(np.int32), offsets, labels.astype(np.int32))
+
+
+def learn(make_network: MakeNetwork, epochs: int) -> tuple[list[float], dict[str, torch.Tensor]]:
+    torch.manual_seed(3)
+    training = TrainingBatches(toy_texts(600, seed=0), 32, 20, WORDS, seed=3)
+    validation = EvaluationBatches(toy_texts(100, seed=1), 20, WORDS)
+    config = TrainingConfig(epochs=epochs, learning_rate=2e-2)
+    result = train(make_network(), training, validation, config, device=torch.device("cpu"))
+    return [epoch.accuracy for epoch in result.curve], result.best_weights
+
+
+@every_network
+def test_it_learns_a_toy_corpus(make_network: MakeNetwork) -> None:
+    assert max(learn(make_network, epochs=14)[0]) > 0.9
+
+
+@every_network
+def test_the_same_seed_gives_the_same_scores(make_network: MakeNetwork) -> None:
+    (first_scores, first_weights), (scores, weights) = (learn(make_network, epochs=2) for _ in range(2))
+    assert first_scores == scores
+    assert all(torch.equal(first_weights[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"hidden_size": 0}, "`hidden_size >= 1` must hold, got 0"),
+        ({"dropout": 1.0}, "`0 <= dropout < 1` must hold, got 1.0"),
+        ({"pooling": "sum"}, "`pooling` must be max, mean or last, got 'sum'"),
+    ],
+)
+def test_impossible_configurations_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LSTMConfig(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,89 @@
+"""The epoch loop: what it keeps, when it stops, and what it says when the loss is lost."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.training import EpochResult, TrainingConfig, TrainingDivergedError, find_device, predict, train
+from preprocessing.batches import EvaluationBatches, TrainingBatches
+from preprocessing.encoding import EncodedTexts
+
+CPU = torch.device("cpu")
+
+
+class BagOfWords(nn.Module):
+    """The smallest model that fulfils the seam."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Embedding(20, 2, padding_idx=0)
+
+    def forward(self, token_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.scores(token_ids).sum(dim=1) / lengths[:, None]
+        return logits
+
+
+def texts(count: int) -> EncodedTexts:
+    labels = np.arange(count) % 2
+    token_ids = np.stack([labels + 2, np.full(count, 5)], axis=1).ravel()
+    return EncodedTexts(token_ids.astype(np.int32), np.arange(0, 2 * count + 1, 2), labels.astype(np.int32))
+
+
+def run(config: TrainingConfig, **options: object):  # type: ignore[no-untyped-def]
+    torch.manual_seed(0)
+    training = TrainingBatches(texts(100), config.batch_size, 10, 20, config.seed)
+    return train(BagOfWords(), training, EvaluationBatches(texts(40), 10, 20), config, device=CPU, **options)  # type: ignore[arg-type]
+
+
+def test_the_best_epochs_weights_are_kept_and_predict_its_score() -> None:
+    result = run(TrainingConfig(epochs=6, learning_rate=0.1, patience=6))
+    assert result.best.accuracy == max(epoch.accuracy for epoch in result.curve)
+    model = BagOfWords()
+    model.load_state_dict(result.best_weights)
+    predictions, loss = predict(model, EvaluationBatches(texts(40), 10, 20), device=CPU)
+    assert (predictions == texts(40).labels).mean() == result.best.accuracy
+    assert loss == pytest.approx(result.best.validation_loss)
+
+
+def test_training_computes_with_one_thread_and_says_so() -> None:
+    torch.set_num_threads(2)
+    assert run(TrainingConfig(epochs=1)).threads == 1
+
+
+def test_it_stops_early_but_not_before_the_schedule_anneals() -> None:
+    config = TrainingConfig(epochs=20, learning_rate=1.0, patience=3)  # perfect from the first epoch on
+    result = run(config)
+    assert result.stopped_early
+    assert len(result.curve) == config.first_annealing_epoch + config.patience + 1
+
+
+def test_every_epoch_is_told_and_an_exception_passes_through() -> None:
+    told: list[EpochResult] = []
+
+    def stop_at_the_third(result: EpochResult) -> None:
+        told.append(result)
+        if len(told) == 3:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        run(TrainingConfig(epochs=10), on_epoch_end=stop_at_the_third)
+    assert [result.epoch for result in told] == [0, 1, 2]
+
+
+def test_a_lost_loss_is_an_error_that_names_the_epoch() -> None:
+    with pytest.raises(TrainingDivergedError, match=r"training loss is (nan|inf) in epoch \d"):
+        run(TrainingConfig(epochs=5, learning_rate=1e40))
+
+
+def test_a_device_that_is_not_there_is_told() -> None:
+    assert find_device("auto").type in ("cpu", "cuda", "mps")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="Device 'cuda' is not available here"):
+            find_device("cuda")
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"learning_rate": 0.0}, {"patience": 0}, {"metric": "loss"}])
+def test_impossible_configurations_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(wrong))}"):
+        TrainingConfig(**wrong)  # type: ignore[arg-type]

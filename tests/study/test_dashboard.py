@@ -1,0 +1,43 @@
+"""optuna-dashboard itself, on loopback: the study is there with its trials, parameters and curves."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+
+def get(url: str) -> Any:
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def test_the_dashboard_shows_the_study(toy: Any) -> None:
+    assert toy.run("--trials", 3) == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = Path(sys.executable).with_name("optuna-dashboard")
+    command = [program, "sqlite:///study.db", "--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(command, cwd=toy.csv.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(100):
+                try:
+                    studies = get(f"http://127.0.0.1:{port}/api/studies")["study_summaries"]
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            assert [study["study_name"] for study in studies] == ["toy-lstm"]
+            detail = get(f"http://127.0.0.1:{port}/api/studies/{studies[0]['study_id']}?after=0")
+        finally:
+            server.terminate()
+    shown, stored = detail["trials"], toy.load().trials
+    assert [trial["number"] for trial in shown] == [0, 1, 2]
+    for there, here in zip(shown, stored, strict=True):
+        assert {parameter["name"] for parameter in there["params"]} == set(here.params)
+        assert [point["value"] for point in there["intermediate_values"]] == list(here.intermediate_values.values())
+        assert there["values"] == [here.value]

@@ -1,0 +1,46 @@
+"""The space and the settings that it makes."""
+
+import pytest
+
+from models.lstm import LSTMConfig
+from models.training import TrainingConfig
+from preprocessing.batches import TextLimits
+from study.configuration import StudyConfiguration
+from study.search_space import TrialSettings, apply_parameters, default_parameters, search_space
+
+BASE = TrialSettings(LSTMConfig(), TrainingConfig(), TextLimits())
+
+
+def test_by_default_hidden_size_and_learning_rate_are_searched() -> None:
+    space = search_space("default", BASE)
+    assert {name: (range_.low, range_.high, range_.log) for name, range_ in space.items()} == {  # type: ignore[attr-defined]
+        "hidden_size": (16, 256, True),
+        "learning_rate": (1e-4, 3e-2, True),
+    }
+
+
+@pytest.mark.parametrize("name", ["default", "wide"])
+@pytest.mark.parametrize("limits", [TextLimits(), TextLimits(20, 500, 1), TextLimits(1_000, 90_000, 1)])
+def test_the_default_configuration_lies_in_the_space(name: str, limits: TextLimits) -> None:
+    base = TrialSettings(LSTMConfig(), TrainingConfig(), limits)
+    space = search_space(name, base)  # type: ignore[arg-type]
+    defaults = default_parameters(space, base)
+    assert all(range_._contains(range_.to_internal_repr(defaults[key])) for key, range_ in space.items())
+    assert apply_parameters(base, defaults) == base
+
+
+def test_parameters_change_the_fields_that_they_are_called_after() -> None:
+    settings = apply_parameters(BASE, {"hidden_size": 17, "learning_rate": 0.02, "max_tokens": 60})
+    assert settings.model.hidden_size == 17
+    assert settings.training.learning_rate == 0.02
+    assert settings.limits.max_tokens == 60
+    assert BASE.model.hidden_size == 64
+
+
+def test_a_configuration_survives_being_stored() -> None:
+    import json
+
+    from data.source import DataSource
+
+    configuration = StudyConfiguration(DataSource("toy", "00", "/toy.csv"), "/cache", BASE, space="wide", seed=3)
+    assert StudyConfiguration.from_dict(json.loads(json.dumps(configuration.to_dict()))) == configuration
