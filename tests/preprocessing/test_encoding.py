@@ -1,6 +1,7 @@
 """Ids against a plain Python counter, and what a text without a known word becomes."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ def test_ids_are_ranked_by_frequency_then_alphabet(texts: list[str]) -> None:
     assert vocabulary.counts.tolist() == [0, 0, *(counts[word] for word in ranked)]
     ids = {word: number for number, word in enumerate(ranked, start=2)}
     expected = [[ids[word] for word in words] or [UNKNOWN_ID] for words in split]
-    assert [token_ids[start:stop].tolist() for start, stop in zip(offsets, offsets[1:], strict=False)] == expected
+    assert [token_ids[start:stop].tolist() for start, stop in pairwise(offsets)] == expected
 
 
 @given(some_texts)

@@ -70,8 +70,8 @@ def test_another_seed_gives_another_table(toy: Any) -> None:
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda stop: stop.name)
 def test_an_interrupted_study_goes_on_to_the_same_table(stop: signal.Signals, toy: Any) -> None:
-    slow = ["--epochs", 40, "--patience", 40]
-    process = toy.start("--trials", 4, *slow)
+    slow = ["--epochs", 12, "--patience", 12]
+    process = toy.start("--trials", 3, *slow)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("trial   0"):
@@ -86,8 +86,8 @@ def test_an_interrupted_study_goes_on_to_the_same_table(stop: signal.Signals, to
         assert "To go on: python -m study.run --data toy.csv" in output
         assert not (toy.folder / "study.db-wal").exists()
         assert all(t.state in (TrialState.COMPLETE, TrialState.WAITING) for t in toy.load().trials)
-    assert toy.run("--trials", 4, *slow) == 0
-    assert toy.run("--trials", 4, *slow, "--storage", "sqlite:///whole.db") == 0
+    assert toy.run("--trials", 3, *slow) == 0
+    assert toy.run("--trials", 3, *slow, "--storage", "sqlite:///whole.db") == 0
     assert toy.table() == toy.table(file="whole.db")
 
 

@@ -78,7 +78,7 @@ def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: RDBSto
     def run(trial: Trial, _: OnEpoch) -> float:
         raise ValueError(f"broken {trial.number}")
 
-    with pytest.raises(TooManyFailuresError, match="5 trials in a row have failed, .*ValueError: broken 4"):
+    with pytest.raises(TooManyFailuresError, match=r"5 trials in a row have failed, .*ValueError: broken 4"):
         search(study, storage, SPACE, run, trials=50, timeout=None, watcher=Silent())
     assert len(study.trials) == FAILURES_IN_A_ROW
 
@@ -94,7 +94,7 @@ def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: 
         search(study, storage, SPACE, interrupted, trials=3, timeout=None, watcher=Silent())
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.WAITING]
     parameters = study.trials[1].params
-    search(study, storage, SPACE, lambda trial, _: 0.7, trials=3, timeout=None, watcher=Silent())
+    search(study, storage, SPACE, lambda *_: 0.7, trials=3, timeout=None, watcher=Silent())
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
     assert study.trials[1].params == parameters
 
