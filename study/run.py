@@ -72,7 +72,7 @@ def run(
     metric: Annotated[
         Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")
     ] = "macro_f1",
-    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Epochs per trial, at most.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Epochs per trial, at most.")] = 8,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without a better score before a trial stops.")] = 4,
     max_tokens: Annotated[int, typer.Option(min=1, help="Words per text; the rest is cut off.")] = 200,
     vocabulary_size: Annotated[int, typer.Option(min=3, help="Words known at most, the most frequent ones.")] = 30_000,
