@@ -20,14 +20,15 @@ def cache(
     from preprocessing.cache import clear as clear_entries
     from preprocessing.cache import entries
 
-    removed = [(entry.folder, entry.nbytes) for entry in entries(cache_dir)]
-    for folder, nbytes in removed:
-        print(f"{nbytes / 1e6:8.1f} MB  {folder}")
-    for wheel in sorted(cache_dir.glob("wheels/*.whl")):
-        print(f"{wheel.stat().st_size / 1e6:8.1f} MB  {wheel}")
+    prepared = [(entry.folder, entry.nbytes) for entry in entries(cache_dir)]
+    downloads = [(wheel, wheel.stat().st_size) for wheel in sorted(cache_dir.glob("wheels/*.whl"))]
+    for path, nbytes in prepared + downloads:
+        print(f"{nbytes / 1e6:8.1f} MB  {path}")
     if clear:
         clear_entries(cache_dir)
-        print(f"Removed {len(removed)} entries, {sum(nbytes for _, nbytes in removed) / 1e6:.1f} MB.")
+        print(f"Removed {len(prepared)} entries, {sum(nbytes for _, nbytes in prepared) / 1e6:.1f} MB.")
+    elif not prepared + downloads:
+        print(f"Nothing is kept in {cache_dir}.")
 
 
 if __name__ == "__main__":

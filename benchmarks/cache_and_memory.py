@@ -1,0 +1,96 @@
+"""How fast a warm cache opens, and whether memory grows with the number of trials.
+
+    python benchmarks/cache_and_memory.py
+
+200,000 texts of biography length, made of R8's words; then 60 trials on R8's shortest texts in one process.
+"""
+
+import gc
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import psutil
+import torch
+
+from data.source import find_source
+from models.lstm import LSTMConfig
+from models.training import TrainingConfig
+from preprocessing.batches import TextLimits
+from preprocessing.prepared import open_prepared, prepare_for_search
+from study.objective import run_trial
+from study.search import finished_trials, search
+from study.search_space import TrialSettings, search_space
+from study.storage import open_storage
+
+TEXTS, WORDS_PER_TEXT, ROUNDS, TRIALS = 200_000, 65, 9, 60
+
+
+class Memory:
+    """Notes the process's resident memory after each trial."""
+
+    def __init__(self) -> None:
+        self.megabytes: list[float] = []
+
+    def trial_started(self, trial: object) -> None: ...
+    def epoch_ended(self, result: object) -> None: ...
+    def trial_ended(self, study: optuna.Study, trial: object) -> None:
+        gc.collect()
+        self.megabytes.append(psutil.Process().memory_info().rss / 1e6)
+
+
+def milliseconds(open_it: object) -> float:
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        open_it()  # type: ignore[operator]
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
+
+
+def measure_opening(folder: Path) -> None:
+    vocabulary = np.array(
+        prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache")).vocabulary.words
+    )
+    generator = np.random.default_rng(0)
+    ranks = np.minimum(generator.zipf(1.3, (TEXTS, WORDS_PER_TEXT)) + 1, len(vocabulary) - 1)
+    texts = [" ".join(words) for words in vocabulary[ranks]]
+    pd.DataFrame({"Category": generator.integers(0, 28, TEXTS), "description_pre": texts}).to_parquet(
+        folder / "t.parquet"
+    )
+    source, _ = find_source(str(folder / "t.parquet"))
+    prepare = partial(prepare_for_search, source, split_seed=0, cache_dir=folder / "cache")
+    start = time.perf_counter()
+    prepared = prepare()
+    print(f"{TEXTS:,} texts, {prepared.entry.nbytes / 1e6:.0f} MB: prepared in {time.perf_counter() - start:.1f} s")
+    print(f"warm cache opened and verified in {milliseconds(prepare):.1f} ms, median of {ROUNDS}")
+    print(f"opened by a worker, sizes only, in {milliseconds(lambda: open_prepared(prepared.entry.folder)):.1f} ms")
+
+
+def measure_memory(folder: Path) -> None:
+    prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"))
+    base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=1), TextLimits(max_tokens=10))
+    run = partial(run_trial, base=base, prepared=prepared, device=torch.device("cpu"))
+    storage = open_storage(f"sqlite:///{folder / 'study.db'}")
+    study = optuna.create_study(storage=storage, direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    memory = Memory()
+    search(study, storage, search_space("default", base), run, trials=TRIALS, timeout=None, watcher=memory)
+    assert len(finished_trials(study)) == TRIALS
+    readings = ", ".join(f"{memory.megabytes[number - 1]:.0f}" for number in (1, *range(10, TRIALS + 1, 10)))
+    print(f"resident memory in MB after trial 1, 10, 20, ...: {readings}")
+
+
+def main() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        measure_opening(Path(folder))
+        measure_memory(Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""How fast the LSTM trains, beside what the machine can do and beside the two usual ways to feed it.
+
+    python benchmarks/training_speed.py
+
+On R8 with one thread: real tokens per second (padding does not count) and useful GFLOP/s of the whole training step,
+the optimiser included, as a share of this process's own matrix-multiply peak.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from data.source import find_source
+from models.lstm import LSTMClassifier, LSTMConfig
+from models.training import TrainingConfig, train
+from preprocessing.batches import Batch, EvaluationBatches, TextLimits, TrainingBatches, make_batch
+from preprocessing.encoding import EncodedTexts
+from preprocessing.prepared import prepare_for_search
+
+EMBEDDING_SIZE, HIDDEN_SIZE, BATCH_SIZE, MAX_TOKENS = 128, 128, 64, 200
+FLOPS_PER_TOKEN = 3 * 2 * 4 * HIDDEN_SIZE * (EMBEDDING_SIZE + HIDDEN_SIZE)  # of the LSTM; backward costs two forwards
+ROUNDS = 3
+
+
+class RandomBatches(TrainingBatches):
+    """In random order, padded to the batch's longest."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        order = np.random.default_rng(number).permutation(len(self.texts))
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            yield make_batch(self.texts, rows, max_tokens=self.max_tokens, words=self.words)
+
+
+class PaddedBatches(RandomBatches):
+    """In random order, all padded to `max_tokens`."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        for batch in super().epoch(number):
+            missing = self.max_tokens - batch.token_ids.shape[1]
+            yield batch._replace(token_ids=nn.functional.pad(batch.token_ids, (0, missing)))
+
+
+class PackedLSTM(nn.Module):
+    """The same network fed with packed sequences."""
+
+    def __init__(self, words: int, classes: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(words, EMBEDDING_SIZE, padding_idx=0)
+        self.lstm = nn.LSTM(EMBEDDING_SIZE, HIDDEN_SIZE, batch_first=True)
+        self.head = nn.Linear(HIDDEN_SIZE, classes)
+
+    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(self.embedding(token_ids), lengths, batch_first=True, enforce_sorted=False)
+        outputs, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, padding_value=float("-inf"))
+        logits: Tensor = self.head(outputs.amax(dim=1))
+        return logits
+
+
+def sgemm_peak() -> float:
+    """GFLOP/s of the fastest of some 1024-cubed matrix products."""
+    left, right = torch.randn(2, 1024, 1024)
+    seconds = []
+    for _ in range(40):
+        start = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - start)
+    return float(2 * 1024**3 / min(seconds) / 1e9)
+
+
+def tokens_per_second(model: nn.Module, batches: TrainingBatches) -> float:
+    """Of one epoch of real training; a single text is validated, so that almost only training is timed."""
+    texts = batches.texts
+    one_text = EncodedTexts(texts.token_ids, texts.offsets[:2], texts.labels[:1])
+    validation = EvaluationBatches(one_text, batches.max_tokens, batches.words)
+    result = train(model, batches, validation, TrainingConfig(epochs=1), device=torch.device("cpu"))
+    return float(np.minimum(texts.lengths, batches.max_tokens).sum() / result.curve[0].seconds)
+
+
+def main() -> None:
+    """Measure in turns, so that a busy moment of the machine does not hit one way alone; print the best of each."""
+    torch.set_num_threads(1)
+    prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"), on_event=print)
+    words, classes = TextLimits().kept_words(prepared.word_counts), len(prepared.classes)
+    config = LSTMConfig(EMBEDDING_SIZE, HIDDEN_SIZE, bidirectional=False, dropout=0, embedding_dropout=0)
+    arguments = prepared.training, BATCH_SIZE, MAX_TOKENS, words, 0
+    ways = {
+        "length-bucketed, padded": (lambda: LSTMClassifier(config, words=words, classes=classes), TrainingBatches),
+        "padded to max_tokens": (lambda: LSTMClassifier(config, words=words, classes=classes), PaddedBatches),
+        "packed sequences": (lambda: PackedLSTM(words, classes), RandomBatches),
+    }
+    peak, speeds = 0.0, dict.fromkeys(ways, 0.0)
+    for _ in range(ROUNDS):
+        for way, (make_model, make_batches) in ways.items():
+            peak = max(peak, sgemm_peak())
+            speeds[way] = max(speeds[way], tokens_per_second(make_model(), make_batches(*arguments)))
+    print(
+        f"R8, E={EMBEDDING_SIZE}, H={HIDDEN_SIZE}, one direction, batch {BATCH_SIZE}, one thread; SGEMM {peak:.1f} GFLOP/s"
+    )
+    ours = next(iter(speeds.values()))
+    for way, speed in speeds.items():
+        gflops = speed * FLOPS_PER_TOKEN / 1e9
+        print(
+            f"{way:<24} {speed:>8,.0f} tokens/s  {gflops:5.1f} GFLOP/s  {gflops / peak:.2f} of peak  {ours / speed:.2f}x"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""`study.cache` shows what is kept and clears it."""
+
+from typing import Any
+
+import pytest
+
+from study.cache import app
+from study.command_line import run_command
+
+
+def test_it_lists_and_clears_the_prepared_texts(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert toy.run("--trials", 1) == 0
+    capsys.readouterr()
+    assert run_command(app, []) == 0
+    assert "MB  .cache/prepared/toy-" in capsys.readouterr().out
+    assert run_command(app, ["--clear"]) == 0
+    assert "Removed 1 entries" in capsys.readouterr().out
+    assert run_command(app, []) == 0
+    assert capsys.readouterr().out == "Nothing is kept in .cache.\n"
+    assert toy.run("--trials", 2) == 0  # it is prepared again

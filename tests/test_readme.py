@@ -1,0 +1,32 @@
+"""What the README says exists: its commands, its options and its folders."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from study.run import run
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+COMMANDS = re.findall(r"^(?:.*&& )?python -m study\.run (.*?)(?: *#.*)?$", README, flags=re.MULTILINE)
+
+
+def test_both_commands_are_there_as_ci_runs_them() -> None:
+    assert re.search(
+        r"^pip install -c constraints\.txt -e \. && python -m study\.run --trials 50", README, re.MULTILINE
+    )
+    assert re.search(r"^pip install -c constraints\.txt -e '\.\[test\]' && pytest", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_every_option_in_the_readme_exists(arguments: str) -> None:
+    options = {word.removeprefix("--").replace("-", "_") for word in shlex.split(arguments) if word.startswith("--")}
+    assert options <= set(run.__annotations__) | {"help"}
+
+
+def test_every_file_is_in_the_picture_of_how_it_is_built() -> None:
+    root = Path(__file__).parent.parent
+    for folder in ("data", "preprocessing", "models", "study", "benchmarks"):
+        for path in (root / folder).glob("*.py"):
+            assert path.name == "__init__.py" or path.name in README, path
