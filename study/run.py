@@ -39,26 +39,37 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 @app.command(help=f"Search the hyper-parameters of an LSTM text classifier; a rerun goes on with it.\n{EXAMPLES}")
 def run(
     trials: Annotated[
-        int, typer.Option(min=1, help="Trials in all, over restarts: complete, pruned and failed ones count.")
+        int,
+        typer.Option(metavar="N", min=1, help="Trials in all, over restarts: complete, pruned and failed ones count."),
     ] = 50,
     timeout: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Seconds after which this call begins no new trial.", show_default="no limit"),
+        typer.Option(
+            metavar="SECONDS",
+            min=0.001,
+            help="Seconds after which this call begins no new trial.",
+            show_default="no limit",
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
+            metavar="FILE",
             help="A .csv, .tsv, .parquet or .jsonl file (.gz too), or a standard corpus: r8, r52 or 20ng.",
             show_default="data/dataset_to_model.csv if it is there, otherwise r8",
         ),
     ] = None,
-    label_column: Annotated[str, typer.Option(help="The column with the class.")] = "Category",
-    text_column: Annotated[str, typer.Option(help="The column with the text.")] = "description_pre",
+    label_column: Annotated[str, typer.Option(metavar="NAME", help="The column with the class.")] = "Category",
+    text_column: Annotated[str, typer.Option(metavar="NAME", help="The column with the text.")] = "description_pre",
     split_seed: Annotated[
-        int, typer.Option(min=0, help="Draws training, validation and test; keep it to compare studies.")
+        int, typer.Option(metavar="N", min=0, help="Draws training, validation and test; keep it to compare studies.")
     ] = 0,
-    storage: Annotated[str, typer.Option(help="Where the trials are kept, as a URL.")] = "sqlite:///study.db",
-    name: Annotated[str | None, typer.Option(help="The study's name.", show_default="<data>-<model>")] = None,
+    storage: Annotated[
+        str, typer.Option(metavar="URL", help="Where the trials are kept, as a URL.")
+    ] = "sqlite:///study.db",
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="<data>-<model>")
+    ] = None,
     space: Annotated[
         Literal["default", "wide"],
         typer.Option(help="default: hidden size and learning rate; wide: ten more, from dropout to vocabulary."),
@@ -72,15 +83,23 @@ def run(
     metric: Annotated[
         Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")
     ] = "macro_f1",
-    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Epochs per trial, at most.")] = 8,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without a better score before a trial stops.")] = 4,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Words per text; the rest is cut off.")] = 200,
-    vocabulary_size: Annotated[int, typer.Option(min=3, help="Words known at most, the most frequent ones.")] = 30_000,
-    min_frequency: Annotated[int, typer.Option(min=1, help="Rarer words of the training texts are unknown.")] = 2,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the sampler and of every training.")] = 0,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Epochs per trial, at most.")] = 8,
+    patience: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Epochs without a better score before a trial stops.")
+    ] = 4,
+    max_tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Words per text; the rest is cut off.")] = 200,
+    vocabulary_size: Annotated[
+        int, typer.Option(metavar="N", min=3, help="Words known at most, the most frequent ones.")
+    ] = 30_000,
+    min_frequency: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Rarer words of the training texts are unknown.")
+    ] = 2,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Of the sampler and of every training.")
+    ] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
     cache_dir: Annotated[
-        Path, typer.Option(help="Prepared texts and downloads; see them with python -m study.cache.")
+        Path, typer.Option(metavar="DIR", help="Prepared texts and downloads; see them with python -m study.cache.")
     ] = Path(".cache"),
 ) -> int:
     from rich.console import Console
@@ -131,9 +150,19 @@ def _search(
     console: "Console",
 ) -> int:
     from study.display import SearchDisplay, describe_search, summarize
+    from study.errors import StudyError
     from study.objective import run_trial
     from study.search import TooManyFailuresError, finished_trials, search
-    from study.storage import fold_write_ahead_log, open_storage, parse_url, requeue_interrupted, safe_url, sole_runner
+    from study.storage import (
+        STORAGE_ERRORS,
+        close_storage,
+        open_storage,
+        parse_url,
+        reason_of,
+        requeue_interrupted,
+        safe_url,
+        sole_runner,
+    )
     from study.stored_study import find_study_device, open_study
 
     start = time.monotonic()
@@ -141,13 +170,13 @@ def _search(
     device = find_study_device(configuration)
     prepared = _prepare(configuration, console)
     training, metric = configuration.base.training, configuration.metric
-    with sole_runner(url, name):
+    with sole_runner(url, name) as alone:
         storage = open_storage(url)
         try:
             study, warnings = open_study(storage, name, configuration, device=device)
             for warning in warnings:
                 console.print(f"Note: {warning}")
-            if requeued := requeue_interrupted(study, storage):
+            if requeued := requeue_interrupted(study, storage) if alone else 0:
                 console.print(f"Note: {requeued} interrupted trials are run again.")
             finished = len(finished_trials(study))
             console.print(f"Study: {name} in {safe_url(url)}, {finished} of {trials} trials finished.")
@@ -175,8 +204,11 @@ def _search(
             for line in summarize(study, epochs=training.epochs, metric=metric, seconds=time.monotonic() - start):
                 console.print(line)
             console.print(f"Browse: optuna-dashboard {safe_url(url)}")
+        except STORAGE_ERRORS as error:
+            reason = reason_of(error)
+            raise StudyError(f"The storage {safe_url(url)} has failed: {reason}. Mend it, then start again.") from error
         finally:
-            fold_write_ahead_log(storage)
+            close_storage(storage)
     if failure:
         console.print(f"Error: {failure}")
         return FAILED

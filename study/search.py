@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from optuna import TrialPruned
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -14,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from models.training import EpochResult
 from study.errors import StudyError
 from study.search_space import Space
-from study.storage import requeue_interrupted
+from study.storage import STORAGE_ERRORS
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 FAILURES_IN_A_ROW = 5  # so many trials that fail one after the other end the run
@@ -55,6 +54,7 @@ def search(
     """
     deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
     failures = 0
+    trial: Trial | None = None
     try:
         while len(finished_trials(study)) < trials and time.monotonic() < deadline:
             trial = study.ask(space)
@@ -69,7 +69,8 @@ def search(
                 )
     except (KeyboardInterrupt, SystemExit):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave the trial RUNNING
-        requeue_interrupted(study, storage)
+        if trial is not None and storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
+            storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         raise
 
 
@@ -78,8 +79,8 @@ def _run_and_tell(study: Study, trial: Trial, run_trial: RunTrial, watcher: Watc
         value = run_trial(trial, watcher.epoch_ended)
     except TrialPruned:
         return study.tell(trial, state=TrialState.PRUNED)
-    except StorageInternalError:
-        raise  # the database's failure, not the trial's
+    except STORAGE_ERRORS:
+        raise
     except Exception as error:
         trial.set_user_attr("failure", f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
         return study.tell(trial, state=TrialState.FAIL)

@@ -3,13 +3,13 @@
 import hashlib
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import optuna
 import sqlalchemy
 from filelock import FileLock, Timeout
+from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import TrialState
@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from study.errors import StudyError
 
+STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the database has failed, not what was done with it
 SQLITE_TIMEOUT_SECONDS = 60  # how long to wait for a database that another program has locked
 
 
@@ -58,9 +59,8 @@ def open_storage(url: str) -> RDBStorage:
             f"The driver for {parsed.drivername} databases is not installed; for PostgreSQL: "
             "pip install 'psycopg[binary]'."
         ) from None
-    except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, RuntimeError) as error:
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise StudyError(f"The storage {safe_url(url)} cannot be opened: {reason}.") from error
+    except (SQLAlchemyError, sqlite3.Error, OptunaError, RuntimeError) as error:
+        raise StudyError(f"The storage {safe_url(url)} cannot be opened: {reason_of(error)}.") from error
 
 
 def safe_url(url: str) -> str:
@@ -68,24 +68,32 @@ def safe_url(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
-def fold_write_ahead_log(storage: RDBStorage) -> None:
-    """Make a SQLite database one whole file again, for those who copy it."""
-    if storage.engine.dialect.name == "sqlite":
-        with storage.engine.connect() as connection:
-            connection.execute(sqlalchemy.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+def reason_of(error: Exception) -> str:
+    """What the database itself has said, in one line."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
+def close_storage(storage: RDBStorage) -> None:
+    """Close the database; one of SQLite becomes one whole file again, for those who copy it."""
     storage.remove_session()
+    if storage.engine.dialect.name == "sqlite":
+        with suppress(SQLAlchemyError), storage.engine.connect() as connection:
+            connection.execute(sqlalchemy.text("PRAGMA wal_checkpoint(TRUNCATE)"))
     storage.engine.dispose()
 
 
 @contextmanager
-def sole_runner(url: str, name: str) -> Iterator[None]:
+def sole_runner(url: str, name: str) -> Iterator[bool]:
     """Hold the right to run a study; the kernel takes it back when the process ends, however it ends.
 
-    Raises `StudyError` when another process has it. Databases that are not local files are not guarded.
+    Raises `StudyError` when another process has it. Gives False for databases that are not local files: there,
+    others may be running the study, too.
     """
     file = sqlite_file(parse_url(url))
     if file is None:
-        yield
+        yield False
         return
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     lock = FileLock(file.with_name(f".{file.name}.{digest}.lock"))
@@ -98,15 +106,15 @@ def sole_runner(url: str, name: str) -> Iterator[None]:
             f"{file.parent} cannot be written ({error.strerror}); name another file with --storage."
         ) from None
     try:
-        yield
+        yield True
     finally:
         lock.release()
 
 
 def requeue_interrupted(study: Study, storage: RDBStorage) -> int:
-    """Put trials that nobody is running any more back into the queue, under their own numbers; how many they were.
+    """Put RUNNING trials back into the queue, under their own numbers; returns how many they were.
 
-    To be called by the sole runner only: whatever is RUNNING then was left by a process that is gone.
+    For the sole runner, before it runs any: what is RUNNING then was left by a process that is gone.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for trial in running:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 import torch
 from optuna import Study, TrialPruned
 from optuna.distributions import FloatDistribution
@@ -20,7 +21,7 @@ from preprocessing.prepared import prepare_for_search
 from study.objective import run_trial
 from study.search import FAILURES_IN_A_ROW, TooManyFailuresError, search
 from study.search_space import TrialSettings
-from study.storage import open_storage, requeue_interrupted
+from study.storage import STORAGE_ERRORS, open_storage, reason_of, requeue_interrupted
 
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-2)}
 OnEpoch = Callable[[EpochResult], None]
@@ -97,6 +98,18 @@ def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: 
     search(study, storage, SPACE, lambda *_: 0.7, trials=3, timeout=None, watcher=Silent())
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
     assert study.trials[1].params == parameters
+
+
+def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage: RDBStorage) -> None:
+    def break_the_database(trial: Trial, _: OnEpoch) -> float:
+        with storage.engine.begin() as connection:
+            connection.execute(sqlalchemy.text("DROP TABLE trial_intermediate_values"))
+        trial.report(0.1, 0)
+        return 0.5
+
+    with pytest.raises(STORAGE_ERRORS) as caught:
+        search(study, storage, SPACE, break_the_database, trials=2, timeout=None, watcher=Silent())
+    assert reason_of(caught.value) == "no such table: trial_intermediate_values"
 
 
 def test_trials_of_a_process_that_is_gone_are_queued_again(study: Study, storage: RDBStorage) -> None:
