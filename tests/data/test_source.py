@@ -22,6 +22,11 @@ def test_without_a_name_the_file_of_the_practical_is_taken_if_it_is_there(
     assert "is there" in sentence
 
 
+def test_columns_of_a_standard_corpus_are_refused() -> None:
+    with pytest.raises(CorpusError, match="r8 is a standard corpus: --label-column"):
+        find_source("r8", label_column="job")
+
+
 def test_a_missing_file_is_told_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"File .*nothing\.csv not found.*r8, r52, 20ng"):
         find_source(str(tmp_path / "nothing.csv"))
