@@ -31,16 +31,18 @@ def run_trial(
     """
     settings = apply_parameters(base, trial.params)
     metric = settings.training.metric
-    already_reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    reported_before = trial.study.get_trials(deepcopy=False)[trial.number].last_step  # by an interrupted run, or None
     curve: list[EpochResult] = []
 
     def report(result: EpochResult) -> None:
         curve.append(result)
         on_epoch_end(result)
-        if result.epoch not in already_reported:  # they are after an interruption: the same numbers, not needed again
+        if reported_before is not None and result.epoch < reported_before:
+            return  # the pruner has let it pass
+        if result.epoch != reported_before:
             trial.report(max(getattr(epoch, metric) for epoch in curve), step=result.epoch)
-            if result.epoch < settings.training.epochs - 1 and trial.should_prune():
-                raise TrialPruned
+        if result.epoch < settings.training.epochs - 1 and trial.should_prune():
+            raise TrialPruned
 
     torch.manual_seed(settings.training.seed)
     words = settings.limits.kept_words(prepared.word_counts)

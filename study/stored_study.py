@@ -59,7 +59,6 @@ def open_study(
     Raises `StudyError` when a study of that name is another one.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.simplefilter("ignore", ExperimentalWarning)
     if not 1 <= len(name) <= 255:
         raise StudyError(f"A study's name must have 1 to 255 characters, this one has {len(name)}. Use --name.")
     study = optuna.create_study(
@@ -77,7 +76,8 @@ def open_study(
         raise StudyError(f"Study '{name}' was not made by study.run; name another with --name.")
     notes = [] if stored is None else check_same_study(stored, asked, name=name)
     if stored is None:
-        study.set_metric_names([configuration.metric])
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            study.set_metric_names([configuration.metric])
         study.set_user_attr(CONFIGURATION, configuration.to_dict())
         study.set_user_attr(FINGERPRINT, asked)
     if not trials:
