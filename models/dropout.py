@@ -18,7 +18,7 @@ class FastDropout(nn.Module):
         self.probability = probability
 
     def forward(self, features: Tensor) -> Tensor:
-        dropped_levels = round(self.probability * LEVELS)
+        dropped_levels = min(round(self.probability * LEVELS), LEVELS - 1)
         if not self.training or dropped_levels == 0:
             return features
         if features.device.type != "cpu":

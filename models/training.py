@@ -27,7 +27,7 @@ class TrainingConfig:
     batch_size: int = 32
     weight_decay: float = 0.01  # decoupled (AdamW), per step and unit of learning rate
     gradient_norm: float = 1.0  # larger gradients are scaled down to this norm
-    patience: int = 4  # epochs without a better score before training stops
+    patience: int = 2  # epochs without a better score before training stops
     metric: Metric = "macro_f1"  # on validation: decides which epoch is the best
     seed: int = 0
 
@@ -101,9 +101,9 @@ def train(
     for epoch in range(config.epochs):
         start = time.perf_counter()
         training_loss = _train_epoch(model, training, epoch, optimizer, schedule, scaler, config.gradient_norm, device)
-        if not math.isfinite(training_loss):
-            raise TrainingDivergedError(f"The training loss is {training_loss} in epoch {epoch}.")
+        _check_finite("training", training_loss, epoch)
         predictions, validation_loss = predict(model, validation, device=device)
+        _check_finite("validation", validation_loss, epoch)
         labels = validation.texts.labels
         result = EpochResult(
             epoch,
@@ -179,6 +179,11 @@ def _train_epoch(
         schedule.step()
         total += loss.detach() * len(labels)
     return total.item() / len(batches.texts)
+
+
+def _check_finite(side: str, loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise TrainingDivergedError(f"The {side} loss is {loss} in epoch {epoch}.")
 
 
 def _autocast(device: torch.device) -> torch.autocast:

@@ -57,13 +57,16 @@ def run_trial(
     start = time.perf_counter()
     try:
         train(model, training, validation, settings.training, device=device, on_epoch_end=report)
-    finally:
-        if curve:
-            _record(trial, curve, metric, time.perf_counter() - start)
+    except Exception:  # pruned or failed; a trial that is interrupted leaves nothing
+        _record(trial, curve, metric, time.perf_counter() - start)
+        raise
+    _record(trial, curve, metric, time.perf_counter() - start)
     return float(max(getattr(epoch, metric) for epoch in curve))
 
 
 def _record(trial: Trial, curve: list[EpochResult], metric: str, seconds: float) -> None:
+    if not curve:
+        return
     best = max(curve, key=lambda epoch: getattr(epoch, metric))
     attributes = {
         "accuracy": best.accuracy,

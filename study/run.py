@@ -4,7 +4,6 @@ Parses, calls, prints. What takes long to import is imported when it is needed, 
 """
 
 import shlex
-import signal
 import sys
 import time
 from functools import partial
@@ -85,7 +84,7 @@ def run(
     epochs: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Epochs per trial, at most.")] = 8,
     patience: Annotated[
         int, typer.Option(metavar="N", min=1, help="Epochs without a better score before a trial stops.")
-    ] = 4,
+    ] = 2,
     max_tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Words per text; the rest is cut off.")] = 200,
     vocabulary_size: Annotated[
         int, typer.Option(metavar="N", min=3, help="Words known at most, the most frequent ones.")
@@ -103,19 +102,22 @@ def run(
 ) -> int:
     from rich.console import Console
 
-    for stop in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(stop, signal.default_int_handler)
+    from study.interruption import Interrupted, end_on_signals
+
+    end_on_signals()
     console = Console(highlight=False, markup=False, soft_wrap=True)
     try:
         from data.source import find_source
+
+        source, sentence = find_source(data, label_column=label_column, text_column=text_column)
+        console.print(f"Data: {sentence}")
+
         from models.lstm import LSTMConfig
         from models.training import TrainingConfig
         from preprocessing.batches import TextLimits
         from study.configuration import StudyConfiguration
         from study.search_space import TrialSettings
 
-        source, sentence = find_source(data, label_column=label_column, text_column=text_column)
-        console.print(f"Data: {sentence}")
         configuration = StudyConfiguration(
             source=source,
             cache_dir=str(cache_dir.resolve()),
@@ -132,11 +134,12 @@ def run(
             device=device,
         )
         study_name = f"{source.name}-{configuration.model}" if name is None else name
-        return _search(configuration, study_name, storage, trials=trials, timeout=timeout, console=console)
-    except KeyboardInterrupt:
+        _search(configuration, study_name, storage, trials=trials, timeout=timeout, console=console)
+    except Interrupted:
         again = shlex.join(["python", "-m", "study.run", *sys.argv[1:]])
-        console.print(f"Interrupted; nothing that has finished is lost. To go on: {again}")
+        console.print(f"Interrupted. A trial that was running will start anew, nothing else is lost. To go on: {again}")
         return INTERRUPTED
+    return 0
 
 
 def _search(
@@ -147,15 +150,16 @@ def _search(
     trials: int,
     timeout: float | None,
     console: "Console",
-) -> int:
+) -> None:
     from study.display import SearchDisplay, describe_search, summarize
     from study.objective import run_trial
     from study.search import finished_trials, search
     from study.storage import parse_url, safe_url
-    from study.stored_study import find_study_device, opened_study
+    from study.stored_study import check_name, find_study_device, opened_study
 
     start = time.monotonic()
     parse_url(url)
+    check_name(name)
     device = find_study_device(configuration)
     prepared = _prepare(configuration, console)
     training, metric = configuration.base.training, configuration.metric
@@ -163,21 +167,22 @@ def _search(
         for note in notes:
             console.print(f"Note: {note}")
         finished = len(finished_trials(study))
-        console.print(f"Study: {name} in {safe_url(url)}, {finished} of {trials} trials finished.")
+        console.print(f"Study: {name} in {safe_url(url)}; {finished} trials finished, {trials} asked for.")
         if finished < trials:
             console.print(describe_search(configuration, device))
-            run_one = partial(run_trial, base=configuration.base, prepared=prepared, device=device)
-            with SearchDisplay(
-                console, study, trials=trials, finished=finished, epochs=training.epochs, metric=metric
-            ) as display:
-                space = configuration.search_space
-                search(study, storage, space, run_one, trials=trials, timeout=timeout, watcher=display)
         else:
             console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
-        for line in summarize(study, epochs=training.epochs, metric=metric, seconds=time.monotonic() - start):
-            console.print(line)
-    console.print(f"Browse: optuna-dashboard {safe_url(url)}")
-    return 0
+        run_one = partial(run_trial, base=configuration.base, prepared=prepared, device=device)
+        space = configuration.search_space
+        display = SearchDisplay(console, study, trials=trials, finished=finished, epochs=training.epochs, metric=metric)
+        try:
+            if finished < trials:
+                with display:
+                    search(study, storage, space, run_one, trials=trials, timeout=timeout, watcher=display)
+        finally:
+            for line in summarize(study, epochs=training.epochs, metric=metric, seconds=time.monotonic() - start):
+                console.print(line)
+            console.print(f"Browse: optuna-dashboard {shlex.quote(safe_url(url))}")
 
 
 def _prepare(configuration: "StudyConfiguration", console: "Console") -> "PreparedTexts":

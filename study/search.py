@@ -1,6 +1,5 @@
 """The loop that asks for trials and runs them until so many have finished in all, over restarts."""
 
-import signal
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -12,6 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from models.training import EpochResult
 from study.errors import StudyError
+from study.interruption import Interrupted, raise_if_interrupted
 from study.search_space import Space
 from study.storage import STORAGE_ERRORS
 
@@ -59,6 +59,7 @@ def search(
     trial: Trial | None = None
     try:
         while len(finished_trials(study)) < trials and time.monotonic() < deadline:
+            raise_if_interrupted()
             trial = study.ask(space)
             watcher.trial_started(trial)
             ended = _run_and_tell(study, trial, run_trial, watcher)
@@ -69,16 +70,19 @@ def search(
                     f"{failures} trials in a row have failed, the last one with {ended.user_attrs['failure']}. "
                     "Mend the cause, then start the same command again."
                 )
-    except (KeyboardInterrupt, SystemExit):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave the trial RUNNING
+    except (Interrupted, SystemExit):
         if trial is not None and storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
             storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         raise
 
 
 def _run_and_tell(study: Study, trial: Trial, run_trial: RunTrial, watcher: Watcher) -> FrozenTrial:
+    def on_epoch_end(result: EpochResult) -> None:
+        raise_if_interrupted()
+        watcher.epoch_ended(result)
+
     try:
-        value = run_trial(trial, watcher.epoch_ended)
+        value = run_trial(trial, on_epoch_end)
     except TrialPruned:
         return study.tell(trial, state=TrialState.PRUNED)
     except STORAGE_ERRORS:

@@ -51,6 +51,14 @@ def opened_study(
             close_storage(storage)
 
 
+def check_name(name: str) -> None:
+    """Raises `StudyError` for a name that cannot be stored."""
+    if not 1 <= len(name) <= 255:
+        raise StudyError(f"A study's name must have 1 to 255 characters, this one has {len(name)}. Use --name.")
+    if not name.isprintable():
+        raise StudyError(f"A study's name must be printable text, not {name!a}. Use --name.")
+
+
 def open_study(
     storage: RDBStorage, name: str, configuration: StudyConfiguration, *, device: torch.device
 ) -> tuple[Study, list[str]]:
@@ -59,8 +67,6 @@ def open_study(
     Raises `StudyError` when a study of that name is another one.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if not 1 <= len(name) <= 255:
-        raise StudyError(f"A study's name must have 1 to 255 characters, this one has {len(name)}. Use --name.")
     study = optuna.create_study(
         storage=storage,
         study_name=name,

@@ -18,6 +18,7 @@ from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import prepare_for_search
+from study.interruption import Interrupted
 from study.objective import run_trial
 from study.search import FAILURES_IN_A_ROW, TooManyFailuresError, search
 from study.search_space import TrialSettings
@@ -88,10 +89,10 @@ def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: 
     def interrupted(trial: Trial, _: OnEpoch) -> float:
         trial.report(0.1, 0)
         if trial.number == 1:
-            raise KeyboardInterrupt
+            raise Interrupted
         return 0.5
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         search(study, storage, SPACE, interrupted, trials=3, timeout=None, watcher=Silent())
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.WAITING]
     parameters = study.trials[1].params
