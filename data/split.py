@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from data.corpus import LabelledTexts, distinct_text_numbers
+from data.corpus import LabelledTexts, numbered, text_keys
 
 HELD_OUT_SHARE = 0.1  # of each class, for each side that is held out
 TRAINING, VALIDATION, TEST = 0, 1, 2
@@ -14,12 +14,13 @@ def split_sides(corpus: LabelledTexts, *, held_out: tuple[int, ...], seed: int) 
 
     The distinct texts are split, class by class, so that a repeated text keeps to one side; a text with several
     labels counts for the first of them. A class gives each held-out side a tenth of its texts, at least one; with
-    too few to give one to each and keep one, it stays in training. scikit-learn's stratified splitters raise for
-    such classes, and for held-out sides smaller than the number of classes, so this one is our own.
+    too few to give one to each and keep one, it stays in training. Every label has a row in training. scikit-learn's
+    stratified splitters raise for small classes, and for held-out sides smaller than the number of classes, so this
+    one is our own.
     """
-    numbers = distinct_text_numbers(corpus.texts)
-    _, first_rows = np.unique(numbers, return_index=True)
-    classes = distinct_text_numbers(corpus.labels)[first_rows]
+    texts, labels = numbered(text_keys(corpus.texts)), numbered(corpus.labels)
+    _, first_rows = np.unique(texts, return_index=True)
+    classes = labels[first_rows]
 
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(classes))
@@ -33,7 +34,9 @@ def split_sides(corpus: LabelledTexts, *, held_out: tuple[int, ...], seed: int) 
 
     sides = np.full(len(classes), TRAINING, np.int8)
     sides[by_class[is_held_out]] = np.array(held_out, np.int8)[turn[is_held_out]]
-    return sides[numbers]
+    in_training = np.isin(labels, labels[sides[texts] == TRAINING])
+    sides[texts[~in_training]] = TRAINING  # labels that only stand beside others, on texts that were held out
+    return sides[texts]
 
 
 def classes_only_in_training(corpus: LabelledTexts, sides: npt.NDArray[np.int8]) -> list[str]:

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from data.errors import UserError
 
+BUILDING = ".building-"  # between an entry's name and a random one: a folder that is not yet whole
 META_FILE = "meta.json"  # written last: a folder that has it is whole
 FORMAT_VERSION = 1
 
@@ -47,11 +48,11 @@ class CacheEntry:
 def open_or_build(cache_dir: Path, name: str, key: Mapping[str, Any], build: Build, *, on_event: OnEvent) -> CacheEntry:
     """The entry for `key`, verified by its checksums; built when it is missing or damaged.
 
-    `name` only makes the folder's name readable. `on_event` gets a sentence when something has to be done.
+    `name` is kept for those who list the entries, and is no part of the key. `on_event` gets a sentence when something has to be done.
     Raises `CacheError` when the folder cannot be written.
     """
     digest = hashlib.sha256(json.dumps({**key, "format": FORMAT_VERSION}, sort_keys=True).encode()).hexdigest()
-    folder = _prepared(cache_dir) / f"{_readable(name)}-{digest[:16]}"
+    folder = _prepared(cache_dir) / digest[:16]
     try:
         if _damage(folder) is None:
             return open_entry(folder)
@@ -60,7 +61,7 @@ def open_or_build(cache_dir: Path, name: str, key: Mapping[str, Any], build: Bui
             if (damage := _damage(folder)) is not None:  # nobody else has built it while this process waited
                 if folder.exists():
                     on_event(f"The cache entry {folder} is damaged ({damage}); it is prepared again.")
-                _build_and_publish(folder, key, build)
+                _build_and_publish(folder, {"name": name, "key": key}, build)
         return open_entry(folder)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -82,7 +83,7 @@ def open_entry(folder: Path) -> CacheEntry:
 
 
 def entries(cache_dir: Path) -> Iterator[CacheEntry]:
-    """All whole entries, by name."""
+    """All whole entries."""
     for meta in sorted(_prepared(cache_dir).glob(f"*/{META_FILE}")):
         try:
             yield open_entry(meta.parent)
@@ -91,21 +92,27 @@ def entries(cache_dir: Path) -> Iterator[CacheEntry]:
 
 
 def clear(cache_dir: Path) -> None:
-    """Remove all entries and leftovers; processes that have one mapped keep their copy until they end."""
-    for folder in [path for path in _prepared(cache_dir).glob("*") if path.is_dir()]:
-        with FileLock(f"{folder}.lock"):
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove all entries and leftovers, but wait for what is being built; who has one mapped keeps it until it ends.
+
+    Raises `CacheError` when the folder cannot be written.
+    """
+    try:
+        for folder in [path for path in _prepared(cache_dir).glob("*") if path.is_dir()]:
+            with FileLock(f"{str(folder).split(BUILDING)[0]}.lock"):
+                shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise CacheError(f"The cache {cache_dir} cannot be cleared: {error.strerror or error}.") from error
 
 
-def _build_and_publish(folder: Path, key: Mapping[str, Any], build: Build) -> None:
-    for leftover in folder.parent.glob(f"{folder.name}.building-*"):
+def _build_and_publish(folder: Path, identity: Mapping[str, Any], build: Build) -> None:
+    for leftover in folder.parent.glob(f"{folder.name}{BUILDING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    temporary = folder.with_name(f"{folder.name}.building-{secrets.token_hex(4)}")
+    temporary = folder.with_name(f"{folder.name}{BUILDING}{secrets.token_hex(4)}")
     temporary.mkdir()
     try:
         meta = dict(build(temporary))
         files = {path.name: _describe(path) for path in sorted(temporary.iterdir())}
-        (temporary / META_FILE).write_text(json.dumps({"key": key, "files": files, **meta}, indent=1))
+        (temporary / META_FILE).write_text(json.dumps({**identity, "files": files, **meta}, indent=1))
         for path in temporary.iterdir():
             _sync(path)
         shutil.rmtree(folder, ignore_errors=True)
@@ -148,7 +155,3 @@ def _sync(path: Path) -> None:
 
 def _prepared(cache_dir: Path) -> Path:
     return cache_dir / "prepared"
-
-
-def _readable(name: str) -> str:
-    return "".join(character if character.isalnum() else "_" for character in name)[:40]

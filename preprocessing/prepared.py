@@ -1,7 +1,7 @@
 """The texts of a study as arrays: what the cache holds for the search, and apart from it for the test split."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,11 @@ class PreparedTexts:
         return tuple(self.entry.meta["classes"])
 
     @property
+    def test_texts(self) -> int:
+        """How many texts are held back for the test."""
+        return int(self.entry.meta["test_texts"])
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return tuple(self.entry.meta["notes"])
 
@@ -66,7 +71,7 @@ def prepare_for_search(
         np.save(folder / "word_counts.npy", vocabulary.counts)
         _save(folder, "training", EncodedTexts(token_ids, offsets, _class_numbers(texts.training, classes)))
         _save(folder, "validation", _encode(texts.validation, vocabulary, classes))
-        return {"classes": classes, "notes": texts.notes}
+        return {"classes": classes, "notes": texts.notes, "test_texts": texts.test_texts}
 
     return _open(open_or_build(cache_dir, source.name, _key(source, split_seed), build, on_event=on_event))
 
@@ -93,9 +98,11 @@ def prepare_test(source: DataSource, *, split_seed: int, cache_dir: Path, on_eve
 
 
 def _key(source: DataSource, split_seed: int) -> dict[str, Any]:
-    """What the arrays depend on; where the file lies is no part of it."""
+    """What the arrays depend on; where the file lies and what it is called are no part of it."""
     return {
-        **{field: value for field, value in asdict(source).items() if field != "path"},
+        "sha256": source.sha256,
+        "format": "".join(Path(source.path).suffixes) if source.path else None,
+        "columns": [source.label_column, source.text_column],
         "split_seed": split_seed,
         "cleaning": CLEANING_VERSION,
     }

@@ -14,21 +14,26 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def cache(
     cache_dir: Annotated[Path, typer.Option(help="The folder to look at.")] = Path(".cache"),
-    clear: Annotated[bool, typer.Option("--clear", help="Remove all prepared texts; they are made again.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove the prepared texts; downloads are kept.")] = False,
 ) -> None:
     """List the prepared texts and the downloads that studies share, with their sizes."""
     from preprocessing.cache import clear as clear_entries
     from preprocessing.cache import entries
 
-    prepared = [(entry.folder, entry.nbytes) for entry in entries(cache_dir)]
-    downloads = [(wheel, wheel.stat().st_size) for wheel in sorted(cache_dir.glob("wheels/*.whl"))]
-    for path, nbytes in prepared + downloads:
-        print(f"{nbytes / 1e6:8.1f} MB  {path}")
+    prepared = [(f"{entry.folder}  {entry.meta['name']}", entry.nbytes) for entry in entries(cache_dir)]
     if clear:
         clear_entries(cache_dir)
-        print(f"Removed {len(prepared)} entries, {sum(nbytes for _, nbytes in prepared) / 1e6:.1f} MB.")
-    elif not prepared + downloads:
+        print(f"Removed {len(prepared)} prepared texts, {_size(sum(nbytes for _, nbytes in prepared))}.")
+        return
+    downloads = [(str(wheel), wheel.stat().st_size) for wheel in sorted(cache_dir.glob("wheels/*.whl"))]
+    for path, nbytes in prepared + downloads:
+        print(f"{_size(nbytes):>10}  {path}")
+    if not prepared + downloads:
         print(f"Nothing is kept in {cache_dir}.")
+
+
+def _size(nbytes: int) -> str:
+    return f"{nbytes / 1e6:.1f} MB" if nbytes >= 100_000 else f"{nbytes / 1e3:.1f} kB"
 
 
 if __name__ == "__main__":

@@ -52,29 +52,30 @@ class SearchDisplay:
         self._bars.update(self._current, completed=0, note="")
 
     def epoch_ended(self, result: EpochResult) -> None:
-        note = f"{METRIC_TITLES[self._metric]} {getattr(result, self._metric):.4f}"
+        note = f"· {METRIC_TITLES[self._metric]} {getattr(result, self._metric):.4f} in this epoch"
         self._bars.update(self._current, completed=result.epoch + 1, note=note)
 
     def trial_ended(self, study: Study, trial: FrozenTrial) -> None:
         self._counts[trial.state] += 1
         self._best = _describe_best(study)
+        self._bars.update(self._current, completed=0, note="")
         self._bars.advance(self._all)
         self._console.print(Text(describe_trial(trial)), soft_wrap=True)
 
     def _render(self) -> RenderableType:
         counts = self._counts
-        ended = f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed"
+        ended = f"· {counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed"
         self._bars.update(self._all, note=f"{ended}{self._time_left()}")
         running = Text(self._parameters, overflow="ellipsis", no_wrap=True)
         best = Text(self._best, style="bold", overflow="ellipsis", no_wrap=True)
         return Group(self._bars, running, best)
 
     def _time_left(self) -> str:
-        task = self._bars.tasks[self._all]
-        done_now = task.completed - self._finished_before
-        if not done_now or not task.total:
+        every, current = self._bars.tasks[self._all], self._bars.tasks[self._current]
+        done = every.completed + current.completed / (current.total or 1)  # trials, with the part of the current one
+        if every.completed == self._finished_before or not every.total:
             return ""
-        seconds = (time.monotonic() - self._start) / done_now * (task.total - task.completed)
+        seconds = (time.monotonic() - self._start) / (done - self._finished_before) * (every.total - done)
         return f", about {format_seconds(seconds)} left"
 
 
@@ -110,7 +111,7 @@ def describe_search(configuration: StudyConfiguration, device: torch.device) -> 
     """What is searched, for what, and on what."""
     ranges = ", ".join(_describe_range(name, range_) for name, range_ in configuration.search_space.items())
     threads = ", 1 thread" if device.type == "cpu" else ""
-    return f"Search: {ranges}; for validation {METRIC_TITLES[configuration.metric]}; on {device}{threads}."
+    return f"Search: highest validation {METRIC_TITLES[configuration.metric]} over {ranges}; on {device}{threads}."
 
 
 def summarize(study: Study, *, epochs: int, metric: str, seconds: float) -> list[str]:
@@ -118,22 +119,22 @@ def summarize(study: Study, *, epochs: int, metric: str, seconds: float) -> list
     trials = study.get_trials(deepcopy=False)
     counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
     complete, pruned, failed = (counts[state] for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-    lines = []
+    other = next(name for name in METRIC_TITLES if name != metric)
+    lines = ["No trial is complete yet, so there is no best one."]
     if best := best_trial(study):
-        lines.append(
-            f"Best: trial {best.number} with validation {METRIC_TITLES[metric]} {best.value:.4f} (macro-F1 "
-            f"{best.user_attrs['macro_f1']:.4f}, accuracy {best.user_attrs['accuracy']:.4f}, epoch "
-            f"{best.user_attrs['best_epoch'] + 1}): {format_parameters(best.params)}"
-        )
-    else:
-        lines.append("No trial is complete yet, so there is no best one.")
+        lines = [
+            f"Best: trial {best.number}, validation {METRIC_TITLES[metric]} {best.value:.4f} ({METRIC_TITLES[other]} "
+            f"{best.user_attrs[other]:.4f}) after epoch {best.user_attrs['best_epoch'] + 1}: "
+            f"{format_parameters(best.params)}"
+        ]
     lines.append(
-        f"{complete + pruned + failed} trials: {complete} complete, {pruned} pruned, {failed} failed; "
+        f"Finished: {complete + pruned + failed} ({complete} complete, {pruned} pruned, {failed} failed); "
         f"this run took {format_seconds(seconds)}."
     )
-    saved = sum(epochs - trial.user_attrs["epochs"] for trial in trials if trial.state == TrialState.PRUNED)
-    run = sum(trial.user_attrs.get("epochs", 0) for trial in trials)
-    lines.append(f"Pruning saved up to {saved} epochs; {run} were run.")
+    if pruned:
+        saved = sum(epochs - trial.user_attrs["epochs"] for trial in trials if trial.state == TrialState.PRUNED)
+        run = sum(trial.user_attrs.get("epochs", 0) for trial in trials)
+        lines.append(f"Pruning saved up to {saved} epochs; {run} were run.")
     return lines
 
 

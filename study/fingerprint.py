@@ -9,12 +9,17 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from preprocessing.cleaning import CLEANING_VERSION
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.search_space import describe
 
 Fingerprint = dict[str, Any]
 VERSIONED_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "pyarrow")
+OPTIONS = (
+    *("label-column", "text-column", "split-seed", "space", "sampler", "pruner", "seed"),
+    *("metric", "epochs", "patience", "max-tokens", "vocabulary-size", "min-frequency"),
+)
 ENVIRONMENT = "environment."  # prefix of the keys that only warn
 
 
@@ -25,6 +30,7 @@ def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprin
         "label_column": configuration.source.label_column,
         "text_column": configuration.source.text_column,
         "split_seed": configuration.split_seed,
+        "cleaning": CLEANING_VERSION,
         "model": configuration.model,
         "space": configuration.space,
         "sampler": configuration.sampler,
@@ -44,8 +50,8 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
     for key in differences:
         if not key.startswith(ENVIRONMENT):
             raise StudyError(
-                f"Study '{name}' was begun with another {key.replace('.', ' ')}: {_short(stored.get(key))}, "
-                f"now {_short(asked.get(key))}. Repeat the options it was begun with, or name another with --name."
+                f"Study '{name}' was begun with {_describe(key)} {_short(stored.get(key))}, "
+                f"now it is {_short(asked.get(key))}. Repeat its first run's options, or name another with --name."
             )
     return [
         f"{key.removeprefix(ENVIRONMENT)} was {stored.get(key)} when the study began and is {asked.get(key)} now; "
@@ -54,6 +60,14 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
     ]
 
 
+def _describe(key: str) -> str:
+    """The option that sets a fact where there is one, otherwise the fact's name."""
+    if key == "data":
+        return "other data, of SHA-256"
+    name = key.removeprefix("training.").removeprefix("limits.").replace("_", "-")
+    return f"--{name}" if name in OPTIONS else f"another {key.replace('.', ' ')},"
+
+
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= 40 else f"{text[:12]}..."
+    return text if len(text) <= 40 else text[:12]

@@ -6,7 +6,7 @@ from types import FrameType
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
-class Interrupted(BaseException):  # noqa: N818 (like KeyboardInterrupt, it is no error)
+class Interrupted(BaseException):
     """The command has been asked to end.
 
     Not a `KeyboardInterrupt`: where one has passed through `exec`, the interpreter ends by killing itself.

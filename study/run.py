@@ -38,7 +38,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 def run(
     trials: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Trials in all, over restarts: complete, pruned and failed ones count."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=10_000_000,
+            help="Trials in all, over restarts: complete, pruned and failed ones count.",
+        ),
     ] = 50,
     timeout: Annotated[
         float | None,
@@ -60,10 +65,13 @@ def run(
     label_column: Annotated[str, typer.Option(metavar="NAME", help="The column with the class.")] = "Category",
     text_column: Annotated[str, typer.Option(metavar="NAME", help="The column with the text.")] = "description_pre",
     split_seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Draws training, validation and test; keep it to compare studies.")
+        int,
+        typer.Option(
+            metavar="N", min=0, max=2**63 - 1, help="Draws training, validation and test; keep it to compare studies."
+        ),
     ] = 0,
     storage: Annotated[
-        str, typer.Option(metavar="URL", help="Where the trials are kept, as a URL.")
+        str, typer.Option(metavar="URL", help="Where the trials are kept: sqlite:///FILE.db, or another database.")
     ] = "sqlite:///study.db",
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="<data>-<model>")
@@ -83,17 +91,31 @@ def run(
     ] = "macro_f1",
     epochs: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Epochs per trial, at most.")] = 8,
     patience: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Epochs without a better score before a trial stops.")
+        int, typer.Option(metavar="N", min=1, max=10_000, help="Epochs without a better score before a trial stops.")
     ] = 2,
-    max_tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Words per text; the rest is cut off.")] = 200,
+    max_tokens: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="Words per text, the rest is cut off; with --space wide the first trial's.",
+        ),
+    ] = 200,
     vocabulary_size: Annotated[
-        int, typer.Option(metavar="N", min=3, help="Words known at most, the most frequent ones.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=3,
+            max=2**31 - 1,
+            help="Words known at most, the most frequent; with --space wide the first trial's.",
+        ),
     ] = 30_000,
     min_frequency: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Rarer words of the training texts are unknown.")
+        int, typer.Option(metavar="N", min=1, max=2**31 - 1, help="Rarer words of the training texts are unknown.")
     ] = 2,
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Of the sampler and of every training.")
+        int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seeds the sampler and every training.")
     ] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
     cache_dir: Annotated[
@@ -207,7 +229,8 @@ def _prepare(configuration: "StudyConfiguration", console: "Console") -> "Prepar
     known = configuration.base.limits.kept_words(prepared.word_counts)
     console.print(
         f"Texts: {len(prepared.training):,} for training, {len(prepared.validation):,} for validation, "
-        f"{len(prepared.classes)} classes, {known:,} of {len(prepared.word_counts):,} words known."
+        f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
+        f"{known:,} words known of {len(prepared.word_counts):,} in training."
     )
     for note in prepared.notes:
         console.print(f"Note: {note}")

@@ -3,7 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ def parse_url(url: str) -> URL:
     """Raises `StudyError` for what is no storage URL, or points to a folder that is not there."""
     try:
         parsed = make_url(url)
-    except SQLAlchemyError:
-        raise StudyError(f"`--storage` must be a URL such as sqlite:///study.db, got '{url}'.") from None
+    except (SQLAlchemyError, ValueError):
+        raise StudyError(f"--storage must be a URL such as sqlite:///study.db, got '{url}'.") from None
     file = sqlite_file(parsed)
     if file is not None and not file.parent.is_dir():
         raise StudyError(f"The folder of {file} does not exist; create it, or name another file with --storage.")
@@ -53,14 +53,18 @@ def open_storage(url: str) -> RDBStorage:
             "pool_events": [(_set_pragmas, "connect")],
         }
     try:
-        return RDBStorage(url, engine_kwargs=engine_kwargs)
+        file = sqlite_file(parsed)
+        with nullcontext() if file is None else _lock_beside(file, ""):  # creating it twice at once would fail
+            return RDBStorage(url, engine_kwargs=engine_kwargs)
     except ImportError:
         raise StudyError(
             f"The driver for {parsed.drivername} databases is not installed; for PostgreSQL: "
             "pip install 'psycopg[binary]'."
         ) from None
-    except (SQLAlchemyError, sqlite3.Error, OptunaError, RuntimeError) as error:
-        raise StudyError(f"The storage {safe_url(url)} cannot be opened: {reason_of(error)}.") from error
+    except (SQLAlchemyError, sqlite3.Error, OptunaError, RuntimeError, OSError) as error:
+        raise StudyError(
+            f"The storage {safe_url(url)} cannot be opened: {reason_of(error)}. Name another with --storage."
+        ) from error
 
 
 def safe_url(url: str) -> str:
@@ -95,9 +99,8 @@ def sole_runner(url: str, name: str) -> Iterator[bool]:
     if file is None:
         yield False
         return
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    lock = FileLock(file.with_name(f".{file.name}.{digest}.lock"))
     try:
+        lock = _lock_beside(file, name)
         lock.acquire(timeout=0)
     except Timeout:
         raise StudyError(f"Another process is running study '{name}' in {file}; wait for it, or use --name.") from None
@@ -120,6 +123,11 @@ def requeue_interrupted(study: Study, storage: RDBStorage) -> int:
     for trial in running:
         storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
     return len(running)
+
+
+def _lock_beside(file: Path, purpose: str) -> FileLock:
+    digest = hashlib.sha256(purpose.encode()).hexdigest()[:8]
+    return FileLock(file.with_name(f".{file.name}.{digest}.lock"))
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:

@@ -8,7 +8,7 @@ import optuna
 import torch
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 
 from models.training import find_device
 from study.configuration import StudyConfiguration
@@ -26,6 +26,7 @@ from study.storage import (
     sole_runner,
 )
 
+NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial that is gone
 CONFIGURATION, FINGERPRINT = "configuration", "fingerprint"  # keys of study attributes
 
 
@@ -46,7 +47,14 @@ def opened_study(
             yield study, storage, notes
         except STORAGE_ERRORS as error:
             reason = reason_of(error)
-            raise StudyError(f"The storage {safe_url(url)} has failed: {reason}. Mend it, then start again.") from error
+            raise StudyError(
+                f"The storage {safe_url(url)} has failed: {reason}. What has finished is kept; "
+                "when the cause is mended, start the same command again."
+            ) from error
+        except KeyError as error:
+            if NO_RECORD not in error.args:
+                raise
+            raise StudyError(f"Study '{name}' was deleted while it ran.") from error
         finally:
             close_storage(storage)
 
@@ -78,14 +86,14 @@ def open_study(
     asked = fingerprint(configuration, device=device.type)
     stored = study.user_attrs.get(FINGERPRINT)
     trials = study.get_trials(deepcopy=False)
-    if stored is None and trials:
+    if study.direction != StudyDirection.MAXIMIZE or (stored is None and trials):
         raise StudyError(f"Study '{name}' was not made by study.run; name another with --name.")
     notes = [] if stored is None else check_same_study(stored, asked, name=name)
     if stored is None:
         with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
             study.set_metric_names([configuration.metric])
-        study.set_user_attr(CONFIGURATION, configuration.to_dict())
         study.set_user_attr(FINGERPRINT, asked)
+    study.set_user_attr(CONFIGURATION, configuration.to_dict())  # each time: the paths may have changed
     if not trials:
         study.enqueue_trial(default_parameters(configuration.search_space, configuration.base))
     return study, notes

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +69,23 @@ def test_the_same_text_under_two_labels_is_counted(write_csv: Callable[..., Path
     assert notes == ("1 distinct texts stand under more than one label; no classifier gets all right.",)
 
 
+def test_labels_of_several_types_are_taken_as_they_are_written(tmp_path: Path) -> None:
+    rows = [{"Category": 1 if number % 2 else "one", "description_pre": f"text {number}"} for number in range(30)]
+    pd.DataFrame(rows).to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    assert set(read(tmp_path / "t.jsonl")[0].labels.to_pylist()) == {"1", "one"}
+
+
+def test_a_label_that_is_not_a_number_is_missing(tmp_path: Path) -> None:
+    column = pa.array([1.0, 2.0, float("nan")] * 20)
+    pq.write_table(pa.table({"Category": column, "description_pre": ["text"] * 60}), tmp_path / "t.parquet")
+    assert set(read(tmp_path / "t.parquet")[0].labels.to_pylist()) == {"1", "2"}
+
+
+def test_label_and_text_must_be_two_columns(toy_csv: Path) -> None:
+    with pytest.raises(CorpusError, match="must differ"):
+        read(toy_csv, label_column="description_pre")
+
+
 def test_a_text_of_a_megabyte_is_read(write_csv: Callable[..., Path]) -> None:
     long = "word " * 200_000
     rows = [(str(number % 2), f"text {number}") for number in range(30)]
@@ -96,7 +115,14 @@ BAD_FILES = [
     ("t.parquet", b"PAR1 but not really", "t.parquet cannot be read"),
     ("t.csv.gz", b"not compressed", "not a whole gzip file"),
     ("t.csv.gz", gzip.compress(b"x" * 10_000)[:-9], "not a whole gzip file"),
-    ("t.xlsx", b"", r"none of the known kinds of file \(\.csv, \.tsv"),
+    ("t.parquet.gz", b"", "none of the known kinds"),
+    (
+        "t.jsonl",
+        b'{"Category": 1, "description_pre": "a"}\n{"Category": 1, "description_pre": ["b"]}\n',
+        "a list in row 2",
+    ),
+    ("t.csv", b"Category;description_pre\n1;a\n", "separated by semicolons"),
+    ("t.xlsx", b"", r"none of the known kinds of file: \.csv, \.tsv"),
 ]
 
 

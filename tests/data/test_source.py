@@ -27,6 +27,19 @@ def test_columns_of_a_standard_corpus_are_refused() -> None:
         find_source("r8", label_column="job")
 
 
+def test_labels_of_which_none_can_be_split_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "ids.csv"
+    pd.DataFrame({"Category": range(60), "description_pre": [f"text {n}" for n in range(60)]}).to_csv(path)
+    with pytest.raises(CorpusError, match=r"No class of .* has 3 distinct texts.*60 labels.*--label-column"):
+        load_search_texts(find_source(str(path))[0], split_seed=0, cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/x.csv", "."])
+def test_odd_paths_are_told_in_one_line(name: str) -> None:
+    with pytest.raises(CorpusError, match=r"not found|cannot be read"):
+        find_source(name)
+
+
 def test_a_missing_file_is_told_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"File .*nothing\.csv not found.*r8, r52, 20ng"):
         find_source(str(tmp_path / "nothing.csv"))
@@ -36,6 +49,7 @@ def test_the_three_sides_of_a_file_hold_all_texts_once(toy_csv: Path, toy_frame:
     source, _ = find_source(str(toy_csv))
     texts = load_search_texts(source, split_seed=3, cache_dir=toy_csv.parent)
     test = load_test_texts(source, split_seed=3, cache_dir=toy_csv.parent)
+    assert texts.test_texts == len(test)
     sides = [side.texts.to_pylist() for side in (texts.training, texts.validation, test)]
     assert [len(side) for side in sides] == [144, 18, 18]
     assert sorted(text for side in sides for text in side) == sorted(toy_frame["description_pre"])

@@ -20,7 +20,7 @@ def test_the_official_split_has_its_published_counts(name: str, overlap: int, st
     assert 0.08 < len(texts.validation) / published.training_texts < 0.12
     assert len(test) == published.test_texts
     assert len(texts.training.labels.unique()) == published.classes
-    assert any(note.startswith(f"{overlap} texts of the official test split") for note in texts.notes)
+    assert any(note.startswith(f"{overlap} texts of the published test split") for note in texts.notes)
 
 
 def test_a_class_with_one_training_text_stays_in_training(standard_cache: Path) -> None:

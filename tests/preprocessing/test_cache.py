@@ -1,17 +1,18 @@
 """The shared cache: prepared once, whole or not at all, noticed when damaged, and never with the test split in it."""
 
-import json
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.source import DataSource, find_source, load_search_texts, load_test_texts
-from preprocessing.cache import CacheError, clear, entries
+from preprocessing.cache import CacheError, clear, entries, open_or_build
 from preprocessing.encoding import encode
 from preprocessing.prepared import PreparedTexts, open_prepared, prepare_for_search, prepare_test
 
@@ -71,7 +72,7 @@ def test_it_is_prepared_once_and_then_opened(toy_csv: Path, cache_dir: Path) -> 
 
 def test_content_and_split_decide_the_entry_and_the_place_of_the_file_does_not(toy_csv: Path, cache_dir: Path) -> None:
     source, _ = find_source(str(toy_csv))
-    moved = toy_csv.parent / "elsewhere" / "toy.csv"
+    moved = toy_csv.parent / "elsewhere" / "renamed.csv"
     moved.parent.mkdir()
     moved.write_bytes(toy_csv.read_bytes())
 
@@ -155,7 +156,7 @@ def test_a_kill_at_any_moment_leaves_nothing_or_a_whole_entry(toy_csv: Path, cac
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        for folder in (cache_dir / "prepared").glob("toy-*"):
+        for folder in (cache_dir / "prepared").glob("*"):
             if folder.suffix == "":  # neither a lock nor a folder that is being built
                 open_prepared(folder)
     events: list[str] = []
@@ -172,9 +173,25 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(toy_csv: Path, tmp_
 
 def test_clearing_removes_the_entries(toy_csv: Path, cache_dir: Path) -> None:
     prepared = prepare(toy_csv, cache_dir)
-    assert json.loads((prepared.entry.folder / "meta.json").read_text())["key"]["name"] == "toy"
     clear(cache_dir)
     assert not list(entries(cache_dir))
     assert prepared.training.token_ids.sum() > 0  # who has it mapped goes on
     with pytest.raises(CacheError, match="is gone"):
         open_prepared(prepared.entry.folder)
+
+
+def test_clearing_waits_for_what_is_being_built(cache_dir: Path) -> None:
+    started = threading.Event()
+
+    def slow_build(folder: Path) -> dict[str, object]:
+        started.set()
+        time.sleep(0.5)
+        (folder / "data").write_text("whole")
+        return {}
+
+    with ThreadPoolExecutor() as pool:
+        entry = pool.submit(open_or_build, cache_dir, "slow", {}, slow_build, on_event=print)
+        started.wait()
+        clear(cache_dir)
+        assert entry.exception() is None or "is gone" in str(entry.exception())
+    assert open_or_build(cache_dir, "slow", {}, slow_build, on_event=print).meta["files"]["data"]["bytes"] == 5

@@ -1,5 +1,6 @@
 """`study.cache` shows what is kept and clears it."""
 
+import re
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ def test_it_lists_and_clears_the_prepared_texts(toy: Any, capsys: pytest.Capture
     assert toy.run("--trials", 1) == 0
     capsys.readouterr()
     assert run_command(app, []) == 0
-    assert "MB  .cache/prepared/toy-" in capsys.readouterr().out
+    assert re.fullmatch(r" +[\d.]+ kB  \.cache/prepared/[0-9a-f]{16}  toy\n", capsys.readouterr().out)
     assert run_command(app, ["--clear"]) == 0
-    assert "Removed 1 entries" in capsys.readouterr().out
+    assert "Removed 1 prepared texts, " in capsys.readouterr().out
     assert run_command(app, []) == 0
     assert capsys.readouterr().out == "Nothing is kept in .cache.\n"
     assert toy.run("--trials", 2) == 0  # it is prepared again
