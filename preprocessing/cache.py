@@ -48,8 +48,8 @@ class CacheEntry:
 def open_or_build(cache_dir: Path, name: str, key: Mapping[str, Any], build: Build, *, on_event: OnEvent) -> CacheEntry:
     """The entry for `key`, verified by its checksums; built when it is missing or damaged.
 
-    `name` is kept for those who list the entries, and is no part of the key. `on_event` gets a sentence when something has to be done.
-    Raises `CacheError` when the folder cannot be written.
+    `name` is kept for those who list the entries, and is no part of the key. `on_event` gets a sentence when
+    something has to be done. Raises `CacheError` when the folder cannot be written.
     """
     digest = hashlib.sha256(json.dumps({**key, "format": FORMAT_VERSION}, sort_keys=True).encode()).hexdigest()
     folder = _prepared(cache_dir) / digest[:16]

@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from data.corpus import CorpusError
+from data.source import find_source, load_test_texts
 from data.standard_corpora import read_official_split
+
+settings.register_profile("repeatable", deadline=None, derandomize=True)  # the machine may be busy
+settings.load_profile("repeatable")
 
 TOPICS = {
     "surgeon": "hospital patient surgery clinic doctor",
@@ -36,6 +41,18 @@ def toy_csv(toy_frame: pd.DataFrame, tmp_path: Path) -> Path:
     path = tmp_path / "toy.csv"
     toy_frame.to_csv(path, index=False)
     return path
+
+
+@pytest.fixture
+def marked_csv(toy_csv: Path) -> Path:
+    """The toy corpus with a word of its own, testword0 and so on, in every text of its test split (of seed 0)."""
+    source, _ = find_source(str(toy_csv))
+    for number, text in enumerate(load_test_texts(source, split_seed=0, cache_dir=toy_csv.parent).texts.to_pylist()):
+        toy_csv.write_text(toy_csv.read_text().replace(f"{text}\n", f"{text} testword{number}\n"))
+    source, _ = find_source(str(toy_csv))
+    marked = load_test_texts(source, split_seed=0, cache_dir=toy_csv.parent).texts.to_pylist()
+    assert len(marked) == sum("testword" in text for text in marked) == toy_csv.read_text().count("testword") == 18
+    return toy_csv
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = ["data", "preprocessing", "models", "study"]  # each may import those before it
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
-DOORS_TO_THE_TEST_SPLIT = {"load_test_texts", "prepare_test"}
+DOORS_TO_THE_TEST_SPLIT = {"load_test_texts", "prepare_test", "_read_and_split", "_count_overlap"}
 MAY_OPEN_THEM = {"data/source.py", "preprocessing/prepared.py", "study/confirmation.py"}
 
 
@@ -38,6 +38,14 @@ def test_only_the_study_knows_optuna_and_databases(path: Path) -> None:
 def test_texts_are_prepared_without_torch(path: Path) -> None:
     if path.parent.name in ("data", "preprocessing") and path.name != "batches.py":
         assert "torch" not in imported_packages(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_models_and_study_get_texts_only_through_the_source(path: Path) -> None:
+    """Not from the files or the splits themselves, which hold the test texts, too."""
+    if path.parent.name in ("models", "study"):
+        modules = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
+        assert {name for name in modules if name and name.split(".")[0] == "data"} <= {"data.source", "data.errors"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")

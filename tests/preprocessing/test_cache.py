@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.source import DataSource, find_source, load_search_texts, load_test_texts
+from data.source import DataSource, find_source, load_search_texts
 from preprocessing.cache import CacheError, clear, entries, open_or_build
 from preprocessing.encoding import encode
 from preprocessing.prepared import PreparedTexts, open_prepared, prepare_for_search, prepare_test
@@ -85,20 +85,13 @@ def test_content_and_split_decide_the_entry_and_the_place_of_the_file_does_not(t
     assert folder(source) != folder(find_source(str(moved))[0])
 
 
-def test_the_vocabulary_and_the_arrays_hold_no_word_of_the_test_split(toy_csv: Path, cache_dir: Path) -> None:
-    source, _ = find_source(str(toy_csv))
-    test = load_test_texts(source, split_seed=0, cache_dir=cache_dir)
-    text = toy_csv.read_text()
-    for number, marked in enumerate(test.texts.to_pylist()):  # every test text gets a word of its own
-        text = text.replace(f"{marked}\n", f"{marked} testword{number}\n")
-    toy_csv.write_text(text)
-    source, _ = find_source(str(toy_csv))
-    marked_texts = load_test_texts(source, split_seed=0, cache_dir=cache_dir).texts.to_pylist()
-    assert sum("testword" in text for text in marked_texts) == len(test)
-    prepared = prepare(toy_csv, cache_dir)
+def test_the_vocabulary_and_the_arrays_hold_no_word_of_the_test_split(marked_csv: Path, cache_dir: Path) -> None:
+    prepared = prepare(marked_csv, cache_dir)
+    assert any("number" in word for word in prepared.vocabulary.words.to_pylist())
     assert not [word for word in prepared.vocabulary.words.to_pylist() if "testword" in word]
     assert not any(b"testword" in path.read_bytes() for path in prepared.entry.folder.iterdir())
     assert len(prepared.training) + len(prepared.validation) == 162
+    assert prepared.test_texts == 18
 
 
 def test_the_vocabulary_knows_no_word_that_only_validation_has(toy_csv: Path, cache_dir: Path) -> None:

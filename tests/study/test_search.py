@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -17,7 +18,7 @@ from data.source import find_source
 from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig
 from preprocessing.batches import TextLimits
-from preprocessing.prepared import prepare_for_search
+from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.interruption import Interrupted
 from study.objective import run_trial
 from study.search import FAILURES_IN_A_ROW, TooManyFailuresError, search
@@ -45,10 +46,14 @@ def study(storage: RDBStorage) -> Study:
     return optuna.create_study(storage=storage, study_name="s", direction="maximize", sampler=None, pruner=None)
 
 
+@pytest.fixture
+def prepared(toy_csv: Path, tmp_path: Path) -> PreparedTexts:
+    return prepare_for_search(find_source(str(toy_csv))[0], split_seed=0, cache_dir=tmp_path / "cache")
+
+
 def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
-    study: Study, storage: RDBStorage, toy_csv: Path, tmp_path: Path
+    study: Study, storage: RDBStorage, prepared: PreparedTexts
 ) -> None:
-    prepared = prepare_for_search(find_source(str(toy_csv))[0], split_seed=0, cache_dir=tmp_path / "cache")
     base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=2), TextLimits())
     run = partial(run_trial, base=base, prepared=prepared, device=torch.device("cpu"))
     diverging = {"learning_rate": FloatDistribution(1e39, 1e40)}
@@ -99,6 +104,52 @@ def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: 
     search(study, storage, SPACE, lambda *_: 0.7, trials=3, timeout=None, watcher=Silent())
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
     assert study.trials[1].params == parameters
+
+
+@pytest.mark.parametrize("moment", ["after the report", "before the end is told"])
+def test_a_trial_that_is_interrupted_while_it_is_pruned_is_pruned_at_the_same_epoch(
+    moment: str, storage: RDBStorage, prepared: PreparedTexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=6, patience=6), TextLimits())
+    run = partial(run_trial, base=base, prepared=prepared, device=torch.device("cpu"))
+
+    def two_trials(name: str) -> Study:
+        """The second one learns too slowly and is pruned."""
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=2)
+        study = optuna.create_study(storage=storage, study_name=name, direction="maximize", pruner=pruner)
+        for rate in (1e-2, 1e-6):
+            study.enqueue_trial({"learning_rate": rate})
+        return study
+
+    space = {"learning_rate": FloatDistribution(1e-6, 1e-2)}
+    whole = two_trials("whole")
+    search(whole, storage, space, run, trials=2, timeout=None, watcher=Silent())
+    assert whole.trials[1].state == TrialState.PRUNED
+
+    parts = two_trials("parts")
+    owner, method = (Trial, "should_prune") if moment == "after the report" else (Study, "tell")
+    monkeypatch.setattr(owner, method, interrupt_in_the_second_trial(getattr(owner, method)))
+    with pytest.raises(Interrupted):
+        search(parts, storage, space, run, trials=2, timeout=None, watcher=Silent())
+    monkeypatch.undo()
+    assert [trial.state for trial in parts.trials] == [TrialState.COMPLETE, TrialState.WAITING]
+    assert parts.trials[1].intermediate_values
+    search(parts, storage, space, run, trials=2, timeout=None, watcher=Silent())
+    assert parts.trials[1].state == TrialState.PRUNED
+    assert parts.trials[1].intermediate_values == whole.trials[1].intermediate_values
+    assert parts.trials[1].user_attrs["curve"] == whole.trials[1].user_attrs["curve"]
+
+
+def interrupt_in_the_second_trial(original: Callable[..., Any]) -> Callable[..., Any]:
+    """For methods of a trial, and for those that get one; at a moment when the trial would be pruned."""
+
+    def method(self: Any, *arguments: Any, **options: Any) -> Any:
+        trial = self if isinstance(self, Trial) else arguments[0]
+        if trial.number == 1 and len(trial.study.trials[1].intermediate_values) == 3:
+            raise Interrupted
+        return original(self, *arguments, **options)
+
+    return method
 
 
 def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage: RDBStorage) -> None:
