@@ -20,7 +20,7 @@ def cache(
     from preprocessing.cache import clear as clear_entries
     from preprocessing.cache import entries
 
-    prepared = [(f"{entry.folder}  {entry.meta['name']}", entry.nbytes) for entry in entries(cache_dir)]
+    prepared = [(f"{entry.folder}  {entry.meta.get('name', '')}", entry.nbytes) for entry in entries(cache_dir)]
     if clear:
         clear_entries(cache_dir)
         print(f"Removed {len(prepared)} prepared texts, {_size(sum(nbytes for _, nbytes in prepared))}.")

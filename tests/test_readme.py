@@ -19,6 +19,10 @@ def test_both_commands_are_there_as_ci_runs_them() -> None:
     assert re.search(r"^pip install -c constraints\.txt -e '\.\[test\]' && pytest", README, re.MULTILINE)
 
 
+def test_no_placeholder_is_left() -> None:
+    assert not re.search(r"^[A-Z]+$", README, re.MULTILINE)
+
+
 @pytest.mark.parametrize("arguments", COMMANDS)
 def test_every_option_in_the_readme_exists(arguments: str) -> None:
     options = {word.removeprefix("--").replace("-", "_") for word in shlex.split(arguments) if word.startswith("--")}
