@@ -89,8 +89,11 @@ def describe_trial(trial: FrozenTrial) -> str:
     """One line that fits a log: number, state, value, effort and parameters."""
     value = "     -" if trial.value is None else f"{trial.value:.4f}"
     epochs, seconds = trial.user_attrs.get("epochs", 0), trial.user_attrs.get("seconds", 0.0)
-    line = f"trial {trial.number:>3}  {trial.state.name.lower():<8}  {value}  {epochs:>3} epochs  {seconds:>6.1f} s  "
-    return line + format_parameters(trial.params) + ("" if (why := _failure(trial)) is None else f"  {why}")
+    effort = f"{epochs:>3} {'epoch ' if epochs == 1 else 'epochs'}  {seconds:>6.1f} s"
+    line = (
+        f"trial {trial.number:>3}  {trial.state.name.lower():<8}  {value}  {effort}  {format_parameters(trial.params)}"
+    )
+    return f"{line}  {trial.user_attrs.get('failure', '')}".rstrip()
 
 
 def format_parameters(parameters: dict[str, Any]) -> str:
@@ -149,7 +152,3 @@ def _describe_best(study: Study) -> str:
     if (best := best_trial(study)) is None:
         return ""
     return f"best   {best.value:.4f} in trial {best.number}: {format_parameters(best.params)}"
-
-
-def _failure(trial: FrozenTrial) -> str | None:
-    return trial.user_attrs.get("failure")
