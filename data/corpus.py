@@ -95,13 +95,15 @@ def count_texts_with_several_labels(corpus: LabelledTexts) -> int:
     return int((np.bincount(pairs // (labels.max() + 1)) > 1).sum())
 
 
+def kind_of_file(path: Path) -> str:
+    """The suffix that tells how a file is read, in lower case, without a `.gz` behind it."""
+    return path.with_suffix("").suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+
+
 def _read_frame(path: Path, columns: list[str]) -> pd.DataFrame:
     """Dispatch on the file's suffix and turn every reader's errors into one line that names the place."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compressed = suffixes[-1:] == [".gz"]
-    kind = suffixes[-2:-1] if compressed else suffixes[-1:]
-    reader = READERS.get(kind[0] if kind else "")
-    if reader is None or (compressed and reader is _read_parquet):
+    reader = READERS.get(kind_of_file(path))
+    if reader is None or (reader is _read_parquet and path.suffix.lower() == ".gz"):
         raise CorpusError(f"{path} is none of the known kinds of file: {', '.join(READERS)}, text files also as .gz.")
     try:
         return reader(path, columns)
@@ -215,11 +217,11 @@ def _strings(column: pd.Series, path: Path) -> pa.Array:
     values = pa.Array.from_pandas(column)
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
-    if pa.types.is_floating(values.type):
-        values = pc.if_else(pc.is_nan(values), None, values)
-        if pc.all(pc.equal(pc.floor(values), values)).as_py():
-            values = values.cast(pa.int64())
     try:
+        if pa.types.is_floating(values.type):
+            values = pc.if_else(pc.is_nan(values), None, values)
+            if pc.all(pc.equal(pc.floor(values), values)).as_py():
+                values = values.cast(pa.int64())
         return values.cast(pa.large_string())
     except pa.ArrowException:
         raise CorpusError(

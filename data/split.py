@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from data.corpus import LabelledTexts, numbered, text_keys
 
+SPLIT_VERSION = 1  # count up when the rule changes: prepared texts are kept under it
 HELD_OUT_SHARE = 0.1  # of each class, for each side that is held out
 TRAINING, VALIDATION, TEST = 0, 1, 2
 

@@ -61,8 +61,6 @@ class TrainingResult:
     curve: tuple[EpochResult, ...]
     best: EpochResult
     best_weights: dict[str, Tensor]
-    stopped_early: bool
-    threads: int
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -97,7 +95,6 @@ def train(
     curve: list[EpochResult] = []
     best: EpochResult | None = None
     best_weights: dict[str, Tensor] = {}
-    stopped_early = False
     for epoch in range(config.epochs):
         start = time.perf_counter()
         training_loss = _train_epoch(model, training, epoch, optimizer, schedule, scaler, config.gradient_norm, device)
@@ -119,10 +116,9 @@ def train(
         if on_epoch_end:
             on_epoch_end(result)
         if epoch - max(best.epoch, config.first_annealing_epoch) >= config.patience:
-            stopped_early = epoch < config.epochs - 1
             break
     assert best is not None
-    return TrainingResult(tuple(curve), best, best_weights, stopped_early, torch.get_num_threads())
+    return TrainingResult(tuple(curve), best, best_weights)
 
 
 @torch.inference_mode()

@@ -24,7 +24,7 @@ META_FILE = "meta.json"  # written last: a folder that has it is whole
 FORMAT_VERSION = 1
 
 OnEvent = Callable[[str], None]  # gets a sentence for the user
-Build = Callable[[Path], Mapping[str, Any]]  # writes files into the folder, returns what is worth keeping in meta.json
+Build = Callable[[Path], None]  # writes files into the folder
 
 
 def ignore(_sentence: str) -> None:
@@ -75,7 +75,7 @@ def open_entry(folder: Path) -> CacheEntry:
         for filename, file in meta["files"].items():
             if (folder / filename).stat().st_size != file["bytes"]:
                 raise CacheError(f"The cache entry {folder} is damaged: {filename} has changed its size.")
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         raise CacheError(
             f"The cache entry {folder} is gone or damaged; start `study.run` again to restore it."
         ) from None
@@ -110,9 +110,9 @@ def _build_and_publish(folder: Path, identity: Mapping[str, Any], build: Build) 
     temporary = folder.with_name(f"{folder.name}{BUILDING}{secrets.token_hex(4)}")
     temporary.mkdir()
     try:
-        meta = dict(build(temporary))
+        build(temporary)
         files = {path.name: _describe(path) for path in sorted(temporary.iterdir())}
-        (temporary / META_FILE).write_text(json.dumps({**identity, "files": files, **meta}, indent=1))
+        (temporary / META_FILE).write_text(json.dumps({**identity, "files": files}, indent=1))
         for path in temporary.iterdir():
             _sync(path)
         shutil.rmtree(folder, ignore_errors=True)
@@ -132,7 +132,7 @@ def _damage(folder: Path) -> str | None:
                 return f"{filename} differs from its checksum"
     except (FileNotFoundError, NotADirectoryError) as error:
         return f"{Path(error.filename).name} is missing"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return f"{META_FILE} cannot be read"
     return None
 

@@ -1,6 +1,7 @@
 """The texts of a study as arrays: what the cache holds for the search, and apart from it for the test split."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data.corpus import LabelledTexts
+from data.corpus import LabelledTexts, kind_of_file
 from data.source import DataSource, load_search_texts, load_test_texts
+from data.split import SPLIT_VERSION
 from data.wheels import OnDownload
 from preprocessing.cache import CacheEntry, OnEvent, ignore, open_entry, open_or_build
 from preprocessing.cleaning import CLEANING_VERSION
 from preprocessing.encoding import EncodedTexts, encode, learn_and_encode
 from preprocessing.vocabulary import Vocabulary
 
+RULES = f"split {SPLIT_VERSION}, cleaning {CLEANING_VERSION}"
+ABOUT_FILE = "about.json"
 VOCABULARY_FILE = "vocabulary.txt"  # a word a line; the line's number from 0 is the word's id
 
 
@@ -29,19 +33,9 @@ class PreparedTexts:
     training: EncodedTexts
     validation: EncodedTexts
     word_counts: npt.NDArray[np.int64]  # in the training texts, by id
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(self.entry.meta["classes"])
-
-    @property
-    def test_texts(self) -> int:
-        """How many texts are held back for the test."""
-        return int(self.entry.meta["test_texts"])
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return tuple(self.entry.meta["notes"])
+    classes: tuple[str, ...]
+    test_texts: int  # how many are held back
+    notes: tuple[str, ...]  # what was noticed while reading
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -62,7 +56,7 @@ def prepare_for_search(
     Raises `data.corpus.CorpusError` for texts that cannot be used, `CacheError` for a cache that cannot be written.
     """
 
-    def build(folder: Path) -> Mapping[str, Any]:
+    def build(folder: Path) -> None:
         on_event(f"Preparing {source.name}: read, clean, tokenize, build the vocabulary, encode.")
         texts = load_search_texts(source, split_seed=split_seed, cache_dir=cache_dir, on_download=on_download)
         vocabulary, token_ids, offsets = learn_and_encode(texts.training.texts)
@@ -71,7 +65,8 @@ def prepare_for_search(
         np.save(folder / "word_counts.npy", vocabulary.counts)
         _save(folder, "training", EncodedTexts(token_ids, offsets, _class_numbers(texts.training, classes)))
         _save(folder, "validation", _encode(texts.validation, vocabulary, classes))
-        return {"classes": classes, "notes": texts.notes, "test_texts": texts.test_texts}
+        about = {"classes": classes, "notes": texts.notes, "test_texts": texts.test_texts}
+        (folder / ABOUT_FILE).write_text(json.dumps(about, indent=1))
 
     return _open(open_or_build(cache_dir, source.name, _key(source, split_seed), build, on_event=on_event))
 
@@ -88,10 +83,9 @@ def prepare_test(source: DataSource, *, split_seed: int, cache_dir: Path, on_eve
     """
     prepared = prepare_for_search(source, split_seed=split_seed, cache_dir=cache_dir, on_event=on_event)
 
-    def build(folder: Path) -> Mapping[str, Any]:
+    def build(folder: Path) -> None:
         texts = load_test_texts(source, split_seed=split_seed, cache_dir=cache_dir)
         _save(folder, "test", _encode(texts, prepared.vocabulary, prepared.classes))
-        return {}
 
     key = {**_key(source, split_seed), "side": "test"}
     return _load(open_or_build(cache_dir, f"{source.name} test", key, build, on_event=on_event).folder, "test")
@@ -101,16 +95,25 @@ def _key(source: DataSource, split_seed: int) -> dict[str, Any]:
     """What the arrays depend on; where the file lies and what it is called are no part of it."""
     return {
         "sha256": source.sha256,
-        "format": "".join(Path(source.path).suffixes) if source.path else None,
+        "kind_of_file": kind_of_file(Path(source.path)) if source.path else None,
         "columns": [source.label_column, source.text_column],
         "split_seed": split_seed,
-        "cleaning": CLEANING_VERSION,
+        "rules": RULES,
     }
 
 
 def _open(entry: CacheEntry) -> PreparedTexts:
     counts = np.load(entry.folder / "word_counts.npy", mmap_mode="r", allow_pickle=False)
-    return PreparedTexts(entry, _load(entry.folder, "training"), _load(entry.folder, "validation"), counts)
+    about = json.loads((entry.folder / ABOUT_FILE).read_text())
+    return PreparedTexts(
+        entry,
+        _load(entry.folder, "training"),
+        _load(entry.folder, "validation"),
+        counts,
+        tuple(about["classes"]),
+        about["test_texts"],
+        tuple(about["notes"]),
+    )
 
 
 def _save(folder: Path, side: str, texts: EncodedTexts) -> None:

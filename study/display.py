@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console, Group, RenderableType
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from models.training import EpochResult
 from study.configuration import StudyConfiguration
+from study.search_space import describe
 
 METRIC_TITLES = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
 
@@ -112,7 +112,7 @@ def format_seconds(seconds: float) -> str:
 
 def describe_search(configuration: StudyConfiguration, device: torch.device) -> str:
     """What is searched, for what, and on what."""
-    ranges = ", ".join(_describe_range(name, range_) for name, range_ in configuration.search_space.items())
+    ranges = ", ".join(f"{name} {range_}" for name, range_ in describe(configuration.search_space).items())
     threads = ", 1 thread" if device.type == "cpu" else ""
     return f"Search: highest validation {METRIC_TITLES[configuration.metric]} over {ranges}; on {device}{threads}."
 
@@ -139,13 +139,6 @@ def summarize(study: Study, *, epochs: int, metric: str, seconds: float) -> list
         run = sum(trial.user_attrs.get("epochs", 0) for trial in trials)
         lines.append(f"Pruning saved up to {saved} epochs; {run} were run.")
     return lines
-
-
-def _describe_range(name: str, range_: BaseDistribution) -> str:
-    if isinstance(range_, CategoricalDistribution):
-        return f"{name} {'|'.join(map(str, range_.choices))}"
-    assert isinstance(range_, IntDistribution | FloatDistribution)
-    return f"{name} {range_.low:g}-{range_.high:g}{' (log)' if range_.log else ''}"
 
 
 def _describe_best(study: Study) -> str:

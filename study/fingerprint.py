@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from preprocessing.cleaning import CLEANING_VERSION
+from preprocessing.prepared import RULES
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.search_space import describe
@@ -30,7 +30,7 @@ def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprin
         "label_column": configuration.source.label_column,
         "text_column": configuration.source.text_column,
         "split_seed": configuration.split_seed,
-        "cleaning": CLEANING_VERSION,
+        "preprocessing": RULES,
         "model": configuration.model,
         "space": configuration.space,
         "sampler": configuration.sampler,

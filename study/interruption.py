@@ -15,27 +15,37 @@ class Interrupted(BaseException):
 
 class _State:
     requested = False
+    held = False
 
 
 def end_on_signals() -> None:
-    """From now on the first signal raises `Interrupted` in the main thread; those after it are ignored.
+    """From now on a signal raises `Interrupted` in the main thread.
 
     Signals that were ignored before, as under `nohup`, stay ignored.
     """
-    _State.requested = False
+    _State.requested = _State.held = False
     for name in NAMES:
         number = getattr(signal, name, None)  # not every system has all of them
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
 
-def raise_if_interrupted() -> None:
-    """Raise what a signal has raised before where nobody could catch it, such as in a destructor."""
+def hold_signals() -> None:
+    """From now on signals are only noted: what follows must not be torn apart."""
+    _State.held = True
+
+
+def release_signals() -> None:
+    """Raise `Interrupted` again, at once for a signal that came while they were held.
+
+    Also for one whose exception was lost, as it is in a destructor.
+    """
+    _State.held = False
     if _State.requested:
         raise Interrupted
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    if not _State.requested:
-        _State.requested = True
+    _State.requested = True
+    if not _State.held:
         raise Interrupted

@@ -124,7 +124,7 @@ def run(
 ) -> int:
     from rich.console import Console
 
-    from study.interruption import Interrupted, end_on_signals
+    from study.interruption import Interrupted, end_on_signals, hold_signals
 
     end_on_signals()
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -158,6 +158,7 @@ def run(
         study_name = f"{source.name}-{configuration.model}" if name is None else name
         _search(configuration, study_name, storage, trials=trials, timeout=timeout, console=console)
     except Interrupted:
+        hold_signals()
         again = shlex.join(["python", "-m", "study.run", *sys.argv[1:]])
         console.print(f"Interrupted. A trial that was running will start anew, nothing else is lost. To go on: {again}")
         return INTERRUPTED

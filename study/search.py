@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from models.training import EpochResult
 from study.errors import StudyError
-from study.interruption import Interrupted, raise_if_interrupted
+from study.interruption import Interrupted, hold_signals, release_signals
 from study.search_space import Space
 from study.storage import STORAGE_ERRORS
 
@@ -59,8 +59,9 @@ def search(
     trial: Trial | None = None
     try:
         while len(finished_trials(study)) < trials and time.monotonic() < deadline:
-            raise_if_interrupted()
+            hold_signals()
             trial = study.ask(space)
+            release_signals()
             watcher.trial_started(trial)
             ended = _run_and_tell(study, trial, run_trial, watcher)
             watcher.trial_ended(study, ended)
@@ -71,6 +72,7 @@ def search(
                     "Mend the cause, then start the same command again."
                 )
     except (Interrupted, SystemExit):
+        hold_signals()
         if trial is not None and storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
             storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         raise
@@ -78,7 +80,7 @@ def search(
 
 def _run_and_tell(study: Study, trial: Trial, run_trial: RunTrial, watcher: Watcher) -> FrozenTrial:
     def on_epoch_end(result: EpochResult) -> None:
-        raise_if_interrupted()
+        release_signals()
         watcher.epoch_ended(result)
 
     try:

@@ -12,7 +12,6 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
-    distribution_to_json,
 )
 
 from models.lstm import LSTMConfig
@@ -43,15 +42,16 @@ def search_space(name: SpaceName, base: TrialSettings) -> Space:
     if name == "wide":
         space |= {
             "dropout": FloatDistribution(0.0, 0.7),  # more than that starves the classifier
-            "embedding_dropout": FloatDistribution(0.0, 0.7),
+            "embedding_dropout": FloatDistribution(0.0, 0.7),  # likewise
             "embedding_size": IntDistribution(32, 300, log=True),  # 300 is what published vectors have
             "layers": IntDistribution(1, 2),  # a third one has not helped classifiers of this size
             "pooling": CategoricalDistribution(["max", "mean", "last"]),
             "bidirectional": CategoricalDistribution([True, False]),
-            "batch_size": CategoricalDistribution([16, 32, 64, 128]),  # what fits a laptop and still fills its cores
+            "batch_size": CategoricalDistribution([16, 32, 64, 128]),  # smaller is slow, larger takes too few steps
             "weight_decay": FloatDistribution(1e-4, 1.0, log=True),  # from no effect at all to one that shows
             # A quarter to twice the default: the lead of a text often tells its class.
             "max_tokens": IntDistribution(min(50, base.limits.max_tokens), max(400, base.limits.max_tokens), log=True),
+            # From the words that most texts share to more than a corpus of this kind repeats.
             "vocabulary_size": IntDistribution(
                 min(2_000, base.limits.vocabulary_size), max(50_000, base.limits.vocabulary_size), log=True
             ),
@@ -74,8 +74,15 @@ def apply_parameters(base: TrialSettings, parameters: dict[str, Any]) -> TrialSe
 
 
 def describe(space: Space) -> dict[str, str]:
-    """A text per parameter that changes when its range does."""
-    return {name: distribution_to_json(distribution) for name, distribution in space.items()}
+    """The range of each parameter in words."""
+    return {name: _describe_range(distribution) for name, distribution in space.items()}
+
+
+def _describe_range(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return "|".join(map(str, distribution.choices))
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return f"{distribution.low:g}-{distribution.high:g}{' (log)' if distribution.log else ''}"
 
 
 def _parts(settings: TrialSettings) -> tuple[Any, Any, Any]:

@@ -121,6 +121,7 @@ BAD_FILES = [
         b'{"Category": 1, "description_pre": "a"}\n{"Category": 1, "description_pre": ["b"]}\n',
         "a list in row 2",
     ),
+    ("t.jsonl", b'{"Category": 1e300, "description_pre": "a"}\n' * 30, "must hold strings or numbers"),
     ("t.csv", b"Category;description_pre\n1;a\n", "separated by semicolons"),
     ("t.xlsx", b"", r"none of the known kinds of file: \.csv, \.tsv"),
 ]

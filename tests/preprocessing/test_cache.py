@@ -1,5 +1,6 @@
 """The shared cache: prepared once, whole or not at all, noticed when damaged, and never with the test split in it."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def test_it_is_prepared_once_and_then_opened(toy_csv: Path, cache_dir: Path) -> 
 
 def test_content_and_split_decide_the_entry_and_the_place_of_the_file_does_not(toy_csv: Path, cache_dir: Path) -> None:
     source, _ = find_source(str(toy_csv))
-    moved = toy_csv.parent / "elsewhere" / "renamed.csv"
+    moved = toy_csv.parent / "elsewhere" / "re.named.csv"
     moved.parent.mkdir()
     moved.write_bytes(toy_csv.read_bytes())
 
@@ -108,7 +109,7 @@ def test_the_test_split_is_an_entry_of_its_own_made_when_it_is_opened(toy_csv: P
     assert len(list(entries(cache_dir))) == 2
 
 
-@pytest.mark.parametrize("damage", ["flip a byte", "cut off", "remove", "spoil the list"])
+@pytest.mark.parametrize("damage", ["flip a byte", "cut off", "remove", "spoil the list", "empty the list"])
 def test_a_damaged_entry_is_noticed_and_prepared_again(damage: str, toy_csv: Path, cache_dir: Path) -> None:
     before = prepare(toy_csv, cache_dir)
     ids_before = before.training.token_ids.tolist()
@@ -122,7 +123,7 @@ def test_a_damaged_entry_is_noticed_and_prepared_again(damage: str, toy_csv: Pat
     elif damage == "remove":
         path.unlink()
     else:
-        (before.entry.folder / "meta.json").write_text("{")
+        (before.entry.folder / "meta.json").write_text("{" if damage == "spoil the list" else "{}")
     if damage != "flip a byte":  # which only a checksum sees
         with pytest.raises(CacheError, match="damaged"):
             open_prepared(before.entry.folder)
@@ -143,19 +144,24 @@ def test_ten_processes_that_start_at_once_prepare_it_once(toy_csv: Path, cache_d
 
 def test_a_kill_at_any_moment_leaves_nothing_or_a_whole_entry(toy_csv: Path, cache_dir: Path) -> None:
     toy_csv.write_text(toy_csv.read_text() + "".join(f"painter,{'word ' * 2000}{n}\n" for n in range(500)))
-    for delay in np.linspace(0.0, 0.25, 8):
+    killed_while_building = 0
+    for delay in (*np.linspace(0, 0.04, 8), 0.3, 0.6):  # seconds after the building has begun
         process = start_preparing(toy_csv, cache_dir)
         go(process)
+        while not list(cache_dir.glob("prepared/*.building-*")) and process.poll() is None:
+            time.sleep(0.001)
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        for folder in (cache_dir / "prepared").glob("*"):
-            if folder.suffix == "":  # neither a lock nor a folder that is being built
-                open_prepared(folder)
+        killed_while_building += bool(list(cache_dir.glob("prepared/*.building-*")))
+        for entry in [path for path in (cache_dir / "prepared").glob("*") if path.suffix == ""]:
+            open_prepared(entry)
+            shutil.rmtree(entry)
+    assert killed_while_building
     events: list[str] = []
     assert len(prepare(toy_csv, cache_dir, events).training) == 144 + 400
     assert not any("damaged" in event for event in events)
-    assert not list((cache_dir / "prepared").glob("*.building-*"))
+    assert not list(cache_dir.glob("prepared/*.building-*"))
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(toy_csv: Path, tmp_path: Path) -> None:
@@ -176,11 +182,10 @@ def test_clearing_removes_the_entries(toy_csv: Path, cache_dir: Path) -> None:
 def test_clearing_waits_for_what_is_being_built(cache_dir: Path) -> None:
     started = threading.Event()
 
-    def slow_build(folder: Path) -> dict[str, object]:
+    def slow_build(folder: Path) -> None:
         started.set()
         time.sleep(0.5)
         (folder / "data").write_text("whole")
-        return {}
 
     with ThreadPoolExecutor() as pool:
         entry = pool.submit(open_or_build, cache_dir, "slow", {}, slow_build, on_event=print)

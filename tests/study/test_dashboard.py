@@ -9,11 +9,23 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 def get(url: str) -> Any:
     request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
     with urllib.request.urlopen(request, timeout=10) as response:
         return json.load(response)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes]) -> Any:
+    deadline = time.monotonic() + 60
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            return get(url)
+        except OSError:
+            time.sleep(0.1)
+    return pytest.fail("optuna-dashboard did not start")
 
 
 def test_the_dashboard_shows_the_study(toy: Any) -> None:
@@ -25,12 +37,7 @@ def test_the_dashboard_shows_the_study(toy: Any) -> None:
     command = [program, "sqlite:///study.db", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(command, cwd=toy.csv.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            for _ in range(100):
-                try:
-                    studies = get(f"http://127.0.0.1:{port}/api/studies")["study_summaries"]
-                    break
-                except OSError:
-                    time.sleep(0.2)
+            studies = wait_for(f"http://127.0.0.1:{port}/api/studies", server)["study_summaries"]
             assert [study["study_name"] for study in studies] == ["toy-lstm"]
             detail = get(f"http://127.0.0.1:{port}/api/studies/{studies[0]['study_id']}?after=0")
         finally:
