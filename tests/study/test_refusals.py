@@ -1,0 +1,113 @@
+"""What `study.run` refuses, in one line, with the way out, losing nothing."""
+
+from dataclasses import replace
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_a_changed_range_is_named(toy: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert toy.run("--trials", 1) == 0
+    narrower = {"hidden_size": IntDistribution(16, 128), "learning_rate": FloatDistribution(1e-4, 3e-2, log=True)}
+    monkeypatch.setattr("study.configuration.search_space", lambda *_: narrower)
+    assert toy.run("--trials", 2) == 2
+    assert "begun with another space hidden_size, 16-256 (log), now it is 16-128" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        (["--epochs", 4], "--epochs 3, now it is 4"),
+        (["--split-seed", 1], "--split-seed 0, now it is 1"),
+        (["--metric", "accuracy"], "--metric macro_f1, now it is accuracy"),
+        (["--space", "wide"], "--space default, now it is wide"),
+        (["--seed", 5], "--seed 0, now it is 5"),
+        (["--pruner", "none"], "--pruner median, now it is none"),
+        (["--max-tokens", 19], "--max-tokens 20, now it is 19"),
+    ],
+)
+def test_a_study_is_not_gone_on_with_as_another_one(
+    options: list[object], difference: str, toy: Any, capsys: Capture
+) -> None:
+    assert toy.run("--trials", 1) == 0
+    assert toy.run("--trials", 2, *options) == 2
+    error = capsys.readouterr().err
+    assert difference in error
+    assert "--name" in error
+    assert error.count("\n") == 1
+    assert len(toy.load().trials) == 1
+
+
+def test_other_data_under_the_same_name_is_refused(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1) == 0
+    toy.csv.write_text(toy.csv.read_text() + "surgeon,one more\n")
+    assert toy.run("--trials", 2) == 2
+    assert "begun with other data" in capsys.readouterr().err
+
+
+def test_another_package_version_only_warns(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1) == 0
+    study = toy.load()
+    study.set_user_attr("fingerprint", {**study.user_attrs["fingerprint"], "environment.torch": "1.0"})
+    assert toy.run("--trials", 2) == 0
+    assert "torch was 1.0 when the study began" in capsys.readouterr().out
+
+
+def test_paths_are_no_part_of_what_a_study_is(toy: Any) -> None:
+    assert toy.run("--trials", 1) == 0
+    moved = toy.csv.parent / "elsewhere"
+    moved.mkdir()
+    toy.csv.rename(moved / "toy.csv")
+    assert replace(toy, csv=moved / "toy.csv").run("--trials", 2, "--cache-dir", "other") == 0
+
+
+BAD_CALLS = [
+    (["--trials", "0"], "--trials"),
+    (["--trials", "many"], "--trials"),
+    (["--epochs", "0"], "--epochs"),
+    (["--timeout", "-1"], "--timeout"),
+    (["--space", "huge"], "--space"),
+    (["--nonsense"], "--nonsense"),
+    (["--data", "missing.csv"], "File missing.csv not found"),
+    (["--label-column", "nope"], "Column 'nope' not found"),
+    (["--storage", "study.db"], "must be a URL such as sqlite:///study.db"),
+    (["--storage", "sqlite:///no/such/folder/study.db"], "does not exist"),
+    (["--storage", "sqlite://"], "in memory"),
+    (["--storage", "oracle://host/db"], "oracle"),
+    (["--name", ""], "1 to 255 characters"),
+    (["--name", "a\nb"], "printable"),
+    (["--storage", "postgresql://localhost:abc/db"], "must be a URL"),
+    (["--max-tokens", "9" * 20], "--max-tokens"),
+    (["--cache-dir", "toy.csv"], "The cache"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_CALLS, ids=lambda value: " ".join(value)[:40])
+def test_a_bad_call_is_one_line_exit_code_2_and_no_database(
+    arguments: list[str], message: str, toy: Any, capsys: Capture
+) -> None:
+    before = set(toy.csv.parent.iterdir())
+    assert toy.run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert {path.name for path in set(toy.folder.iterdir()) - before} <= {".cache"}
+
+
+def test_a_file_that_is_no_database_is_told_and_left_alone(toy: Any, capsys: Capture) -> None:
+    other = toy.csv.parent / "study.db"
+    other.write_text("my notes, not a database, and long enough to be looked at as one " * 20)
+    before = other.read_bytes()
+    assert toy.run("--trials", 1) == 2
+    assert "file is not a database" in capsys.readouterr().err
+    assert other.read_bytes() == before
+
+
+def test_a_study_that_is_minimised_is_not_ours(toy: Any, capsys: Capture) -> None:
+    optuna.create_study(storage=f"sqlite:///{toy.folder / 'study.db'}", study_name="toy-lstm")
+    assert toy.run("--trials", 1) == 2
+    assert "was not made by study.run" in capsys.readouterr().err

@@ -1,0 +1,112 @@
+"""Budgets, restarts, interruptions and several processes: the same table of trials in the end."""
+
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_trials_are_counted_in_total_over_restarts(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 2) == 0
+    before = toy.table()
+    assert toy.run("--trials", 2) == 0
+    assert "Nothing to do" in capsys.readouterr().out
+    assert toy.table() == before
+    assert toy.run("--trials", 5) == 0
+    assert toy.table()[:2] == before
+    assert len(toy.load().trials) == 5
+
+
+def test_the_same_seed_gives_the_same_table_also_when_run_in_two_parts(toy: Any) -> None:
+    sampled = 13  # more than the random ones: TPE has chosen some
+    assert toy.run("--trials", sampled, "--storage", "sqlite:///whole.db") == 0
+    assert toy.run("--trials", 6, "--storage", "sqlite:///parts.db") == 0
+    assert toy.run("--trials", sampled, "--storage", "sqlite:///parts.db") == 0
+    whole, parts = (toy.table(file=file) for file in ("whole.db", "parts.db"))
+    assert whole == parts
+    assert len({str(trial["params"]) for trial in whole}) == sampled
+
+
+def test_another_seed_gives_another_table(toy: Any) -> None:
+    for seed in (0, 1):
+        assert toy.run("--trials", 3, "--seed", seed, "--name", f"seed{seed}") == 0
+    tables = [toy.table(name=f"seed{seed}") for seed in (0, 1)]
+    assert tables[0][0]["params"] == tables[1][0]["params"]  # the default configuration
+    assert tables[0][1]["params"] != tables[1][1]["params"]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda stop: stop.name)
+def test_an_interrupted_study_goes_on_to_the_same_table(stop: signal.Signals, toy: Any) -> None:
+    slow = ["--epochs", 12, "--patience", 12]
+    process = toy.start("--trials", 500, *slow)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("trial   0"):
+            break
+    time.sleep(0.3)  # most likely in the middle of the next trial
+    process.send_signal(stop)
+    output, _ = process.communicate()
+    states = [trial.state for trial in toy.load().trials]
+    if stop == signal.SIGKILL:
+        assert states.count(TrialState.RUNNING) <= 1
+    else:
+        assert process.returncode == 130
+        assert "To go on: python -m study.run --data toy.csv" in output
+        assert TrialState.RUNNING not in states
+    trials = len(states) + 1
+    assert toy.run("--trials", trials, *slow) == 0
+    assert toy.run("--trials", trials, *slow, "--storage", "sqlite:///whole.db") == 0
+    assert toy.table() == toy.table(file="whole.db")
+
+
+def test_when_it_ends_the_database_is_one_whole_file(toy: Any) -> None:
+    assert toy.run("--trials", 1) == 0
+    assert [path.name for path in toy.folder.glob("study.db*")] == ["study.db"]
+
+
+def test_a_timeout_begins_no_new_trial(toy: Any) -> None:
+    assert toy.run("--trials", 100, "--timeout", 0.5) == 0
+    assert 1 <= len(toy.load().trials) < 100
+
+
+def test_two_processes_do_not_run_one_study(toy: Any, capsys: Capture) -> None:
+    process = toy.start("--trials", 500)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("trial"):
+            break
+    assert toy.run("--trials", 500) == 2
+    assert "Another process is running study 'toy-lstm'" in capsys.readouterr().err
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+
+
+def test_studies_that_begin_a_database_at_once_all_run(toy: Any) -> None:
+    processes = [toy.start("--trials", 1, "--epochs", 1, "--name", name) for name in "abcd"]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, outputs
+    assert sorted(optuna.get_all_study_names(f"sqlite:///{toy.folder / 'study.db'}")) == list("abcd")
+
+
+def test_a_hangup_does_not_end_what_was_started_with_nohup(toy: Any) -> None:
+    program = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from study.run import *; "
+    call = "sys.exit(run_command(app, ['--data', 'toy.csv', '--trials', '3', '--epochs', '3']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program + call], cwd=toy.folder, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("trial"):
+            process.send_signal(signal.SIGHUP)
+            break
+    process.communicate()
+    assert process.returncode == 0
+    assert len(toy.load().trials) == 3
