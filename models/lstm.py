@@ -28,7 +28,7 @@ class LSTMConfig:
     bidirectional: bool = True
     pooling: Pooling = "max"  # over the real tokens of a text
     dropout: float = 0.5  # on the pooled features and between layers, probability of zeroing
-    embedding_dropout: float = 0.0  # on the embedded words, probability of zeroing
+    embedding_dropout: float = 0.2  # on the embedded words, probability of zeroing
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "hidden_size", "layers"):

@@ -22,7 +22,7 @@ WARM_UP_SHARE = 0.3  # of all steps, before the one-cycle schedule begins to ann
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    epochs: int = 6
+    epochs: int = 7
     learning_rate: float = 5e-3  # the peak of the one-cycle schedule
     batch_size: int = 32
     weight_decay: float = 0.01  # decoupled (AdamW), per step and unit of learning rate

@@ -14,7 +14,7 @@ import torch
 from preprocessing.encoding import EncodedTexts
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID, kept_words
 
-LENGTH_NOISE = 0.05  # relative: texts within it of one another's length meet in changing company
+LENGTH_NOISE = 0.1  # relative: texts within it of one another's length meet in changing company
 EVALUATION_BATCH_SIZE = 128  # larger ones are slower: less of them stays in the processor's caches
 
 

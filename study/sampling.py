@@ -14,6 +14,7 @@ from study.configuration import PrunerName, SamplerName
 
 RANDOM_TRIALS_BEFORE_TPE = 10
 UNPRUNED_TRIALS = 5  # complete ones, before the median means something
+WARM_UP_EPOCHS = 2  # of every trial, before it may be pruned: the first ones tell little
 
 
 class SeededPerTrialSampler(BaseSampler):
@@ -60,11 +61,11 @@ def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
     )
 
 
-def make_pruner(name: PrunerName, *, warm_up_epochs: int) -> BasePruner:
+def make_pruner(name: PrunerName) -> BasePruner:
     """`median` ends a trial whose best score so far is below the median of complete trials at the same epoch.
 
     Not Hyperband: with 50 trials its brackets leave each of TPE's models too few to learn from.
     """
     if name == "none":
         return NopPruner()
-    return MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=warm_up_epochs)
+    return MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=WARM_UP_EPOCHS)

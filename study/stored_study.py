@@ -80,7 +80,7 @@ def open_study(
         study_name=name,
         direction="maximize",
         sampler=make_sampler(configuration.sampler, seed=configuration.seed),
-        pruner=make_pruner(configuration.pruner, warm_up_epochs=configuration.base.training.first_annealing_epoch),
+        pruner=make_pruner(configuration.pruner),
         load_if_exists=True,
     )
     asked = fingerprint(configuration, device=device.type)
