@@ -53,6 +53,8 @@ def toy(toy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToyStudies]:
     monkeypatch.chdir(toy_csv.parent)
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = [signal.getsignal(number) for number in signals]  # the command sets its own, for the whole process
+    for number in signals:  # none is ignored, as SIGINT is where a shell has started the tests in the background
+        signal.signal(number, signal.default_int_handler)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     yield ToyStudies(toy_csv)
     for number, handler in zip(signals, handlers, strict=True):
