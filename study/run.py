@@ -89,7 +89,7 @@ def run(
     metric: Annotated[
         Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")
     ] = "macro_f1",
-    epochs: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Epochs per trial, at most.")] = 7,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Epochs per trial, at most.")] = 6,
     patience: Annotated[
         int, typer.Option(metavar="N", min=1, max=10_000, help="Epochs without a better score before a trial stops.")
     ] = 2,

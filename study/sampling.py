@@ -14,7 +14,7 @@ from study.configuration import PrunerName, SamplerName
 
 RANDOM_TRIALS_BEFORE_TPE = 10
 UNPRUNED_TRIALS = 5  # complete ones, before the median means something
-WARM_UP_EPOCHS = 2  # of every trial, before it may be pruned: the first ones tell little
+WARM_UP_EPOCHS = 1  # of every trial, before it may be pruned: the first one tells little
 
 
 class SeededPerTrialSampler(BaseSampler):
