@@ -87,5 +87,5 @@ def test_a_device_that_is_not_there_is_told() -> None:
     "wrong", [{"epochs": 0}, {"learning_rate": 0.0}, {"patience": 0}, {"metric": "loss"}, {"label_smoothing": 1.0}]
 )
 def test_impossible_configurations_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=f"`{next(iter(wrong))}"):
+    with pytest.raises(ValueError, match=f"`.*{next(iter(wrong))}"):
         TrainingConfig(**wrong)  # type: ignore[arg-type]
