@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from models.dropout import FastDropout
 from preprocessing.vocabulary import PAD_ID
 
-# The standard deviation of new word embeddings. At the usual 1.0 words that are hardly trained drown the others: on R8
-# validation macro-F1 fell from 0.936 to 0.889.
+# The standard deviation of new word embeddings; at the usual 1.0 hardly trained words drown the others. On R8
+# (learning rate 0.01, 10 epochs, one run each) validation macro-F1 was 0.915 with 0.3 and 0.936 with 0.1.
 EMBEDDING_SCALE = 0.1
 
 Pooling = Literal["max", "mean", "last"]
