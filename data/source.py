@@ -2,7 +2,7 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,18 @@ def find_source(
             path = path.expanduser()
     source = DataSource(_name_of(path), _sha256(path), str(path.resolve()), label_column, text_column)
     return source, f"{path}: {reason}"
+
+
+def find_copy(source: DataSource, path: Path) -> DataSource:
+    """The same source in another place. Raises `CorpusError` when the file there is another one."""
+    if source.path is None:
+        raise CorpusError(f"The study is about the standard corpus {source.name}, which needs no --data.")
+    if (found := _sha256(path)) != source.sha256:
+        raise CorpusError(
+            f"{path} is not the file that the study is about: its SHA-256 begins with {found[:12]}, "
+            f"the study's with {source.sha256[:12]}. Copy the study's file here."
+        )
+    return replace(source, path=str(path.resolve()))
 
 
 def load_search_texts(

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.checkpoint import Checkpoint
 from models.scores import METRICS, Metric, accuracy, macro_f1
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 
@@ -78,50 +79,28 @@ def train(
     *,
     device: torch.device,
     on_epoch_end: Callable[[EpochResult], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingResult:
     """Train with smoothed cross-entropy, AdamW and a one-cycle schedule (Smith & Topin 2018, arXiv:1708.07120).
 
-    `on_epoch_end` may raise to end the training; the exception passes through. Raises `TrainingDivergedError` when
-    the loss is no longer finite. On the CPU it computes with one thread: more of them make a small LSTM slower, on a
-    busy machine by orders of magnitude.
+    `on_epoch_end` may raise to end the training; the exception passes through. A training that left a `checkpoint`
+    goes on from it, to the same curve and weights, bit for bit, on the same machine; `on_epoch_end` hears of its
+    earlier epochs again. Raises `TrainingDivergedError` when the loss is no longer finite, `CheckpointError`. On the
+    CPU it computes with one thread: more of them make a small LSTM slower, on a busy machine by orders of magnitude.
     """
     if device.type == "cpu":
         torch.set_num_threads(1)
-    model.to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.epochs * len(training), pct_start=WARM_UP_SHARE
-    )
-    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
-    curve: list[EpochResult] = []
-    best: EpochResult | None = None
-    best_weights: dict[str, Tensor] = {}
-    for epoch in range(config.epochs):
-        start = time.perf_counter()
-        training_loss = _train_epoch(model, training, epoch, optimizer, schedule, scaler, config, device)
-        _check_finite("training", training_loss, epoch)
-        predictions, validation_loss = predict(model, validation, device=device)
-        _check_finite("validation", validation_loss, epoch)
-        labels = validation.texts.labels
-        result = EpochResult(
-            epoch,
-            training_loss,
-            validation_loss,
-            accuracy(labels, predictions),
-            macro_f1(labels, predictions),
-            time.perf_counter() - start,
-        )
-        curve.append(result)
-        if best is None or getattr(result, config.metric) > getattr(best, config.metric):
-            best, best_weights = result, _copy_weights(model)
-        if on_epoch_end:
-            on_epoch_end(result)
-        if epoch - max(best.epoch, config.first_annealing_epoch) >= config.patience:
-            break
-    assert best is not None
-    return TrainingResult(tuple(curve), best, best_weights)
+    run = _Run(model, config, steps_per_epoch=len(training), device=device)
+    if checkpoint and (state := checkpoint.load()):
+        run.load_state_dict(state)
+    tell = on_epoch_end or (lambda _result: None)
+    for result in run.curve:
+        tell(result)
+    while not run.is_over:
+        tell(run.train_epoch(training, validation))
+        if checkpoint and not run.is_over:
+            checkpoint.save(run.state_dict())
+    return TrainingResult(tuple(run.curve), run.best, run.best_weights)
 
 
 @torch.inference_mode()
@@ -152,33 +131,91 @@ def find_device(name: DeviceName) -> torch.device:
     return torch.device(name)
 
 
-def _train_epoch(
-    model: nn.Module,
-    batches: TrainingBatches,
-    epoch: int,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    scaler: Any,
-    config: TrainingConfig,
-    device: torch.device,
-) -> float:
-    """One pass over the training texts; returns the mean loss per text."""
-    model.train()
-    total = torch.zeros((), device=device)
-    for batch in batches.epoch(epoch):
-        token_ids, lengths, labels, _ = batch.to(device)
-        with _autocast(device):
-            logits = model(token_ids, lengths)
-            loss = functional.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm)
-        scaler.step(optimizer)
-        scaler.update()
-        schedule.step()
-        total += loss.detach() * len(labels)
-    return total.item() / len(batches.texts)
+class _Run:
+    """One training with all that changes from epoch to epoch."""
+
+    def __init__(self, model: nn.Module, config: TrainingConfig, *, steps_per_epoch: int, device: torch.device) -> None:
+        self.model = model.to(device)
+        self.config = config
+        self.device = device
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, config.learning_rate, total_steps=config.epochs * steps_per_epoch, pct_start=WARM_UP_SHARE
+        )
+        self.scaler: Any = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+        self.curve: list[EpochResult] = []
+        self.best_weights: dict[str, Tensor] = {}
+
+    @property
+    def best(self) -> EpochResult:
+        """The first of those with the highest score."""
+        return max(self.curve, key=lambda result: float(getattr(result, self.config.metric)))
+
+    @property
+    def is_over(self) -> bool:
+        if not self.curve:
+            return False
+        waited = self.curve[-1].epoch - max(self.best.epoch, self.config.first_annealing_epoch)
+        return len(self.curve) == self.config.epochs or waited >= self.config.patience
+
+    def train_epoch(self, training: TrainingBatches, validation: EvaluationBatches) -> EpochResult:
+        start, epoch = time.perf_counter(), len(self.curve)
+        training_loss = self._train(training, epoch)
+        _check_finite("training", training_loss, epoch)
+        predictions, validation_loss = predict(self.model, validation, device=self.device)
+        _check_finite("validation", validation_loss, epoch)
+        labels = validation.texts.labels
+        scores = accuracy(labels, predictions), macro_f1(labels, predictions)
+        result = EpochResult(epoch, training_loss, validation_loss, *scores, time.perf_counter() - start)
+        self.curve.append(result)
+        if self.best is result:
+            self.best_weights = _copy_weights(self.model)
+        return result
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next epoch depends on: its batches, too, are drawn from the seed and its number alone."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "curve": [asdict(result) for result in self.curve],
+            "best_weights": self.best_weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["random"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+        self.curve = [EpochResult(**result) for result in state["curve"]]
+        self.best_weights = state["best_weights"]
+
+    def _train(self, batches: TrainingBatches, epoch: int) -> float:
+        """One pass over the training texts; returns the mean loss per text."""
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        for batch in batches.epoch(epoch):
+            token_ids, lengths, labels, _ = batch.to(self.device)
+            with _autocast(self.device):
+                logits = self.model(token_ids, lengths)
+                loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(loss).backward()
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.schedule.step()
+            total += loss.detach() * len(labels)
+        return total.item() / len(batches.texts)
 
 
 def _check_finite(side: str, loss: float, epoch: int) -> None:

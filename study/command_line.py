@@ -1,11 +1,15 @@
-"""How every command ends: a user's mistake is one line on standard error and exit code 2, never a traceback."""
+"""What the commands share: how they end (a user's mistake is one line and exit code 2, never a traceback)."""
 
+import shlex
 import sys
 
 import typer
 from typer.exceptions import TyperException
 
 from data.errors import UserError
+
+INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
+STORAGE_VARIABLE = "STUDY_STORAGE"  # the environment variable for --storage: command lines can be read by others
 
 
 def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
@@ -18,3 +22,14 @@ def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
         message, exit_code = str(error), error.exit_code
     print(f"Error: {' '.join(message.split())}", file=sys.stderr)
     return exit_code
+
+
+def command_again(module: str, arguments: list[str]) -> str:
+    """The command as it was given, to be started again; a password in a URL is masked."""
+    from study.storage import safe_url
+
+    shown = []
+    for argument in arguments:
+        option, equals, value = argument.rpartition("=") if argument.startswith("--storage=") else ("", "", argument)
+        shown.append(f"{option}{equals}{safe_url(value) if '://' in value else value}")
+    return shlex.join(["python", "-m", module, *shown])

@@ -1,42 +1,48 @@
 """What a running search shows: a live display on a terminal, plain lines elsewhere."""
 
 import time
+from collections import Counter
 from types import TracebackType
 from typing import Any
 
-import torch
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
-from models.training import EpochResult
 from study.configuration import StudyConfiguration
 from study.search_space import describe
+from study.trial_queue import FINISHED
 
 METRIC_TITLES = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
 
 
 class SearchDisplay:
-    """Shows the trials as they run; a context manager, since the live display must be taken down again."""
+    """Shows the trials of all workers as the storage knows them; a context manager, since a live display must end."""
 
-    def __init__(self, console: Console, study: Study, *, trials: int, finished: int, epochs: int, metric: str) -> None:
+    def __init__(self, console: Console, study: Study, *, trials: int, epochs: int, metric: str) -> None:
         self._console = console
-        self._metric = metric
-        self._counts = {state: len(study.get_trials(deepcopy=False, states=(state,))) for state in TrialState}
-        self._best = _describe_best(study)
-        self._parameters = ""
-        self._start, self._finished_before = time.monotonic(), finished
+        self._study = study
+        self._epochs, self._metric = epochs, metric
+        self._shown = {trial.number for trial in study.get_trials(deepcopy=False, states=FINISHED)}
+        self._start, self._finished_before = time.monotonic(), len(self._shown)
+        self._ended, self._best = "", ""
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+            expand=True,
         )
-        self._all = self._bars.add_task("trials", total=trials, completed=finished, note="")
-        self._current = self._bars.add_task("epochs", total=epochs, note="")
+        self._all = self._bars.add_task("trials", total=trials, completed=len(self._shown), note="")
+        self._rows: dict[int, TaskID] = {}  # by trial number
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4)
 
     def __enter__(self) -> "SearchDisplay":
+        self.update()
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -47,36 +53,42 @@ class SearchDisplay:
         if self._console.is_terminal:
             self._live.stop()
 
-    def trial_started(self, trial: Trial) -> None:
-        self._parameters = f"trial {trial.number}: {format_parameters(trial.params)}"
-        self._bars.update(self._current, completed=0, note="")
-
-    def epoch_ended(self, result: EpochResult) -> None:
-        note = f"· {METRIC_TITLES[self._metric]} {getattr(result, self._metric):.4f} in this epoch"
-        self._bars.update(self._current, completed=result.epoch + 1, note=note)
-
-    def trial_ended(self, study: Study, trial: FrozenTrial) -> None:
-        self._counts[trial.state] += 1
-        self._best = _describe_best(study)
-        self._bars.update(self._current, completed=0, note="")
-        self._bars.advance(self._all)
-        self._console.print(Text(describe_trial(trial)), soft_wrap=True)
+    def update(self) -> None:
+        """Look into the storage: a line for each trial that has ended since, a bar for each that runs."""
+        trials = self._study.get_trials(deepcopy=False)
+        ended = [trial for trial in trials if trial.state in FINISHED]
+        for trial in sorted(ended, key=lambda trial: (trial.datetime_complete, trial.number)):
+            if trial.number not in self._shown:
+                self._shown.add(trial.number)
+                self._console.print(Text(describe_trial(trial)), soft_wrap=True)
+        running = {trial.number: trial for trial in trials if trial.state == TrialState.RUNNING}
+        for number in self._rows.keys() - running.keys():
+            self._bars.remove_task(self._rows.pop(number))
+        for number, trial in running.items():
+            if number not in self._rows:
+                self._rows[number] = self._bars.add_task(f"trial {number}", total=self._epochs, note="")
+            best = f"{max(trial.intermediate_values.values()):.4f}  " if trial.intermediate_values else ""
+            self._bars.update(
+                self._rows[number],
+                completed=(trial.last_step or 0) + 1 if trial.intermediate_values else 0,
+                note=f"{best}{format_parameters(trial.params)}",
+            )
+        states = Counter(trial.state for trial in ended)
+        self._ended = f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed"
+        self._best = _describe_best(self._study)
+        self._bars.update(self._all, completed=len(ended))
 
     def _render(self) -> RenderableType:
-        counts = self._counts
-        ended = f"· {counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed"
-        self._bars.update(self._all, note=f"{ended}{self._time_left()}")
-        running = Text(self._parameters, overflow="ellipsis", no_wrap=True)
-        best = Text(self._best, style="bold", overflow="ellipsis", no_wrap=True)
-        return Group(self._bars, running, best)
+        self._bars.update(self._all, note=f"{self._ended}{self._time_left()}")
+        return Group(self._bars, Text(self._best, style="bold", overflow="ellipsis", no_wrap=True))
 
     def _time_left(self) -> str:
-        every, current = self._bars.tasks[self._all], self._bars.tasks[self._current]
-        done = every.completed + current.completed / (current.total or 1)  # trials, with the part of the current one
+        every = self._bars.tasks[0]
         if every.completed == self._finished_before or not every.total:
             return ""
-        seconds = (time.monotonic() - self._start) / (done - self._finished_before) * (every.total - done)
-        return f", about {format_seconds(seconds)} left"
+        part = sum(row.completed / (row.total or 1) for row in self._bars.tasks[1:])  # of the trials that run
+        seconds = (time.monotonic() - self._start) / (every.completed + part - self._finished_before)
+        return f", about {format_seconds(max(seconds * (every.total - every.completed - part), 0))} left"
 
 
 def best_trial(study: Study) -> FrozenTrial | None:
@@ -110,11 +122,10 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
-def describe_search(configuration: StudyConfiguration, device: torch.device) -> str:
-    """What is searched, for what, and on what."""
+def describe_search(configuration: StudyConfiguration) -> str:
+    """What is searched, and for what."""
     ranges = ", ".join(f"{name} {range_}" for name, range_ in describe(configuration.search_space).items())
-    threads = ", 1 thread" if device.type == "cpu" else ""
-    return f"Search: highest validation {METRIC_TITLES[configuration.metric]} over {ranges}; on {device}{threads}."
+    return f"Search: highest validation {METRIC_TITLES[configuration.metric]} over {ranges}."
 
 
 def summarize(study: Study, *, epochs: int, metric: str, seconds: float) -> list[str]:

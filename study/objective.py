@@ -1,19 +1,47 @@
 """One trial: build, train, report or prune, record."""
 
-import time
 from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 
 import torch
 from optuna import TrialPruned
+from optuna.study import Study
 from optuna.trial import Trial
 
+from data.errors import UserError
+from models.checkpoint import Checkpoint
 from models.lstm import LSTMClassifier
 from models.training import EpochResult, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import PreparedTexts
+from study.configuration import StudyConfiguration
+from study.search import RunTrial
 from study.search_space import TrialSettings, apply_parameters
+from study.storage import STORAGE_ERRORS
+from study.stored_study import checkpoints_of
 
 CURVES = ("training_loss", "validation_loss", "accuracy", "macro_f1")
+
+
+def make_objective(
+    study: Study,
+    configuration: StudyConfiguration,
+    prepared: PreparedTexts,
+    *,
+    device: torch.device,
+    on_event: Callable[[str], None],
+) -> RunTrial:
+    """What runs one trial of a study; `on_event` gets a sentence for the user."""
+    return partial(
+        run_trial,
+        base=configuration.base,
+        prepared=prepared,
+        device=device,
+        checkpoints=checkpoints_of(study, configuration),
+        on_event=on_event,
+    )
 
 
 def run_trial(
@@ -23,9 +51,12 @@ def run_trial(
     base: TrialSettings,
     prepared: PreparedTexts,
     device: torch.device,
+    checkpoints: Path,
+    on_event: Callable[[str], None],
 ) -> float:
     """Train with the trial's parameters and return the best epoch's validation score.
 
+    A trial that was interrupted goes on from the file of its own number in the folder `checkpoints`, if it is there.
     The pruner is told the best score so far, so that what a pruned trial has is comparable with a complete one.
     Raises `TrialPruned`; any other exception is a failure of the trial's own.
     """
@@ -54,17 +85,30 @@ def run_trial(
     validation = EvaluationBatches(prepared.validation, max_tokens, words)
 
     trial.set_user_attr("training_seed", settings.training.seed)
-    start = time.perf_counter()
+    identity = {"trial": trial.number, "parameters": trial.params, "device": device.type, "torch": version("torch")}
+    checkpoint = Checkpoint(checkpoints / f"{trial.number}.pt", identity, on_event)
     try:
-        train(model, training, validation, settings.training, device=device, on_epoch_end=report)
-    except Exception:  # pruned or failed; a trial that is interrupted leaves nothing
-        _record(trial, curve, metric, time.perf_counter() - start)
+        train(
+            model,
+            training,
+            validation,
+            settings.training,
+            device=device,
+            on_epoch_end=report,
+            checkpoint=checkpoint,
+        )
+    except (*STORAGE_ERRORS, UserError):  # it will go on
         raise
-    _record(trial, curve, metric, time.perf_counter() - start)
+    except Exception:  # pruned or failed
+        _record(trial, curve, metric)
+        checkpoint.remove()
+        raise
+    _record(trial, curve, metric)
+    checkpoint.remove()
     return float(max(getattr(epoch, metric) for epoch in curve))
 
 
-def _record(trial: Trial, curve: list[EpochResult], metric: str, seconds: float) -> None:
+def _record(trial: Trial, curve: list[EpochResult], metric: str) -> None:
     if not curve:
         return
     best = max(curve, key=lambda epoch: getattr(epoch, metric))
@@ -73,7 +117,7 @@ def _record(trial: Trial, curve: list[EpochResult], metric: str, seconds: float)
         "macro_f1": best.macro_f1,
         "best_epoch": best.epoch,
         "epochs": len(curve),
-        "seconds": round(seconds, 2),
+        "seconds": round(sum(epoch.seconds for epoch in curve), 2),
         "threads": torch.get_num_threads(),
         "curve": {name: [round(getattr(epoch, name), 6) for epoch in curve] for name in CURVES},
     }

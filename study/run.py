@@ -3,24 +3,14 @@
 Parses, calls, prints. What takes long to import is imported when it is needed, so that `--help` answers at once.
 """
 
-import shlex
 import sys
-import time
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from study.command_line import run_command
+from study.command_line import INTERRUPTED, STORAGE_VARIABLE, command_again, run_command
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from preprocessing.prepared import PreparedTexts
-    from study.configuration import StudyConfiguration
-
-INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
 EXAMPLES = """
 Examples:
 
@@ -45,6 +35,16 @@ def run(
             help="Trials in all, over restarts: complete, pruned and failed ones count.",
         ),
     ] = 50,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=100_000,
+            help="Processes that run trials at the same time.",
+            show_default="one per core on the CPU, otherwise one per GPU",
+        ),
+    ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -71,7 +71,12 @@ def run(
         ),
     ] = 0,
     storage: Annotated[
-        str, typer.Option(metavar="URL", help="Where the trials are kept: sqlite:///FILE.db, or another database.")
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar=STORAGE_VARIABLE,
+            help="Where the trials are kept: sqlite:///FILE.db, or postgresql://HOST/DATABASE.",
+        ),
     ] = "sqlite:///study.db",
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="<data>-<model>")
@@ -138,6 +143,7 @@ def run(
         from models.training import TrainingConfig
         from preprocessing.batches import TextLimits
         from study.configuration import StudyConfiguration
+        from study.full_search import search_study
         from study.search_space import TrialSettings
 
         configuration = StudyConfiguration(
@@ -156,86 +162,15 @@ def run(
             device=device,
         )
         study_name = f"{source.name}-{configuration.model}" if name is None else name
-        _search(configuration, study_name, storage, trials=trials, timeout=timeout, console=console)
+        search_study(
+            configuration, study_name, storage, trials=trials, timeout=timeout, workers=workers, console=console
+        )
     except Interrupted:
         hold_signals()
-        again = shlex.join(["python", "-m", "study.run", *sys.argv[1:]])
-        console.print(f"Interrupted. A trial that was running will start anew, nothing else is lost. To go on: {again}")
+        again = command_again("study.run", sys.argv[1:])
+        console.print(f"Interrupted. What was running goes on from its last finished epoch. To go on: {again}")
         return INTERRUPTED
     return 0
-
-
-def _search(
-    configuration: "StudyConfiguration",
-    name: str,
-    url: str,
-    *,
-    trials: int,
-    timeout: float | None,
-    console: "Console",
-) -> None:
-    from study.display import SearchDisplay, describe_search, summarize
-    from study.objective import run_trial
-    from study.search import finished_trials, search
-    from study.storage import parse_url, safe_url
-    from study.stored_study import check_name, find_study_device, opened_study
-
-    start = time.monotonic()
-    parse_url(url)
-    check_name(name)
-    device = find_study_device(configuration)
-    prepared = _prepare(configuration, console)
-    training, metric = configuration.base.training, configuration.metric
-    with opened_study(url, name, configuration, device=device) as (study, storage, notes):
-        for note in notes:
-            console.print(f"Note: {note}")
-        finished = len(finished_trials(study))
-        console.print(f"Study: {name} in {safe_url(url)}; {finished} trials finished, {trials} asked for.")
-        if finished < trials:
-            console.print(describe_search(configuration, device))
-        else:
-            console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
-        run_one = partial(run_trial, base=configuration.base, prepared=prepared, device=device)
-        space = configuration.search_space
-        display = SearchDisplay(console, study, trials=trials, finished=finished, epochs=training.epochs, metric=metric)
-        try:
-            if finished < trials:
-                with display:
-                    search(study, storage, space, run_one, trials=trials, timeout=timeout, watcher=display)
-        finally:
-            for line in summarize(study, epochs=training.epochs, metric=metric, seconds=time.monotonic() - start):
-                console.print(line)
-            console.print(f"Browse: optuna-dashboard {shlex.quote(safe_url(url))}")
-
-
-def _prepare(configuration: "StudyConfiguration", console: "Console") -> "PreparedTexts":
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    from preprocessing.prepared import prepare_for_search
-
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        download = bar.add_task("fetch", visible=False)
-
-        def on_download(requirement: str, done: int, total: int) -> None:
-            bar.update(download, description=f"Fetching {requirement}", completed=done, total=total, visible=True)
-
-        prepared = prepare_for_search(
-            configuration.source,
-            split_seed=configuration.split_seed,
-            cache_dir=Path(configuration.cache_dir),
-            on_event=console.print,
-            on_download=on_download,
-        )
-    known = configuration.base.limits.kept_words(prepared.word_counts)
-    console.print(
-        f"Texts: {len(prepared.training):,} for training, {len(prepared.validation):,} for validation, "
-        f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
-        f"{known:,} words known of {len(prepared.word_counts):,} in training."
-    )
-    for note in prepared.notes:
-        console.print(f"Note: {note}")
-    return prepared
 
 
 if __name__ == "__main__":

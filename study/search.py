@@ -1,22 +1,21 @@
-"""The loop that asks for trials and runs them until so many have finished in all, over restarts."""
+"""A worker's loop: claim a trial, run it, tell how it ended, until so many have finished in all."""
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from optuna import TrialPruned
-from optuna.storages import RDBStorage
-from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from data.errors import UserError
 from models.training import EpochResult
 from study.errors import StudyError
-from study.interruption import Interrupted, hold_signals, release_signals
+from study.interruption import hold_signals, release_signals
 from study.search_space import Space
 from study.storage import STORAGE_ERRORS
+from study.trial_queue import FAILURE, TrialQueue, finished_trials
 
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 FAILURES_IN_A_ROW = 5  # so many trials that fail one after the other end the run
+POLL_SECONDS = 0.5  # while others run the last trials: one of them may die and leave its trial
 
 RunTrial = Callable[[Trial, Callable[[EpochResult], None]], float]
 
@@ -27,69 +26,82 @@ class TooManyFailuresError(StudyError):
     exit_code = 1
 
 
-class Watcher(Protocol):
-    """Is told what happens, to show it."""
-
-    def trial_started(self, trial: Trial) -> None: ...
-    def epoch_ended(self, result: EpochResult) -> None: ...
-    def trial_ended(self, study: Study, trial: FrozenTrial) -> None: ...
-
-
-def finished_trials(study: Study) -> list[FrozenTrial]:
-    """COMPLETE, PRUNED and those that failed by themselves; interrupted trials are waiting, not finished."""
-    return study.get_trials(deepcopy=False, states=FINISHED)
+class _LostTrial(BaseException):
+    """The trial was given to another worker, since this one has slept for too long."""
 
 
 def search(
-    study: Study,
-    storage: RDBStorage,
+    queue: TrialQueue,
     space: Space,
     run_trial: RunTrial,
     *,
     trials: int,
     timeout: float | None,
-    watcher: Watcher,
+    on_change: Callable[[], None],
 ) -> None:
     """Run trials until `trials` have finished in all, or no new one may begin because `timeout` seconds are over.
 
-    However it ends, the trial in hand goes back into the queue. Raises `TooManyFailuresError`.
+    `on_change` is called when there may be something new to show. However it ends, the trial in hand goes back into
+    the queue. Raises `TooManyFailuresError`, and what makes going on useless: `STORAGE_ERRORS`, `UserError`.
     """
+    start = time.time()
     deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
-    failures = 0
-    trial: Trial | None = None
-    try:
-        while len(finished_trials(study)) < trials and time.monotonic() < deadline:
+    with queue.worker():
+        try:
+            while time.monotonic() < deadline:
+                trial = queue.claim(space, trials=trials)
+                on_change()
+                if trial is not None:
+                    ended = _run_and_tell(queue, trial, run_trial, on_change)
+                    on_change()
+                    if ended is not None and ended.state == TrialState.FAIL:
+                        _check_failures(queue, since=start)
+                elif len(finished_trials(queue.study)) >= trials:
+                    return
+                else:
+                    time.sleep(POLL_SECONDS)
+        except BaseException:
             hold_signals()
-            trial = study.ask(space)
-            release_signals()
-            watcher.trial_started(trial)
-            ended = _run_and_tell(study, trial, run_trial, watcher)
-            watcher.trial_ended(study, ended)
-            failures = failures + 1 if ended.state == TrialState.FAIL else 0
-            if failures == FAILURES_IN_A_ROW:
-                raise TooManyFailuresError(
-                    f"{failures} trials in a row have failed, the last one with {ended.user_attrs['failure']}. "
-                    "Mend the cause, then start the same command again."
-                )
-    except (Interrupted, SystemExit):
-        hold_signals()
-        if trial is not None and storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
-            storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-        raise
+            queue.give_back()
+            raise
 
 
-def _run_and_tell(study: Study, trial: Trial, run_trial: RunTrial, watcher: Watcher) -> FrozenTrial:
-    def on_epoch_end(result: EpochResult) -> None:
+def _run_and_tell(
+    queue: TrialQueue, trial: Trial, run_trial: RunTrial, on_change: Callable[[], None]
+) -> FrozenTrial | None:
+    def on_epoch_end(_result: EpochResult) -> None:
         release_signals()
-        watcher.epoch_ended(result)
+        if not queue.holds(trial):
+            raise _LostTrial
+        on_change()
 
     try:
         value = run_trial(trial, on_epoch_end)
     except TrialPruned:
-        return study.tell(trial, state=TrialState.PRUNED)
-    except STORAGE_ERRORS:
+        return queue.finish(trial, state=TrialState.PRUNED)
+    except _LostTrial:
+        return None
+    except (*STORAGE_ERRORS, UserError):
         raise
     except Exception as error:
-        trial.set_user_attr("failure", f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
-        return study.tell(trial, state=TrialState.FAIL)
-    return study.tell(trial, value)
+        if not queue.holds(trial):
+            return None
+        trial.set_user_attr(FAILURE, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
+        return queue.finish(trial, state=TrialState.FAIL)
+    return queue.finish(trial, value)
+
+
+def _check_failures(queue: TrialQueue, *, since: float) -> None:
+    """Raises `TooManyFailuresError` when the last trials to end, since this moment, have all failed."""
+    ended = [
+        trial
+        for trial in finished_trials(queue.study)
+        if trial.datetime_complete is not None and trial.datetime_complete.timestamp() >= since
+    ]
+    ended.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+    last = ended[-FAILURES_IN_A_ROW:]
+    if len(last) == FAILURES_IN_A_ROW and all(trial.state == TrialState.FAIL for trial in last):
+        raise TooManyFailuresError(
+            f"{FAILURES_IN_A_ROW} trials in a row have failed, the last one with {last[-1].user_attrs[FAILURE]}. "
+            "Mend the cause, then start the same command again."
+        )

@@ -1,8 +1,11 @@
 """A study in its storage: created with all that describes it, or opened again when it is the same one."""
 
+import hashlib
+import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import optuna
 import torch
@@ -10,7 +13,6 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 
-from models.training import find_device
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.fingerprint import check_same_study, fingerprint
@@ -19,44 +21,63 @@ from study.search_space import default_parameters
 from study.storage import (
     STORAGE_ERRORS,
     close_storage,
+    exclusive,
     open_storage,
     reason_of,
-    requeue_interrupted,
     safe_url,
-    sole_runner,
 )
+from study.trial_queue import TrialQueue
 
 NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial that is gone
-CONFIGURATION, FINGERPRINT = "configuration", "fingerprint"  # keys of study attributes
+CONFIGURATION, FINGERPRINT, IDENTITY, TRIALS = "configuration", "fingerprint", "identity", "trials"  # study attributes
 
 
 @contextmanager
 def opened_study(
-    url: str, name: str, configuration: StudyConfiguration, *, device: torch.device
-) -> Iterator[tuple[Study, RDBStorage, list[str]]]:
-    """The study, created or gone on with, its storage, and what the user should know about it.
+    url: str, name: str, configuration: StudyConfiguration, *, device: torch.device, trials: int
+) -> Iterator[tuple[TrialQueue, list[str]]]:
+    """The study, created or gone on with, as a queue of trials, and what the user should know about it.
 
-    Only one process at a time can have it. Raises `StudyError`, also when the database fails on the way.
+    Any number of processes may have it at a time. Raises `StudyError`, also when the database fails on the way.
     """
-    with sole_runner(url, name) as alone:
-        storage = open_storage(url)
-        try:
+    with _opened(url, name) as storage:
+        with exclusive(storage, name):
             study, notes = open_study(storage, name, configuration, device=device)
-            if interrupted := requeue_interrupted(study, storage) if alone else 0:
-                notes.append(f"interrupted trials that are run again: {interrupted}.")
-            yield study, storage, notes
-        except STORAGE_ERRORS as error:
-            reason = reason_of(error)
-            raise StudyError(
-                f"The storage {safe_url(url)} has failed: {reason}. What has finished is kept; "
-                "when the cause is mended, start the same command again."
-            ) from error
-        except KeyError as error:
-            if NO_RECORD not in error.args:
-                raise
-            raise StudyError(f"Study '{name}' was deleted while it ran.") from error
-        finally:
-            close_storage(storage)
+            study.set_user_attr(TRIALS, trials)
+        queue = make_queue(study, storage, configuration)
+        if interrupted := queue.recover():
+            notes.append(f"interrupted trials that are gone on with: {len(interrupted)}.")
+        yield queue, notes
+
+
+@contextmanager
+def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, RDBStorage]]:
+    """A study that `study.run` has begun; without a name the only one there is.
+
+    Raises `StudyError`, also when the database fails on the way.
+    """
+    with _opened(url, name, patient=True) as storage:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if name is None:
+            names = optuna.get_all_study_names(storage)
+            if len(names) != 1:
+                found = ", ".join(names) or "none"
+                raise StudyError(f"Say with --name which study of {safe_url(url)} is meant (there are: {found}).")
+            name = names[0]
+        yield optuna.load_study(study_name=name, storage=storage), storage
+
+
+def make_queue(study: Study, storage: RDBStorage, configuration: StudyConfiguration) -> TrialQueue:
+    """The trials of a study, sampled and pruned as it was begun."""
+    study.sampler = make_sampler(configuration.sampler, seed=configuration.seed)
+    study.pruner = make_pruner(configuration.pruner)
+    return TrialQueue(study, storage, Path(configuration.cache_dir) / "workers")
+
+
+def checkpoints_of(study: Study, configuration: StudyConfiguration) -> Path:
+    """The folder of its interrupted trials: named after a number of its own, not after a name that may come again."""
+    digest = hashlib.sha256(str(study.user_attrs[IDENTITY]).encode()).hexdigest()
+    return Path(configuration.cache_dir) / "checkpoints" / digest[:16]
 
 
 def check_name(name: str) -> None:
@@ -72,17 +93,10 @@ def open_study(
 ) -> tuple[Study, list[str]]:
     """Create the study, its first trial being the default configuration, or go on with it; and warnings about that.
 
-    Raises `StudyError` when a study of that name is another one.
+    To be called by one process at a time. Raises `StudyError` when a study of that name is another one.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        direction="maximize",
-        sampler=make_sampler(configuration.sampler, seed=configuration.seed),
-        pruner=make_pruner(configuration.pruner),
-        load_if_exists=True,
-    )
+    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     asked = fingerprint(configuration, device=device.type)
     stored = study.user_attrs.get(FINGERPRINT)
     trials = study.get_trials(deepcopy=False)
@@ -93,10 +107,17 @@ def open_study(
         with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
             study.set_metric_names([configuration.metric])
         study.set_user_attr(FINGERPRINT, asked)
+    if IDENTITY not in study.user_attrs:
+        study.set_user_attr(IDENTITY, secrets.token_hex(8))
     study.set_user_attr(CONFIGURATION, configuration.to_dict())  # each time: the paths may have changed
     if not trials:
         study.enqueue_trial(default_parameters(configuration.search_space, configuration.base))
     return study, notes
+
+
+def load_budget(study: Study) -> int:
+    """How many trials the last `study.run` has asked for."""
+    return int(study.user_attrs[TRIALS])
 
 
 def load_configuration(study: Study) -> StudyConfiguration:
@@ -107,8 +128,19 @@ def load_configuration(study: Study) -> StudyConfiguration:
     return StudyConfiguration.from_dict(stored)
 
 
-def find_study_device(configuration: StudyConfiguration) -> torch.device:
+@contextmanager
+def _opened(url: str, name: str | None, *, patient: bool = False) -> Iterator[RDBStorage]:
+    storage = open_storage(url, patient=patient)
     try:
-        return find_device(configuration.device)
-    except ValueError as error:
-        raise StudyError(str(error)) from None
+        yield storage
+    except STORAGE_ERRORS as error:
+        raise StudyError(
+            f"The storage {safe_url(url)} has failed: {reason_of(error)}. What has finished is kept; "
+            "when the cause is mended, start the same command again."
+        ) from error
+    except KeyError as error:
+        if NO_RECORD not in error.args:
+            raise
+        raise StudyError(f"There is no study '{name}' in {safe_url(url)}, or not any more.") from error
+    finally:
+        close_storage(storage)

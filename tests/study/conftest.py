@@ -15,7 +15,7 @@ from study.command_line import run_command
 from study.run import app
 
 TABLE = ("number", "state", "params", "value", "intermediate_values")
-QUICK = ("--epochs", "3", "--max-tokens", "20")
+QUICK = ("--epochs", "3", "--max-tokens", "20", "--workers", "1")
 
 
 @dataclass(frozen=True)

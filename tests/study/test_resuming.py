@@ -76,19 +76,6 @@ def test_a_timeout_begins_no_new_trial(toy: Any) -> None:
     assert 1 <= len(toy.load().trials) < 100
 
 
-def test_two_processes_do_not_run_one_study(toy: Any, capsys: Capture) -> None:
-    process = toy.start("--trials", 500)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("trial"):
-            break
-    assert toy.run("--trials", 500) == 2
-    assert "Another process is running study 'toy-lstm'" in capsys.readouterr().err
-    process.send_signal(signal.SIGINT)
-    process.communicate()
-    assert process.returncode == 130
-
-
 def test_studies_that_begin_a_database_at_once_all_run(toy: Any) -> None:
     processes = [toy.start("--trials", 1, "--epochs", 1, "--name", name) for name in "abcd"]
     outputs = [process.communicate()[0] for process in processes]

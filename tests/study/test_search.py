@@ -12,7 +12,7 @@ import torch
 from optuna import Study, TrialPruned
 from optuna.distributions import FloatDistribution
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 
 from data.source import find_source
 from models.lstm import LSTMConfig
@@ -21,18 +21,24 @@ from preprocessing.batches import TextLimits
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.interruption import Interrupted
 from study.objective import run_trial
-from study.search import FAILURES_IN_A_ROW, TooManyFailuresError, search
-from study.search_space import TrialSettings
-from study.storage import STORAGE_ERRORS, open_storage, reason_of, requeue_interrupted
+from study.search import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
+from study.search_space import Space, TrialSettings
+from study.storage import STORAGE_ERRORS, open_storage, reason_of
+from study.trial_queue import TrialQueue
 
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-2)}
 OnEpoch = Callable[[EpochResult], None]
 
 
-class Silent:
-    def trial_started(self, trial: Trial) -> None: ...
-    def epoch_ended(self, result: EpochResult) -> None: ...
-    def trial_ended(self, study: Study, trial: FrozenTrial) -> None: ...
+def search_in(study: Study, storage: RDBStorage, space: Space, run: RunTrial, *, trials: int) -> None:
+    queue = TrialQueue(study, storage, Path("unused"))
+    search(queue, space, run, trials=trials, timeout=None, on_change=lambda: None)
+
+
+def objective(base: TrialSettings, prepared: PreparedTexts) -> RunTrial:
+    checkpoints = prepared.entry.folder.parent / "checkpoints"
+    device = torch.device("cpu")
+    return partial(run_trial, base=base, prepared=prepared, device=device, checkpoints=checkpoints, on_event=print)
 
 
 @pytest.fixture
@@ -55,10 +61,10 @@ def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
     study: Study, storage: RDBStorage, prepared: PreparedTexts
 ) -> None:
     base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=2), TextLimits())
-    run = partial(run_trial, base=base, prepared=prepared, device=torch.device("cpu"))
+    run = objective(base, prepared)
     diverging = {"learning_rate": FloatDistribution(1e39, 1e40)}
-    search(study, storage, diverging, run, trials=1, timeout=None, watcher=Silent())
-    search(study, storage, SPACE, run, trials=2, timeout=None, watcher=Silent())
+    search_in(study, storage, diverging, run, trials=1)
+    search_in(study, storage, SPACE, run, trials=2)
     failed, complete = study.trials
     assert failed.state == TrialState.FAIL
     assert failed.user_attrs["failure"].startswith("TrainingDivergedError: The training loss is ")
@@ -74,7 +80,7 @@ def test_pruned_and_failed_trials_count_for_the_budget(study: Study, storage: RD
             raise MemoryError("no\nmore")
         return 0.9
 
-    search(study, storage, SPACE, run, trials=7, timeout=None, watcher=Silent())
+    search_in(study, storage, SPACE, run, trials=7)
     complete, pruned, failed = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
     assert [trial.state for trial in study.trials] == [complete, pruned, failed] * 2 + [complete]
     assert study.trials[2].user_attrs["failure"] == "MemoryError: no more"
@@ -86,7 +92,7 @@ def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: RDBSto
         raise ValueError(f"broken {trial.number}")
 
     with pytest.raises(TooManyFailuresError, match=r"5 trials in a row have failed, .*ValueError: broken 4"):
-        search(study, storage, SPACE, run, trials=50, timeout=None, watcher=Silent())
+        search_in(study, storage, SPACE, run, trials=50)
     assert len(study.trials) == FAILURES_IN_A_ROW
 
 
@@ -98,10 +104,10 @@ def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: 
         return 0.5
 
     with pytest.raises(Interrupted):
-        search(study, storage, SPACE, interrupted, trials=3, timeout=None, watcher=Silent())
+        search_in(study, storage, SPACE, interrupted, trials=3)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.WAITING]
     parameters = study.trials[1].params
-    search(study, storage, SPACE, lambda *_: 0.7, trials=3, timeout=None, watcher=Silent())
+    search_in(study, storage, SPACE, lambda *_: 0.7, trials=3)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
     assert study.trials[1].params == parameters
 
@@ -111,7 +117,7 @@ def test_a_trial_that_is_interrupted_while_it_is_pruned_is_pruned_at_the_same_ep
     moment: str, storage: RDBStorage, prepared: PreparedTexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=6, patience=6), TextLimits())
-    run = partial(run_trial, base=base, prepared=prepared, device=torch.device("cpu"))
+    run = objective(base, prepared)
 
     def two_trials(name: str) -> Study:
         """The second one learns too slowly and is pruned."""
@@ -123,18 +129,18 @@ def test_a_trial_that_is_interrupted_while_it_is_pruned_is_pruned_at_the_same_ep
 
     space = {"learning_rate": FloatDistribution(1e-6, 1e-2)}
     whole = two_trials("whole")
-    search(whole, storage, space, run, trials=2, timeout=None, watcher=Silent())
+    search_in(whole, storage, space, run, trials=2)
     assert whole.trials[1].state == TrialState.PRUNED
 
     parts = two_trials("parts")
     owner, method = (Trial, "should_prune") if moment == "after the report" else (Study, "tell")
     monkeypatch.setattr(owner, method, interrupt_in_the_second_trial(getattr(owner, method)))
     with pytest.raises(Interrupted):
-        search(parts, storage, space, run, trials=2, timeout=None, watcher=Silent())
+        search_in(parts, storage, space, run, trials=2)
     monkeypatch.undo()
     assert [trial.state for trial in parts.trials] == [TrialState.COMPLETE, TrialState.WAITING]
     assert parts.trials[1].intermediate_values
-    search(parts, storage, space, run, trials=2, timeout=None, watcher=Silent())
+    search_in(parts, storage, space, run, trials=2)
     assert parts.trials[1].state == TrialState.PRUNED
     assert parts.trials[1].intermediate_values == whole.trials[1].intermediate_values
     assert parts.trials[1].user_attrs["curve"] == whole.trials[1].user_attrs["curve"]
@@ -160,11 +166,11 @@ def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage:
         return 0.5
 
     with pytest.raises(STORAGE_ERRORS) as caught:
-        search(study, storage, SPACE, break_the_database, trials=2, timeout=None, watcher=Silent())
+        search_in(study, storage, SPACE, break_the_database, trials=2)
     assert reason_of(caught.value) == "no such table: trial_intermediate_values"
 
 
 def test_trials_of_a_process_that_is_gone_are_queued_again(study: Study, storage: RDBStorage) -> None:
     study.ask(SPACE)
-    assert requeue_interrupted(study, storage) == 1
+    assert [trial.number for trial in TrialQueue(study, storage, Path("unused")).recover()] == [0]
     assert study.ask(SPACE).number == 0

@@ -1,0 +1,81 @@
+"""One file for a training that is under way, replaced whole after every epoch: a kill costs at most one epoch.
+
+Knows nothing of what the state means, and executes no code when it reads one.
+"""
+
+import io
+import os
+import pickle
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data.errors import UserError
+
+CHECKSUM_BYTES = 4  # of CRC-32, in front of what torch has written
+
+
+class CheckpointError(UserError):
+    """The file cannot be written. The message is one line."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    path: Path
+    identity: Mapping[str, Any]  # plain values; a file with another identity belongs to another training
+    on_event: Callable[[str], None] | None = None  # gets a sentence about a file that cannot be used
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write tensors and plain values, whole or not at all. Raises `CheckpointError`."""
+        buffer = io.BytesIO()
+        torch.save({"identity": dict(self.identity), "state": dict(state)}, buffer)
+        temporary = self.path.with_name(f"{self.path.name}.tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(zlib.crc32(buffer.getbuffer()).to_bytes(CHECKSUM_BYTES, "big"))
+                file.write(buffer.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise CheckpointError(
+                f"The checkpoint {self.path} cannot be written: {error.strerror or error}. What has finished is kept; "
+                "when the cause is mended, start the same command again."
+            ) from error
+
+    def load(self) -> dict[str, Any] | None:
+        """The state of an interrupted training, or None where there is none that can be used."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._tell(error.strerror or str(error))
+            return None
+        checksum, payload = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
+        if zlib.crc32(payload).to_bytes(CHECKSUM_BYTES, "big") != checksum:
+            self._tell("it is damaged")
+            return None
+        try:
+            stored = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+            identity, state = stored["identity"], stored["state"]
+        except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError):
+            self._tell("it cannot be read")
+            return None
+        if identity != dict(self.identity):
+            self._tell("it is of another training, or of another version of torch")
+            return None
+        return dict(state)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def _tell(self, reason: str) -> None:
+        if self.on_event:
+            self.on_event(f"The checkpoint {self.path} is not used ({reason}); its trial starts anew.")

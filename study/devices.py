@@ -1,0 +1,63 @@
+"""Where a study computes: how many workers a machine bears, and a GPU for each of them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import joblib
+import torch
+from filelock import FileLock, Timeout
+
+from models.training import DeviceName, find_device
+from study.errors import StudyError
+
+
+def find_study_device(name: DeviceName) -> torch.device:
+    """Raises `StudyError` for one that this machine does not have."""
+    try:
+        return find_device(name)
+    except ValueError as error:
+        raise StudyError(str(error)) from None
+
+
+def default_workers(device: torch.device) -> int:
+    """One for each GPU; on the CPU one for each core that this process may use (a container's limit counts)."""
+    if device.type == "cuda":
+        return torch.cuda.device_count()
+    return int(joblib.cpu_count()) if device.type == "cpu" else 1
+
+
+@contextmanager
+def held_device(device: torch.device, folder: Path) -> Iterator[torch.device]:
+    """The device itself; of several GPUs one that no other worker has which keeps its locks in the same folder.
+
+    Raises `StudyError` when all of them are taken.
+    """
+    if device.type != "cuda":
+        yield device
+        return
+    gpus = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+    with first_free(gpus, folder) as index:
+        yield torch.device("cuda", index)
+
+
+@contextmanager
+def first_free(names: Sequence[str], folder: Path) -> Iterator[int]:
+    """The index of the first thing that no other process holds. Raises `StudyError` when all are held."""
+    folder.mkdir(parents=True, exist_ok=True)
+    locks = [FileLock(folder / f"gpu-{name}.lock") for name in names]
+    free = next((index for index, lock in enumerate(locks) if _acquires(lock)), None)
+    if free is None:
+        raise StudyError(f"All {len(names)} GPUs of this machine are taken by other workers; start fewer.")
+    try:
+        yield free
+    finally:
+        locks[free].release()
+
+
+def _acquires(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""The workers of this machine: processes of their own, started, watched, replaced when they die, and stopped.
+
+What they do is seen in the storage, not told by them: so it does not matter where a worker runs.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from study.errors import StudyError
+from study.interruption import hold_signals
+from study.trial_queue import TrialQueue, finished_trials
+
+LOOK_SECONDS = 0.1  # how often to look whether a worker has ended
+SHOW_SECONDS = 1.0  # how often to look into the storage
+STOP_SECONDS = 3.0  # how long a worker may take to put its trial back before it is killed
+DEATHS_PER_EPOCH = 3  # so many workers die in the same epoch of a trial, and the trial has failed
+DEATHS_IN_A_ROW = 10  # so many workers die without an epoch between, and the run ends
+ERROR = "Error: "  # how the line begins by which a command says why it ends
+
+
+class WorkerError(StudyError):
+    """The workers cannot go on. The message is theirs."""
+
+    exit_code = 1
+
+
+class LocalWorker:
+    """A process of `study.worker` that ends when this one does, and is left alone by the terminal's Ctrl-C."""
+
+    def __init__(self, number: int, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        self.number = number
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `wait`
+        self._read = 0  # bytes of what it has written to standard error
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "study.worker", "--supervised", *arguments],
+            stdin=subprocess.PIPE,  # never written to: it closes when this process dies, and the worker sees that
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            env=os.environ | environment,
+            process_group=0,
+        )
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def new_lines(self) -> list[str]:
+        """What it has written to standard error since the last time."""
+        content = os.pread(self._errors.fileno(), 1 << 20, self._read)
+        whole = content if self.exit_code is not None else content[: content.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return whole.decode(errors="replace").splitlines()
+
+    def ask_to_stop(self) -> None:
+        self._process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Until it has ended; it is killed when that takes too long."""
+        try:
+            self._process.wait(max(seconds, 0))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._errors.close()
+
+
+def supervise(
+    queue: TrialQueue,
+    start_worker: Callable[[int], LocalWorker],
+    *,
+    workers: int,
+    trials: int,
+    on_change: Callable[[], None],
+    on_event: Callable[[str], None],
+) -> None:
+    """Keep `workers` processes at work until they say that nothing is left to do.
+
+    `on_change` is called about once a second, `on_event` with a sentence for the user. However it ends, no worker is
+    left. Raises `WorkerError` when they cannot go on.
+    """
+    team = [start_worker(number) for number in range(1, workers + 1)]
+    watch = _DeathWatch(queue, on_event)
+    shown = 0.0
+    try:
+        while team:
+            time.sleep(LOOK_SECONDS)
+            for worker in list(team):
+                code, lines = worker.exit_code, worker.new_lines()
+                error = lines.pop() if code and lines else ""
+                for line in lines if code is None or error.startswith(ERROR) else ():
+                    on_event(line)
+                if code is None:
+                    continue
+                team.remove(worker)
+                worker.wait(0)
+                if error.startswith(ERROR):
+                    raise WorkerError(error.removeprefix(ERROR))
+                if code:
+                    watch.died(worker.number, _reason(code, error))
+                    if len(finished_trials(queue.study)) < trials:
+                        team.append(start_worker(worker.number))
+            if time.monotonic() - shown > SHOW_SECONDS:
+                shown = time.monotonic()
+                on_change()
+        on_change()
+    finally:
+        hold_signals()
+        for worker in team:
+            worker.ask_to_stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in team:
+            worker.wait(deadline - time.monotonic())
+
+
+class _DeathWatch:
+    """Tells of workers that have died, and knows when it is no use to go on."""
+
+    def __init__(self, queue: TrialQueue, on_event: Callable[[str], None]) -> None:
+        self._queue = queue
+        self._on_event = on_event
+        self._in_epoch: Counter[tuple[int, int | None]] = Counter()  # by trial and last epoch that was reported
+        self._in_a_row = 0
+        self._progress = self._epochs()
+
+    def died(self, number: int, reason: str) -> None:
+        """Put back what the worker ran. Raises `WorkerError` when too many die."""
+        put_back = self._queue.recover()
+        what = ", ".join(f"trial {trial.number}" for trial in put_back)
+        self._on_event(f"Worker {number} {reason}; it is replaced{f', {what} goes on' if what else ''}.")
+        for trial in put_back:
+            self._in_epoch[trial.number, trial.last_step] += 1
+            if self._in_epoch[trial.number, trial.last_step] >= DEATHS_PER_EPOCH:
+                self._queue.fail(trial, f"{DEATHS_PER_EPOCH} workers have died of it: the last one {reason}")
+        progress = self._epochs()
+        self._in_a_row = 1 if progress != self._progress else self._in_a_row + 1
+        self._progress = progress
+        if self._in_a_row >= DEATHS_IN_A_ROW:
+            raise WorkerError(f"{DEATHS_IN_A_ROW} workers have died in a row, the last one {reason}. Mend the cause.")
+
+    def _epochs(self) -> int:
+        """That have been reported so far, and trials that have ended."""
+        trials = self._queue.study.get_trials(deepcopy=False)
+        return sum(len(trial.intermediate_values) + trial.state.is_finished() for trial in trials)
+
+
+def _reason(code: int, error: str) -> str:
+    if code > 0:
+        return f"ended with {error or f'exit code {code}'}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"was killed by {name}{' (out of memory?)' if -code == signal.SIGKILL else ''}"

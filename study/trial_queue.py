@@ -1,0 +1,191 @@
+"""Who runs which trial: claims, that no two workers make twice, and trials whose worker is gone.
+
+A worker holds a lock on a file of its own; the kernel lets go of it when the process ends, however it ends. So on one
+machine there is nothing to wait for. Of workers on other machines only their heartbeats are known.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from study.search_space import Space
+from study.storage import HEARTBEAT_SECONDS, STORAGE_ERRORS, exclusive, locks_beside, patiently, sqlite_file
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+WORKER = "worker"  # the trial attribute that names who runs it
+FAILURE = "failure"  # the trial attribute that says why it has failed
+
+
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """COMPLETE, PRUNED and those that failed by themselves; interrupted trials are waiting, not finished."""
+    return study.get_trials(deepcopy=False, states=FINISHED)
+
+
+class TrialQueue:
+    """The trials of a study, as one worker sees them, or one who only looks after others'.
+
+    `folder` holds the locks of the workers on this machine where the storage is not a SQLite file, which has its own.
+    """
+
+    def __init__(self, study: Study, storage: RDBStorage, folder: Path) -> None:
+        self.study = study
+        self._storage = storage
+        file = sqlite_file(storage.engine.url)
+        self._local = file is not None  # no other machine can be at work
+        identity = f"{storage.engine.url.render_as_string()} {study.study_name}"
+        self._folder = (folder if file is None else locks_beside(file)) / _digest(identity)
+        self._worker: str | None = None
+        self._beating: int | None = None  # the trial, by its id in the storage, of which a sign of life is given
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """Within it, trials can be claimed."""
+        host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
+        name = f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
+        lock = FileLock(self._lock_file(name))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._exclusive():  # so that nobody takes the file for a dead worker's before it is locked
+            for left in self._folder.iterdir():
+                _is_free(left)
+            lock.acquire()
+        with lock:
+            self._worker = name
+            stop = threading.Event()
+            if not self._local:
+                threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
+            try:
+                yield
+            finally:
+                stop.set()
+                self._worker = None
+                self._lock_file(name).unlink(missing_ok=True)
+
+    def claim(self, space: Space, *, trials: int) -> Trial | None:
+        """The next trial, or None when `trials` are finished or being run by others.
+
+        Trials that wait come first, under their own numbers; one is never given to two workers.
+        """
+        return patiently(self._storage, lambda: self._claim(space, trials))
+
+    def holds(self, trial: Trial) -> bool:
+        """Whether the trial is still this worker's: one that has slept for too long was given to another."""
+        frozen = self._storage.get_trial(trial._trial_id)
+        return frozen.state == TrialState.RUNNING and frozen.user_attrs.get(WORKER) == self._worker
+
+    def finish(self, trial: Trial, value: float | None = None, state: TrialState | None = None) -> FrozenTrial | None:
+        """Tell how a trial has ended; None when it was given to another worker meanwhile."""
+
+        def tell() -> FrozenTrial | None:
+            with self._exclusive():
+                if self.holds(trial):
+                    return self.study.tell(trial, value, state)
+                frozen = self._storage.get_trial(trial._trial_id)
+                is_told = frozen.state in FINISHED and frozen.user_attrs.get(WORKER) == self._worker
+                return frozen if is_told else None  # told already, but the connection broke before the answer
+
+        self._beating = None
+        return patiently(self._storage, tell)
+
+    def give_back(self) -> None:
+        """Put what this worker runs back into the queue.
+
+        A courtesy to those who look meanwhile: if the database cannot be written now, the next claim does it.
+        """
+        self._beating = None
+        self._storage.remove_session()
+        with suppress(*STORAGE_ERRORS, Timeout), self._exclusive(timeout=1):
+            self._recover(own=True)
+
+    def recover(self) -> list[FrozenTrial]:
+        """Put the trials of workers that are gone back into the queue, under their own numbers; returns them."""
+
+        def recover() -> list[FrozenTrial]:
+            with self._exclusive():
+                return self._recover(own=False)
+
+        return patiently(self._storage, recover)
+
+    def fail(self, trial: FrozenTrial, reason: str) -> None:
+        """End a trial that waits, since it ends the workers that run it."""
+        with self._exclusive():
+            if self._storage.get_trial(trial._trial_id).state == TrialState.WAITING:
+                self._storage.set_trial_user_attr(trial._trial_id, FAILURE, reason)
+                self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    def _claim(self, space: Space, trials: int) -> Trial | None:
+        assert self._worker is not None
+        with self._exclusive():
+            self._recover(own=True)
+            states = [trial.state for trial in self.study.get_trials(deepcopy=False)]
+            if len(states) - states.count(TrialState.WAITING) >= trials:
+                return None
+            trial = self.study.ask(space)
+            if not self._local:
+                self._storage.record_heartbeat(trial._trial_id)
+            trial.set_user_attr(WORKER, self._worker)
+            self._beating = trial._trial_id
+            return trial
+
+    def _recover(self, *, own: bool) -> list[FrozenTrial]:
+        """To be called by one process at a time: then a trial that runs without a worker was left by a dead one."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if not running:
+            return []
+        silent = set() if self._local else set(self._storage._get_stale_trial_ids(self.study._study_id))
+        gone = [
+            trial
+            for trial in running
+            if self._is_gone(trial.user_attrs.get(WORKER), is_silent=trial._trial_id in silent, own=own)
+        ]
+        for trial in gone:
+            self._storage.set_trial_user_attr(trial._trial_id, WORKER, None)
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        return gone
+
+    def _is_gone(self, worker: str | None, *, is_silent: bool, own: bool) -> bool:
+        if worker is None:
+            return True
+        if worker == self._worker:
+            return own
+        file = self._lock_file(worker)
+        if not file.exists():
+            return self._local or is_silent
+        return _is_free(file) or is_silent  # or it lives, but sleeps
+
+    def _lock_file(self, worker: str) -> Path:
+        """By a digest: names are read from the database, and must not lead out of the folder."""
+        return self._folder / f"{_digest(worker)}.lock"
+
+    def _exclusive(self, *, timeout: float = -1) -> AbstractContextManager[None]:
+        return exclusive(self._storage, self.study.study_name, timeout=timeout)
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(HEARTBEAT_SECONDS):
+            if self._beating is not None:
+                with suppress(*STORAGE_ERRORS):
+                    self._storage.record_heartbeat(self._beating)
+
+
+def _is_free(lock_file: Path) -> bool:
+    """Whether nobody holds the lock; then the file is removed."""
+    try:
+        with FileLock(lock_file, timeout=0):
+            lock_file.unlink(missing_ok=True)
+        return True
+    except Timeout:
+        return False
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

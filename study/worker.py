@@ -1,0 +1,172 @@
+"""`python -m study.worker`: join a study that `study.run` has begun, from another shell or another machine."""
+
+import os
+import sys
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from study.command_line import INTERRUPTED, STORAGE_VARIABLE, command_again, run_command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from models.training import DeviceName
+    from study.configuration import StudyConfiguration
+
+ORPHANED = 3  # the exit code of a worker whose supervisor is gone; nobody sees it
+EXAMPLES = """
+Examples:
+
+  python -m study.worker                                                the one study in study.db
+
+  python -m study.worker --storage postgresql://db.example/studies --name r8-lstm
+
+  python -m study.worker --storage postgresql://db.example/studies --data bios.csv --cache-dir /scratch/cache
+"""
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command(help=f"Run trials of a study that `study.run` has begun, as one process with one thread.\n{EXAMPLES}")
+def work(
+    storage: Annotated[
+        str, typer.Option(metavar="URL", envvar=STORAGE_VARIABLE, help="Where the study is kept.")
+    ] = "sqlite:///study.db",
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="the only one there")
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=10_000_000,
+            help="Trials in all, over all workers.",
+            show_default="what study.run asked for",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.001,
+            help="Seconds after which this worker begins no new trial.",
+            show_default="no limit",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="This machine's copy of the data.", show_default="the path that is stored"),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="This machine's cache.", show_default="the path that is stored"),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"] | None,
+        typer.Option(help="Where to compute.", show_default="as the study was begun"),
+    ] = None,
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    prepared: Annotated[Path | None, typer.Option(hidden=True)] = None,
+) -> int:
+    from rich.console import Console
+
+    from study.interruption import Interrupted, end_on_signals, hold_signals
+
+    end_on_signals()
+    if supervised:
+        threading.Thread(target=_end_with_supervisor, daemon=True).start()
+    console = Console(highlight=False, markup=False, soft_wrap=True, stderr=supervised)
+    try:
+        _work(
+            storage,
+            name,
+            trials=trials,
+            timeout=timeout,
+            data=data,
+            cache_dir=cache_dir,
+            device=device,
+            prepared_in=prepared,
+            console=console,
+            show=not supervised,
+        )
+    except Interrupted:
+        hold_signals()
+        console.print(f"Interrupted. To go on: {command_again('study.worker', sys.argv[1:])}")
+        return INTERRUPTED
+    return 0
+
+
+def _work(
+    url: str,
+    name: str | None,
+    *,
+    trials: int | None,
+    timeout: float | None,
+    data: Path | None,
+    cache_dir: Path | None,
+    device: "DeviceName | None",
+    prepared_in: Path | None,
+    console: "Console",
+    show: bool,
+) -> None:
+    from preprocessing.prepared import open_prepared
+    from study.devices import find_study_device, held_device
+    from study.display import SearchDisplay, describe_search
+    from study.objective import make_objective
+    from study.preparation import prepare_texts
+    from study.search import search
+    from study.stored_study import joined_study, load_budget, load_configuration, make_queue
+
+    with joined_study(url, name) as (study, storage):
+        configuration = _on_this_machine(load_configuration(study), data, cache_dir, device)
+        trials = trials or load_budget(study)
+        queue = make_queue(study, storage, configuration)
+        locks = Path(configuration.cache_dir) / "workers"
+        with held_device(find_study_device(configuration.device), locks) as held, ExitStack() as stack:
+            prepared = open_prepared(prepared_in) if prepared_in else prepare_texts(configuration, console)
+            on_change = _nothing
+            if show:
+                console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")
+                epochs = configuration.base.training.epochs
+                display = SearchDisplay(console, study, trials=trials, epochs=epochs, metric=configuration.metric)
+                on_change = stack.enter_context(display).update
+            objective = make_objective(study, configuration, prepared, device=held, on_event=console.print)
+            space = configuration.search_space
+            search(queue, space, objective, trials=trials, timeout=timeout, on_change=on_change)
+        if show:
+            console.print("Nothing is left to do for this worker.")
+
+
+def _on_this_machine(
+    configuration: "StudyConfiguration", data: Path | None, cache_dir: Path | None, device: "DeviceName | None"
+) -> "StudyConfiguration":
+    """The study's configuration with the paths of this machine. Raises `UserError` for other data."""
+    from data.source import find_copy
+
+    source = configuration.source if data is None else find_copy(configuration.source, data)
+    return replace(
+        configuration,
+        source=source,
+        cache_dir=str(cache_dir.resolve()) if cache_dir else configuration.cache_dir,
+        device=device or configuration.device,
+    )
+
+
+def _nothing() -> None: ...
+
+
+def _end_with_supervisor() -> None:
+    """Standard input is a pipe from the supervisor; when it closes, that one is gone. Any moment is safe to end in."""
+    while os.read(0, 1024):
+        pass
+    os._exit(ORPHANED)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(app))
