@@ -56,8 +56,10 @@ class TrialQueue:
         lock = FileLock(self._lock_file(name))
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._exclusive():  # so that nobody takes the file for a dead worker's before it is locked
+            self._recover(own=False)
             for left in self._folder.iterdir():
-                _is_free(left)
+                if _is_free(left):
+                    left.unlink()
             lock.acquire()
         with lock:
             self._worker = name
@@ -178,11 +180,10 @@ class TrialQueue:
 
 
 def _is_free(lock_file: Path) -> bool:
-    """Whether nobody holds the lock; then the file is removed."""
+    """Whether nobody holds the lock."""
     try:
         with FileLock(lock_file, timeout=0):
-            lock_file.unlink(missing_ok=True)
-        return True
+            return True
     except Timeout:
         return False
 

@@ -1,8 +1,12 @@
 """Real studies of a toy corpus: each trial trains for a fraction of a second."""
 
+import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,3 +63,53 @@ def toy(toy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToyStudies]:
     yield ToyStudies(toy_csv)
     for number, handler in zip(signals, handlers, strict=True):
         signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A real server on loopback with a data directory of its own."""
+
+    programs: Path
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://study:secret@127.0.0.1:{self.port}/postgres"
+
+    def create(self) -> None:
+        (self.folder / "password").write_text("secret\n")
+        self._run("initdb", "-A", "scram-sha-256", "-U", "study", f"--pwfile={self.folder / 'password'}", "--no-sync")
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        self._run("pg_ctl", "-o", options, "-l", str(self.folder / "log"), "-w", "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-m", "fast", "-w", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        command = [self.programs / program, "-D", self.folder / "data", *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **user)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))  # Debian's are not on the path
+    program = shutil.which("initdb") or (str(found[-1]) if found else None)
+    if program is None:
+        if "CI" in os.environ:
+            pytest.fail("PostgreSQL is not installed.")
+        pytest.skip("PostgreSQL is not installed.")
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="study-postgres-") as name:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        if os.geteuid() == 0:  # as which the server refuses to run
+            shutil.chown(name, "postgres", "postgres")
+        server = PostgresServer(Path(program).resolve().parent, Path(name), port)
+        server.create()
+        server.start()
+        yield server
+        server.stop()

@@ -1,0 +1,172 @@
+"""Claims: each trial once, never more than asked for, and those of the dead go on."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from study.storage import close_storage, open_storage
+from study.trial_queue import WORKER, TrialQueue
+
+SPACE = {"x": FloatDistribution(0, 1)}
+WORKER_PROGRAM = """
+import os, sys, optuna
+from pathlib import Path
+from optuna.distributions import FloatDistribution
+from study.search import search
+from study.storage import open_storage
+from study.trial_queue import TrialQueue
+
+def run(trial, on_epoch_end):
+    with open(sys.argv[2], "a") as runs:
+        runs.write(f"{trial.number}\\n")
+    trial.report(trial.params["x"], 0)
+    return trial.params["x"]
+
+storage = open_storage(sys.argv[1], patient=True)
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+study = optuna.load_study(study_name=sys.argv[3], storage=storage)
+queue = TrialQueue(study, storage, Path(sys.argv[2]).parent)
+search(queue, {"x": FloatDistribution(0, 1)}, run, trials=60, timeout=None, on_change=lambda: None)
+"""
+KILLED_PROGRAM = """
+import os, signal, sys, optuna
+from pathlib import Path
+from optuna.distributions import FloatDistribution
+from study.storage import open_storage
+from study.trial_queue import TrialQueue
+
+storage = open_storage(sys.argv[1])
+study = optuna.load_study(study_name=sys.argv[3], storage=storage)
+queue = TrialQueue(study, storage, Path(sys.argv[2]))
+with queue.worker():
+    queue.claim({"x": FloatDistribution(0, 1)}, trials=1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+sqlite_only = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+postgresql_only = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres").url)
+    return f"sqlite:///{tmp_path / 'study.db'}"
+
+
+NewQueue = Callable[[str, Path], TrialQueue]
+
+
+@pytest.fixture
+def new_queue(url: str) -> Iterator[NewQueue]:
+    """A queue of the study of that name, through a storage of its own."""
+    storages = []
+
+    def new(name: str, folder: Path) -> TrialQueue:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storages.append(open_storage(url))
+        study = optuna.create_study(storage=storages[-1], study_name=name, direction="maximize", load_if_exists=True)
+        return TrialQueue(study, storages[-1], folder)
+
+    yield new
+    for storage in storages:
+        close_storage(storage)
+
+
+@pytest.mark.slow
+def test_queued_trials_are_run_once_each_by_four_workers_in_five_rounds(
+    url: str, new_queue: NewQueue, tmp_path: Path
+) -> None:
+    for number in range(5):
+        name = f"{tmp_path.name} {number}"
+        study = new_queue(name, tmp_path).study
+        for _ in range(60):
+            study.enqueue_trial({})
+        runs = tmp_path / f"runs{number}"
+        command = [sys.executable, "-c", WORKER_PROGRAM, url, str(runs), name]
+        workers = [subprocess.Popen(command) for _ in range(4)]
+        assert [worker.wait() for worker in workers] == [0] * 4
+        assert sorted(map(int, runs.read_text().split())) == list(range(60))
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 60
+        assert len({trial.user_attrs[WORKER] for trial in study.trials}) > 1
+
+
+def test_a_trial_of_a_living_worker_is_left_alone_and_the_budget_counts_it(new_queue: NewQueue, tmp_path: Path) -> None:
+    first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
+    with first.worker(), second.worker():
+        trial = first.claim(SPACE, trials=2)
+        other = second.claim(SPACE, trials=2)
+        assert trial is not None
+        assert other is not None
+        assert {trial.number, other.number} == {0, 1}
+        assert first.claim(SPACE, trials=2) is not None  # having claimed anew, the first has left its trial
+        assert second.recover() == []
+
+
+def test_a_worker_that_others_took_for_dead_does_not_tell(new_queue: NewQueue, tmp_path: Path) -> None:
+    first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
+    with first.worker(), second.worker():
+        trial = first.claim(SPACE, trials=1)
+        assert trial is not None
+        first._storage.set_trial_user_attr(trial._trial_id, WORKER, None)  # as for one that was silent for too long
+        again = second.claim(SPACE, trials=1)
+        assert again is not None
+        assert again.number == 0
+        assert again.params == trial.params
+        assert not first.holds(trial)
+        assert first.finish(trial, 0.1) is None
+        ended = second.finish(again, 0.2)
+        assert ended is not None
+        assert ended.value == 0.2
+        assert first.finish(trial, 0.1) is None
+        assert second.finish(again, 0.2) == ended  # as when the connection broke before the answer
+
+
+@sqlite_only
+def test_names_in_the_database_do_not_lead_out_of_the_folder(new_queue: NewQueue, tmp_path: Path) -> None:
+    queue = new_queue("../../../x", tmp_path)
+    outside = tmp_path / "precious.lock"
+    outside.write_text("precious")
+    trial = queue.study.ask(SPACE)
+    trial.set_user_attr(WORKER, "../../precious")
+    assert [trial.number for trial in queue.recover()] == [0]
+    assert outside.read_text() == "precious"
+    with queue.worker():
+        assert {path.name for path in tmp_path.iterdir()} <= {"precious.lock", "study.db", ".study.db.locks"} | {
+            f"study.db-{suffix}" for suffix in ("wal", "shm")
+        }
+
+
+@postgresql_only
+def test_a_worker_on_another_machine_is_gone_when_it_gives_no_sign_of_life(new_queue: NewQueue, tmp_path: Path) -> None:
+    here, there = (new_queue(tmp_path.name, tmp_path / folder) for folder in ("here", "there"))
+    with there.worker(), here.worker():
+        trial = there.claim(SPACE, trials=1)
+        assert trial is not None
+        assert here.claim(SPACE, trials=1) is None
+        here._storage.grace_period = 1
+        time.sleep(1.5)
+        again = here.claim(SPACE, trials=1)
+        assert again is not None
+        assert again.number == 0
+
+
+def test_the_trial_of_a_killed_worker_goes_on_at_once_and_its_lock_is_swept_away(
+    url: str, new_queue: NewQueue, tmp_path: Path
+) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    subprocess.run([sys.executable, "-c", KILLED_PROGRAM, url, str(tmp_path), tmp_path.name], check=False)
+    left = [path for path in tmp_path.rglob("*.lock") if path.parent.name == queue._folder.name]
+    assert len(left) == 1
+    with queue.worker():
+        assert not left[0].exists()
+        trial = queue.claim(SPACE, trials=1)
+        assert trial is not None
+        assert trial.number == 0
