@@ -9,6 +9,7 @@ import gc
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,31 +18,20 @@ import optuna
 import pandas as pd
 import psutil
 import torch
+from optuna.trial import Trial
 
 from data.source import find_source
 from models.lstm import LSTMConfig
-from models.training import TrainingConfig
+from models.training import EpochResult, TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import open_prepared, prepare_for_search
 from study.objective import run_trial
-from study.search import finished_trials, search
+from study.search import search
 from study.search_space import TrialSettings, search_space
 from study.storage import open_storage
+from study.trial_queue import TrialQueue, finished_trials
 
 TEXTS, WORDS_PER_TEXT, ROUNDS, TRIALS = 200_000, 65, 9, 100
-
-
-class Memory:
-    """Notes the process's resident memory after each trial."""
-
-    def __init__(self) -> None:
-        self.megabytes: list[float] = []
-
-    def trial_started(self, trial: object) -> None: ...
-    def epoch_ended(self, result: object) -> None: ...
-    def trial_ended(self, *_: object) -> None:
-        gc.collect()
-        self.megabytes.append(psutil.Process().memory_info().rss / 1e6)
 
 
 def milliseconds(open_it: object) -> float:
@@ -53,7 +43,7 @@ def milliseconds(open_it: object) -> float:
     return statistics.median(times) * 1e3
 
 
-def measure_opening(folder: Path) -> None:
+def write_large_corpus(folder: Path) -> Path:
     r8 = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"))
     vocabulary = np.array(r8.vocabulary.words)
     generator = np.random.default_rng(0)
@@ -61,7 +51,11 @@ def measure_opening(folder: Path) -> None:
     texts = [" ".join(words) for words in vocabulary[ranks]]
     frame = pd.DataFrame({"Category": generator.integers(0, 28, TEXTS), "description_pre": texts})
     frame.to_parquet(folder / "texts.parquet")
-    source, _ = find_source(str(folder / "texts.parquet"))
+    return folder / "texts.parquet"
+
+
+def measure_opening(folder: Path) -> None:
+    source, _ = find_source(str(write_large_corpus(folder)))
     prepare = partial(prepare_for_search, source, split_seed=0, cache_dir=folder / "cache")
     start = time.perf_counter()
     prepared = prepare()
@@ -73,13 +67,24 @@ def measure_opening(folder: Path) -> None:
 def measure_memory(folder: Path) -> None:
     prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"))
     base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=1), TextLimits(max_tokens=10))
-    run = partial(run_trial, base=base, prepared=prepared, device=torch.device("cpu"))
+    checkpoints = folder / "checkpoints"
+    run = partial(
+        run_trial, base=base, prepared=prepared, device=torch.device("cpu"), checkpoints=checkpoints, on_event=print
+    )
     storage = open_storage(f"sqlite:///{folder / 'study.db'}")
     study = optuna.create_study(storage=storage, direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
-    memory = Memory()
-    search(study, storage, search_space("default", base), run, trials=TRIALS, timeout=None, watcher=memory)
+    megabytes: list[float] = []
+
+    def run_and_note(trial: Trial, on_epoch_end: Callable[[EpochResult], None]) -> float:
+        value = run(trial, on_epoch_end)
+        gc.collect()
+        megabytes.append(psutil.Process().memory_info().rss / 1e6)
+        return value
+
+    queue, space = TrialQueue(study, storage, folder), search_space("default", base)
+    search(queue, space, run_and_note, trials=TRIALS, deadline=float("inf"), on_change=lambda: None)
     assert len(finished_trials(study)) == TRIALS
-    readings = ", ".join(f"{memory.megabytes[number - 1]:.0f}" for number in (1, *range(20, TRIALS + 1, 20)))
+    readings = ", ".join(f"{megabytes[number - 1]:.0f}" for number in (1, *range(20, TRIALS + 1, 20)))
     print(f"resident memory in MB after trial 1, 20, 40, ...: {readings}")
 
 

@@ -2,7 +2,8 @@
 
 import shlex
 import time
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,12 +14,13 @@ from study.command_line import STORAGE_VARIABLE
 from study.configuration import StudyConfiguration
 from study.devices import default_workers, find_study_device, held_device
 from study.display import SearchDisplay, describe_search, summarize
+from study.errors import StudyError
 from study.objective import make_objective
 from study.preparation import prepare_texts
 from study.search import search
-from study.storage import parse_url, safe_url
+from study.storage import parse_url, safe_url, sqlite_file
 from study.stored_study import check_name, opened_study
-from study.supervision import LocalWorker, supervise
+from study.supervision import LocalWorker, Worker, supervise
 from study.trial_queue import TrialQueue, finished_trials
 
 
@@ -30,14 +32,17 @@ def search_study(
     trials: int,
     timeout: float | None,
     workers: int | None,
+    cluster: str | None,
     console: Console,
 ) -> None:
     """Go on until `trials` have finished in all. One worker is this process itself, several are processes of their own.
 
-    Raises `UserError`, also when workers fail; `Interrupted` when it is asked to end.
+    `cluster` is the address of a Dask scheduler, on whose machines they run. Raises `UserError`, also when workers
+    fail; `Interrupted` when it is asked to end.
     """
     start = time.monotonic()
-    parse_url(url)
+    if sqlite_file(parse_url(url)) is not None and cluster is not None:
+        raise StudyError("SQLite is a file of one machine; --cluster needs --storage postgresql:// for all of them.")
     check_name(name)
     device = find_study_device(configuration.device)
     prepared = prepare_texts(configuration, console)
@@ -51,60 +56,82 @@ def search_study(
             if finished >= trials:
                 console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
                 return
-            count = min(workers or default_workers(device), trials - finished)
             console.print(describe_search(configuration))
-            console.print(f"Workers: {count} on {device.type}.")
-            with SearchDisplay(console, queue.study, trials=trials, epochs=epochs, metric=metric) as display:
-                if count == 1:
-                    _search_here(queue, configuration, prepared, device, trials, timeout, console, display)
-                else:
-                    _search_with_workers(queue, url, prepared, count, trials, timeout, console, display)
+            display = SearchDisplay(console, queue.study, trials=trials, epochs=epochs, metric=metric)
+            deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+            run = _Run(queue, configuration, prepared, url, trials, deadline, trials - finished, console, display)
+            if cluster is not None:
+                run.on_cluster(cluster, workers)
+            elif (count := min(workers or default_workers(device), trials - finished)) > 1:
+                run.with_workers(count, device)
+            else:
+                run.here(device)
         finally:
             for line in summarize(queue.study, epochs=epochs, metric=metric, seconds=time.monotonic() - start):
                 console.print(line)
             console.print(f"Browse: optuna-dashboard {shlex.quote(safe_url(url))}")
 
 
-def _search_here(
-    queue: TrialQueue,
-    configuration: StudyConfiguration,
-    prepared: PreparedTexts,
-    device: torch.device,
-    trials: int,
-    timeout: float | None,
-    console: Console,
-    display: SearchDisplay,
-) -> None:
-    with held_device(device, Path(configuration.cache_dir) / "workers") as held:
-        objective = make_objective(queue.study, configuration, prepared, device=held, on_event=console.print)
-        space = configuration.search_space
-        search(queue, space, objective, trials=trials, timeout=timeout, on_change=display.update)
+@dataclass(frozen=True)
+class _Run:
+    """The three ways to put workers to a study."""
 
+    queue: TrialQueue
+    configuration: StudyConfiguration
+    prepared: PreparedTexts
+    url: str
+    trials: int
+    deadline: float  # on the monotonic clock: no new trial begins after it
+    missing: int  # trials, at the start
+    console: Console
+    display: SearchDisplay
 
-def _search_with_workers(
-    queue: TrialQueue,
-    url: str,
-    prepared: PreparedTexts,
-    count: int,
-    trials: int,
-    timeout: float | None,
-    console: Console,
-    display: SearchDisplay,
-) -> None:
-    deadline = None if timeout is None else time.monotonic() + timeout
+    def here(self, device: torch.device) -> None:
+        """One worker: this process."""
+        self.console.print(f"Workers: 1 on {device.type}.")
+        study, configuration = self.queue.study, self.configuration
+        with held_device(device, Path(configuration.cache_dir) / "workers") as held, self.display as display:
+            run_trial = make_objective(study, configuration, self.prepared, device=held, on_event=self.console.print)
+            search(
+                self.queue,
+                configuration.search_space,
+                run_trial,
+                trials=self.trials,
+                deadline=self.deadline,
+                on_change=display.update,
+            )
 
-    def start(number: int) -> LocalWorker:
-        arguments = ["--name", queue.study.study_name, "--trials", str(trials)]
-        arguments += ["--prepared", str(prepared.entry.folder)]
-        if deadline is not None:
-            arguments += ["--timeout", str(max(deadline - time.monotonic(), 0.001))]
-        return LocalWorker(number, arguments, {STORAGE_VARIABLE: url})
+    def with_workers(self, count: int, device: torch.device) -> None:
+        """Processes on this machine."""
+        self.console.print(f"Workers: {count} on {device.type}.")
+        prepared = ["--prepared", str(self.prepared.entry.folder)]
+        environment = {STORAGE_VARIABLE: self.url}
+        self._supervise(count, lambda number: LocalWorker(number, [*self._arguments(), *prepared], environment))
 
-    supervise(
-        queue,
-        start,
-        workers=count,
-        trials=trials,
-        on_change=display.update,
-        on_event=partial(console.print, soft_wrap=True),
-    )
+    def on_cluster(self, address: str, workers: int | None) -> None:
+        """Processes on the machines of a Dask cluster."""
+        try:
+            from study import cluster
+        except ImportError:
+            raise StudyError("--cluster needs Dask: pip install -e '.[cluster]'.") from None
+        with cluster.connected(address) as client:
+            count = min(workers or cluster.default_workers(client), self.missing)
+            self.console.print(f"Workers: {count} on the cluster {address}.")
+            self._supervise(count, lambda number: cluster.ClusterWorker(client, number, self._arguments(), self.url))
+
+    def _supervise(self, count: int, start_worker: Callable[[int], Worker]) -> None:
+        with self.display as display:
+            supervise(
+                self.queue,
+                start_worker,
+                workers=count,
+                trials=self.trials,
+                on_change=display.update,
+                on_event=self.console.print,
+            )
+
+    def _arguments(self) -> list[str]:
+        arguments = ["--name", self.queue.study.study_name, "--trials", str(self.trials)]
+        if self.deadline < float("inf"):
+            arguments += ["--timeout", str(max(self.deadline - time.monotonic(), 0.001))]
+        return arguments

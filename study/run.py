@@ -42,7 +42,15 @@ def run(
             min=1,
             max=100_000,
             help="Processes that run trials at the same time.",
-            show_default="one per core on the CPU, otherwise one per GPU",
+            show_default="one per core on the CPU, otherwise one per GPU; what the cluster has room for",
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run the workers on a Dask cluster, as tcp://scheduler:8786; see docs/scaling.md.",
+            show_default="on this machine",
         ),
     ] = None,
     timeout: Annotated[
@@ -163,7 +171,14 @@ def run(
         )
         study_name = f"{source.name}-{configuration.model}" if name is None else name
         search_study(
-            configuration, study_name, storage, trials=trials, timeout=timeout, workers=workers, console=console
+            configuration,
+            study_name,
+            storage,
+            trials=trials,
+            timeout=timeout,
+            workers=workers,
+            cluster=cluster,
+            console=console,
         )
     except Interrupted:
         hold_signals()

@@ -15,7 +15,6 @@ from study.storage import STORAGE_ERRORS
 from study.trial_queue import FAILURE, TrialQueue, finished_trials
 
 FAILURES_IN_A_ROW = 5  # so many trials that fail one after the other end the run
-POLL_SECONDS = 0.5  # while others run the last trials: one of them may die and leave its trial
 
 RunTrial = Callable[[Trial, Callable[[EpochResult], None]], float]
 
@@ -36,16 +35,15 @@ def search(
     run_trial: RunTrial,
     *,
     trials: int,
-    timeout: float | None,
+    deadline: float,
     on_change: Callable[[], None],
 ) -> None:
-    """Run trials until `trials` have finished in all, or no new one may begin because `timeout` seconds are over.
+    """Run trials until `trials` have finished in all, or the `deadline` (`time.monotonic()`) lets no new one begin.
 
     `on_change` is called when there may be something new to show. However it ends, the trial in hand goes back into
     the queue. Raises `TooManyFailuresError`, and what makes going on useless: `STORAGE_ERRORS`, `UserError`.
     """
     start = time.time()
-    deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
     with queue.worker():
         try:
             while time.monotonic() < deadline:
@@ -59,7 +57,7 @@ def search(
                 elif len(finished_trials(queue.study)) >= trials:
                     return
                 else:
-                    time.sleep(POLL_SECONDS)
+                    time.sleep(queue.poll_seconds)
         except BaseException:
             hold_signals()
             queue.give_back()

@@ -1,6 +1,7 @@
 """A URL to an Optuna storage, with the settings that make it safe for many processes."""
 
 import hashlib
+import os
 import sqlite3
 import time
 import warnings
@@ -30,7 +31,7 @@ SERVER_SETTINGS = {  # of PostgreSQL, per connection: a machine that is gone or 
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
 }
-HEARTBEAT_SECONDS = 30
+HEARTBEAT_SECONDS = int(os.environ.get("STUDY_HEARTBEAT_SECONDS", "30"))  # the same for all workers of a study
 MISSED_HEARTBEATS = 4  # so many, and a worker on another machine counts as gone
 REPEATABLE = (  # calls that may have been done already when a connection breaks, and come to the same when done twice
     *("get_all_studies", "get_study_directions", "get_study_id_from_name", "get_study_name_from_id"),
@@ -78,7 +79,7 @@ def open_storage(url: str, *, patient: bool = False) -> RDBStorage:
     try:
         file = sqlite_file(parsed)
         if file is None:
-            return _until_it_answers(partial(_open_server, url)) if patient else _open_server(url)
+            return _until_it_answers(partial(_open_server, url), seconds=SERVER_TIMEOUT_SECONDS if patient else 0)
         locks_beside(file).mkdir(exist_ok=True)
         engine_kwargs = {
             "connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS},
@@ -119,14 +120,20 @@ def exclusive(storage: RDBStorage, study_name: str, *, timeout: float = -1) -> I
 
 def patiently(storage: RDBStorage, call: Callable[[], T]) -> T:
     """Call again while a database server is away. What is called must bear to be called twice."""
-    if sqlite_file(storage.engine.url) is not None:
+    if not isinstance(storage, _ServerStorage):
         return call()
 
     def call_anew() -> T:
         storage.remove_session()
         return call()
 
-    return _until_it_answers(call_anew)
+    return _until_it_answers(call_anew, seconds=storage.patience_seconds)
+
+
+def wait_no_more(storage: RDBStorage) -> None:
+    """From now on a server that is away is an error at once."""
+    if isinstance(storage, _ServerStorage):
+        storage.patience_seconds = 0
 
 
 def reason_of(error: Exception) -> str:
@@ -149,6 +156,8 @@ def close_storage(storage: RDBStorage) -> None:
 class _ServerStorage(RDBStorage):
     """Waits for a server that is away, in every call that bears to be done twice."""
 
+    patience_seconds = SERVER_TIMEOUT_SECONDS
+
     def get_heartbeat_interval(self) -> None:
         """None: Optuna's own loop, which would give the signs of life, is not used, and `ask` would warn of that."""
 
@@ -166,8 +175,8 @@ for _name in REPEATABLE:
     setattr(_ServerStorage, _name, _repeated(_name))
 
 
-def _until_it_answers(call: Callable[[], T]) -> T:
-    deadline, pause = time.monotonic() + SERVER_TIMEOUT_SECONDS, 0.1
+def _until_it_answers(call: Callable[[], T], *, seconds: float) -> T:
+    deadline, pause = time.monotonic() + seconds, 0.1
     while True:
         try:
             return call()

@@ -44,6 +44,7 @@ def opened_study(
         with exclusive(storage, name):
             study, notes = open_study(storage, name, configuration, device=device)
             study.set_user_attr(TRIALS, trials)
+        _sweep(study, checkpoints_of(study, configuration))
         queue = make_queue(study, storage, configuration)
         if interrupted := queue.recover():
             notes.append(f"interrupted trials that are gone on with: {len(interrupted)}.")
@@ -126,6 +127,14 @@ def load_configuration(study: Study) -> StudyConfiguration:
     if stored is None:
         raise StudyError(f"Study '{study.study_name}' was not made by study.run.")
     return StudyConfiguration.from_dict(stored)
+
+
+def _sweep(study: Study, checkpoints: Path) -> None:
+    """Remove checkpoints of trials that have ended, as those that were told on another machine."""
+    ended = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
+    for file in checkpoints.glob("*.pt*"):
+        if file.name.split(".")[0] in map(str, ended):
+            file.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The workers of this machine: processes of their own, started, watched, replaced when they die, and stopped.
+"""Workers as processes of their own: started, watched, replaced when they die, and stopped.
 
 What they do is seen in the storage, not told by them: so it does not matter where a worker runs.
 """
@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from study.errors import StudyError
 from study.interruption import hold_signals
@@ -28,6 +29,18 @@ class WorkerError(StudyError):
     """The workers cannot go on. The message is theirs."""
 
     exit_code = 1
+
+
+class Worker(Protocol):
+    """A process of `study.worker`, wherever it runs."""
+
+    number: int
+
+    @property
+    def exit_code(self) -> int | None: ...
+    def new_lines(self, *, ended: bool) -> list[str]: ...
+    def ask_to_stop(self) -> None: ...
+    def wait(self, seconds: float) -> None: ...
 
 
 class LocalWorker:
@@ -50,10 +63,10 @@ class LocalWorker:
     def exit_code(self) -> int | None:
         return self._process.poll()
 
-    def new_lines(self) -> list[str]:
-        """What it has written to standard error since the last time."""
+    def new_lines(self, *, ended: bool) -> list[str]:
+        """What it has written to standard error since the last time: whole lines, and all of them when it has ended."""
         content = os.pread(self._errors.fileno(), 1 << 20, self._read)
-        whole = content if self.exit_code is not None else content[: content.rfind(b"\n") + 1]
+        whole = content if ended else content[: content.rfind(b"\n") + 1]
         self._read += len(whole)
         return whole.decode(errors="replace").splitlines()
 
@@ -74,7 +87,7 @@ class LocalWorker:
 
 def supervise(
     queue: TrialQueue,
-    start_worker: Callable[[int], LocalWorker],
+    start_worker: Callable[[int], Worker],
     *,
     workers: int,
     trials: int,
@@ -86,16 +99,18 @@ def supervise(
     `on_change` is called about once a second, `on_event` with a sentence for the user. However it ends, no worker is
     left. Raises `WorkerError` when they cannot go on.
     """
-    team = [start_worker(number) for number in range(1, workers + 1)]
+    team: list[Worker] = []
     watch = _DeathWatch(queue, on_event)
     shown = 0.0
     try:
+        team += (start_worker(number) for number in range(1, workers + 1))
         while team:
             time.sleep(LOOK_SECONDS)
             for worker in list(team):
-                code, lines = worker.exit_code, worker.new_lines()
+                code = worker.exit_code
+                lines = worker.new_lines(ended=code is not None)
                 error = lines.pop() if code and lines else ""
-                for line in lines if code is None or error.startswith(ERROR) else ():
+                for line in lines if not code or error.startswith(ERROR) else ():  # otherwise it is a traceback
                     on_event(line)
                 if code is None:
                     continue
@@ -111,13 +126,15 @@ def supervise(
                 shown = time.monotonic()
                 on_change()
         on_change()
-    finally:
+    except BaseException:
         hold_signals()
         for worker in team:
             worker.ask_to_stop()
         deadline = time.monotonic() + STOP_SECONDS
         for worker in team:
             worker.wait(deadline - time.monotonic())
+        queue.give_back()
+        raise
 
 
 class _DeathWatch:

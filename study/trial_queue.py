@@ -20,7 +20,15 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from study.search_space import Space
-from study.storage import HEARTBEAT_SECONDS, STORAGE_ERRORS, exclusive, locks_beside, patiently, sqlite_file
+from study.storage import (
+    HEARTBEAT_SECONDS,
+    STORAGE_ERRORS,
+    exclusive,
+    locks_beside,
+    patiently,
+    sqlite_file,
+    wait_no_more,
+)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 WORKER = "worker"  # the trial attribute that names who runs it
@@ -47,6 +55,11 @@ class TrialQueue:
         self._folder = (folder if file is None else locks_beside(file)) / _digest(identity)
         self._worker: str | None = None
         self._beating: int | None = None  # the trial, by its id in the storage, of which a sign of life is given
+
+    @property
+    def poll_seconds(self) -> float:
+        """How often to claim again while others run the last trials: one of them may die and leave its trial."""
+        return 0.5 if self._local else 5.0  # a server may have many to answer
 
     @contextmanager
     def worker(self) -> Iterator[None]:
@@ -100,11 +113,12 @@ class TrialQueue:
         return patiently(self._storage, tell)
 
     def give_back(self) -> None:
-        """Put what this worker runs back into the queue.
+        """Put what this worker runs back into the queue, and what the dead have run, without waiting for anything.
 
-        A courtesy to those who look meanwhile: if the database cannot be written now, the next claim does it.
+        A courtesy to those who look meanwhile: if it cannot be done now, the next claim does it.
         """
         self._beating = None
+        wait_no_more(self._storage)
         self._storage.remove_session()
         with suppress(*STORAGE_ERRORS, Timeout), self._exclusive(timeout=1):
             self._recover(own=True)

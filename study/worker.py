@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -61,11 +62,21 @@ def work(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="This machine's copy of the data.", show_default="the path that is stored"),
+        typer.Option(
+            metavar="FILE",
+            envvar="STUDY_DATA",
+            help="This machine's copy of the data.",
+            show_default="the path that is stored",
+        ),
     ] = None,
     cache_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="This machine's cache.", show_default="the path that is stored"),
+        typer.Option(
+            metavar="DIR",
+            envvar="STUDY_CACHE_DIR",
+            help="This machine's cache.",
+            show_default="the path that is stored",
+        ),
     ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"] | None,
@@ -123,6 +134,7 @@ def _work(
     from study.search import search
     from study.stored_study import joined_study, load_budget, load_configuration, make_queue
 
+    deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     with joined_study(url, name) as (study, storage):
         configuration = _on_this_machine(load_configuration(study), data, cache_dir, device)
         trials = trials or load_budget(study)
@@ -138,7 +150,7 @@ def _work(
                 on_change = stack.enter_context(display).update
             objective = make_objective(study, configuration, prepared, device=held, on_event=console.print)
             space = configuration.search_space
-            search(queue, space, objective, trials=trials, timeout=timeout, on_change=on_change)
+            search(queue, space, objective, trials=trials, deadline=deadline, on_change=on_change)
         if show:
             console.print("Nothing is left to do for this worker.")
 

@@ -7,13 +7,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from study.command_line import run_command
 from study.run import app
@@ -36,13 +39,25 @@ class ToyStudies:
         """Call the command in this process; returns the exit code."""
         return run_command(app, ["--data", str(self.csv), *QUICK, *map(str, arguments)])
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
+    def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
         """Start the command as a process of its own."""
+        pipe, env = subprocess.PIPE, os.environ | environment
         command = [sys.executable, "-m", "study.run", "--data", self.csv.name, *QUICK, *map(str, arguments)]
-        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=env)
 
-    def load(self, name: str = "toy-lstm", file: str = "study.db") -> optuna.Study:
-        return optuna.load_study(study_name=name, storage=f"sqlite:///{self.folder / file}")
+    def load(self, name: str = "toy-lstm", file: str = "study.db", url: str | None = None) -> optuna.Study:
+        return optuna.load_study(study_name=name, storage=url or f"sqlite:///{self.folder / file}")
+
+    def wait_for_running(self, count: int = 1, step: int = 0, **study: str) -> None:
+        """Until so many trials have got past an epoch."""
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            with suppress(KeyError, optuna.exceptions.StorageInternalError):  # there is no study yet
+                trials = self.load(**study).get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+                if sum(trial.last_step is not None and trial.last_step >= step for trial in trials) >= count:
+                    return
+        pytest.fail("The workers did not get to work.")
 
     def table(self, **study: str) -> list[dict[str, Any]]:
         """What must be the same when a study is run again: all but times."""

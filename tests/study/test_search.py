@@ -32,7 +32,7 @@ OnEpoch = Callable[[EpochResult], None]
 
 def search_in(study: Study, storage: RDBStorage, space: Space, run: RunTrial, *, trials: int) -> None:
     queue = TrialQueue(study, storage, Path("unused"))
-    search(queue, space, run, trials=trials, timeout=None, on_change=lambda: None)
+    search(queue, space, run, trials=trials, deadline=float("inf"), on_change=lambda: None)
 
 
 def objective(base: TrialSettings, prepared: PreparedTexts) -> RunTrial:

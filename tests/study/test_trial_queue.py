@@ -33,7 +33,7 @@ storage = open_storage(sys.argv[1], patient=True)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 study = optuna.load_study(study_name=sys.argv[3], storage=storage)
 queue = TrialQueue(study, storage, Path(sys.argv[2]).parent)
-search(queue, {"x": FloatDistribution(0, 1)}, run, trials=60, timeout=None, on_change=lambda: None)
+search(queue, {"x": FloatDistribution(0, 1)}, run, trials=60, deadline=float("inf"), on_change=lambda: None)
 """
 KILLED_PROGRAM = """
 import os, signal, sys, optuna

@@ -1,0 +1,100 @@
+"""Workers on the machines of a Dask cluster: each task starts `study.worker` as a process of its own there.
+
+Not in the task's thread: Dask's threads share a process, and with it torch's random state. What the workers find out
+goes through the study's storage; Dask only says where there is room.
+"""
+
+import secrets
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from distributed import Client, Future, get_worker
+
+from study.command_line import STORAGE_VARIABLE
+from study.errors import StudyError
+from study.supervision import ERROR, STOP_SECONDS, LocalWorker
+
+LOOK_SECONDS = 0.5  # how often a task looks after its process
+CONNECT_SECONDS = 15
+
+
+class Secret:
+    """A text that shows itself nowhere: Dask logs the arguments of tasks that fail."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """Raises `StudyError` when no scheduler answers."""
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="study.run")
+    except (OSError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise StudyError(f"No Dask scheduler answers at {address} ({reason}). Check --cluster.") from None
+    with client:
+        yield client
+
+
+def default_workers(client: Client) -> int:
+    """One for each task that the cluster can run at a time. Raises `StudyError` when it has no workers."""
+    slots = int(sum(client.nthreads().values()))
+    if slots == 0:
+        raise StudyError("The Dask cluster has no workers yet; start some, or say how many will come with --workers.")
+    return slots
+
+
+class ClusterWorker:
+    """A process of `study.worker` on some machine of the cluster; Dask starts it again when that machine is lost."""
+
+    def __init__(self, client: Client, number: int, arguments: Sequence[str], url: str) -> None:
+        self.number = number
+        self._client = client
+        key = f"study-worker-{number}-{secrets.token_hex(4)}"
+        self._future: Future = client.submit(run_worker, number, list(arguments), Secret(url), key=key, pure=False)
+
+    @property
+    def exit_code(self) -> int | None:
+        status = self._future.status
+        if status == "pending":
+            return None if self._client.status in ("running", "connecting") else 1
+        return int(self._future.result()[0]) if status == "finished" else 1
+
+    def new_lines(self, *, ended: bool) -> list[str]:
+        """What it has written to standard error; known when it has ended."""
+        if not ended:
+            return []
+        if self._future.status == "finished":
+            return list(self._future.result()[1])
+        if self._future.status == "error":
+            return [" ".join(str(self._future.exception()).split())]
+        return [f"{ERROR}The Dask scheduler is gone. Nothing is lost; start the same command again when it is back."]
+
+    def ask_to_stop(self) -> None:
+        self._future.cancel()
+
+    def wait(self, seconds: float) -> None:
+        """Nothing here to wait for: its machine ends it."""
+
+
+def run_worker(number: int, arguments: list[str], url: Secret) -> tuple[int, list[str]]:
+    """The task: run a worker to its end, or until the task is cancelled; its exit code and what it has said."""
+    node = get_worker()
+    key = node.get_current_task()
+    worker = LocalWorker(number, arguments, {STORAGE_VARIABLE: url.text})
+    try:
+        while worker.exit_code is None:
+            task = node.state.tasks.get(key)
+            if task is None or task.state == "cancelled":  # also when the client that asked for it is gone
+                return -signal.SIGTERM, []
+            time.sleep(LOOK_SECONDS)
+        return worker.exit_code, worker.new_lines(ended=True)
+    finally:
+        worker.ask_to_stop()
+        worker.wait(STOP_SECONDS)

@@ -1,0 +1,109 @@
+"""Workers and their parent are killed at random moments: nothing is lost, doubled or changed."""
+
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from models.lstm import LSTMClassifier
+from models.training import train
+from preprocessing.batches import EvaluationBatches, TrainingBatches
+from preprocessing.prepared import PreparedTexts, prepare_for_search
+from study.search_space import TrialSettings, apply_parameters
+from study.stored_study import load_configuration
+
+TRIALS = 60
+KILLS = 20
+SEED = 20261123
+LOG_CLAIMS = """
+CREATE TABLE claims (trial_id INTEGER, old TEXT, new TEXT);
+CREATE TRIGGER log_claims AFTER UPDATE OF state ON trials
+BEGIN INSERT INTO claims VALUES (new.trial_id, old.state, new.state); END;
+"""
+
+
+def kill_something(process: subprocess.Popen[str], chance: random.Random) -> str:
+    parent = psutil.Process(process.pid)
+    workers = parent.children()
+    what = chance.choice(["a worker", "a worker", "the parent", "all"]) if workers else "the parent"
+    victims = {"a worker": [chance.choice(workers or [parent])], "the parent": [parent], "all": [parent, *workers]}
+    for victim in victims[what]:
+        victim.kill()
+    return what
+
+
+def train_again(trial: FrozenTrial, base: TrialSettings, prepared: PreparedTexts) -> list[float]:
+    """The curve that the stored parameters and seed give."""
+    settings = apply_parameters(base, trial.params)
+    seed = trial.user_attrs["training_seed"]
+    words, max_tokens = settings.limits.kept_words(prepared.word_counts), settings.limits.max_tokens
+    torch.manual_seed(seed)
+    model = LSTMClassifier(settings.model, words=words, classes=len(prepared.classes))
+    batches = TrainingBatches(prepared.training, settings.training.batch_size, max_tokens, words, seed)
+    validation = EvaluationBatches(prepared.validation, max_tokens, words)
+    result = train(model, batches, validation, settings.training, device=torch.device("cpu"))
+    return [epoch.macro_f1 for epoch in result.curve]
+
+
+@pytest.mark.slow
+def test_a_study_whose_processes_are_killed_twenty_times_is_whole(toy: Any) -> None:
+    options = ("--epochs", 4, "--patience", 4)
+    assert toy.run("--trials", 1, *options) == 0
+    database = sqlite3.connect(toy.folder / "study.db", timeout=60)
+    database.executescript(LOG_CLAIMS)
+    database.close()
+    chance = random.Random(SEED)
+    print(f"seed {SEED}")
+    kills: Counter[str] = Counter()
+    start = time.monotonic()
+    process = toy.start("--trials", TRIALS, "--workers", 4, *options)
+    while True:
+        pause = chance.uniform(0.2, 9)
+        try:
+            process.wait(pause)
+        except subprocess.TimeoutExpired:
+            if kills.total() < KILLS:
+                kills[kill_something(process, chance)] += 1
+                print(f"{time.monotonic() - start:.1f} s: {kills.total()} kills")
+            continue
+        output = process.communicate()[0]
+        if process.returncode == -signal.SIGKILL:
+            process = toy.start("--trials", TRIALS, "--workers", 4, *options)
+            continue
+        assert process.returncode == 0, output
+        break
+    print(kills, f"{time.monotonic() - start:.0f} s")
+    assert kills.total() == KILLS
+
+    study = toy.load()
+    trials = study.trials
+    assert [trial.number for trial in trials] == list(range(TRIALS))
+    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    database = sqlite3.connect(toy.folder / "study.db")
+    changes = database.execute("SELECT old, new, count(*) FROM claims GROUP BY old, new").fetchall()
+    print(changes)
+    assert {(old, new) for old, new, _ in changes} <= {
+        ("WAITING", "RUNNING"),
+        ("RUNNING", "WAITING"),
+        ("RUNNING", "COMPLETE"),
+        ("RUNNING", "PRUNED"),
+    }
+    assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert not list(Path(load_configuration(study).cache_dir).glob("checkpoints/*/*.pt"))
+
+    configuration = load_configuration(study)
+    prepared = prepare_for_search(
+        configuration.source, split_seed=0, cache_dir=Path(configuration.cache_dir), on_event=pytest.fail
+    )
+    for trial in trials:
+        curve = train_again(trial, configuration.base, prepared)[: trial.user_attrs["epochs"]]
+        assert trial.value == max(curve), trial

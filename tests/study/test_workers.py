@@ -1,0 +1,231 @@
+"""Several workers on one study: the budget is shared, the dead are replaced, and nobody is left behind."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+from optuna.trial import TrialState
+
+from study.command_line import run_command
+from study.storage import open_storage
+from study.supervision import DEATHS_IN_A_ROW, DEATHS_PER_EPOCH, WorkerError, _DeathWatch
+from study.trial_queue import TrialQueue
+from study.worker import app as worker_app
+
+Capture = pytest.CaptureFixture[str]
+SLOW = ("--epochs", 40, "--patience", 40)  # so that a trial runs for seconds
+
+
+def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [child for child in psutil.Process(process.pid).children(recursive=True) if child.is_running()]
+
+
+def test_workers_share_the_budget_and_numbers_have_no_gap(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 7, "--workers", 3) == 0
+    assert "Workers: 3 on cpu." in capsys.readouterr().out
+    trials = toy.load().trials
+    assert [trial.number for trial in trials] == list(range(7))
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+    assert len({trial.user_attrs["worker"] for trial in trials}) > 1
+    assert all(trial.user_attrs["threads"] == 1 for trial in trials)
+    assert trials[0].params == {"hidden_size": 64, "learning_rate": 5e-3}
+    assert [path.name for path in toy.folder.glob("study.db*")] == ["study.db"]
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(toy: Any) -> None:
+    process = toy.start("--trials", 2, "--workers", 2, *SLOW)
+    toy.wait_for_running(count=2, step=1)
+    children(process)[0].kill()
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "was killed by SIGKILL (out of memory?); it is replaced, trial " in output
+    trials = toy.load().trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
+    whole = ["--trials", 1, *SLOW, "--storage", "sqlite:///whole.db"]
+    assert toy.run(*whole) == 0
+    assert toy.table()[0] == toy.table(file="whole.db")[0]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda stop: stop.name)
+def test_a_signal_stops_all_within_five_seconds(stop: signal.Signals, toy: Any) -> None:
+    process = toy.start("--trials", 500, "--workers", 2, *SLOW)
+    toy.wait_for_running(count=2)
+    workers = children(process)
+    assert len(workers) == 2
+    start = time.monotonic()
+    process.send_signal(stop)
+    output, _ = process.communicate()
+    assert time.monotonic() - start < 5
+    assert process.returncode == 130
+    assert "To go on: python -m study.run --data toy.csv" in output
+    assert not any(worker.is_running() for worker in workers)
+    assert {trial.state for trial in toy.load().trials} == {TrialState.WAITING}
+
+
+def test_workers_whose_parent_is_killed_end_within_two_seconds_and_a_rerun_goes_on_at_once(toy: Any) -> None:
+    process = toy.start("--trials", 3, "--workers", 2, *SLOW)
+    toy.wait_for_running(count=2, step=1)
+    workers = children(process)
+    process.kill()
+    _, alive = psutil.wait_procs(workers, timeout=2)
+    assert not alive
+    process.communicate()
+    assert [trial.state for trial in toy.load().trials] == [TrialState.RUNNING] * 2
+    again = toy.start("--trials", 3, "--workers", 2, *SLOW)
+    output, _ = again.communicate()
+    assert again.returncode == 0, output
+    assert "interrupted trials that are gone on with: 2." in output
+    assert [trial.state for trial in toy.load().trials] == [TrialState.COMPLETE] * 3
+
+
+def test_a_worker_joins_by_hand(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 2) == 0
+    assert run_command(worker_app, ["--trials", "4"]) == 0
+    assert "Nothing is left to do" in capsys.readouterr().out
+    assert run_command(worker_app, ["--name", "toy-lstm"]) == 0  # what study.run has asked for: 2
+    assert [trial.number for trial in toy.load().trials] == [0, 1, 2, 3]
+    whole = ["--trials", 4, "--storage", "sqlite:///whole.db"]
+    assert toy.run(*whole) == 0
+    assert toy.table() == toy.table(file="whole.db")
+
+
+def test_a_worker_refuses_other_data_and_takes_its_own_paths(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1) == 0
+    other = toy.folder / "other.csv"
+    other.write_text(toy.csv.read_text() + "surgeon,one more\n")
+    assert run_command(worker_app, ["--data", "other.csv", "--trials", "2"]) == 2
+    assert "other.csv is not the file that the study is about" in capsys.readouterr().err
+    toy.csv.rename(toy.folder / "moved.csv")
+    assert run_command(worker_app, ["--cache-dir", "elsewhere", "--trials", "2"]) == 2
+    assert "toy.csv not found" in capsys.readouterr().err
+    assert run_command(worker_app, ["--data", "moved.csv", "--cache-dir", "elsewhere", "--trials", "2"]) == 0
+    assert len(toy.load().trials) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--name", "nothing"], "There is no study 'nothing'"),
+        (["--storage", "sqlite:///no/such/folder/study.db"], "does not exist"),
+        (["--trials", "0"], "--trials"),
+    ],
+)
+def test_a_bad_call_of_a_worker_is_one_line(arguments: list[str], message: str, toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1) == 0
+    capsys.readouterr()
+    assert run_command(worker_app, arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+
+
+def test_what_ends_a_worker_for_good_ends_the_run_with_its_line(toy: Any) -> None:
+    process = toy.start("--trials", 40, "--workers", 2, *SLOW)
+    toy.wait_for_running(count=2)
+    connection = sqlite3.connect(toy.folder / "study.db", timeout=60)
+    connection.execute("DROP TABLE trial_intermediate_values")
+    connection.commit()
+    output, _ = process.communicate()
+    assert process.returncode == 1
+    assert output.count("Error: ") == 1
+    assert "no such table: trial_intermediate_values" in output
+    assert "Traceback" not in output
+
+
+def kill_a_worker_in_its_trial(folder: Path) -> None:
+    program = (
+        "import os, signal, optuna; from pathlib import Path; from study.storage import open_storage\n"
+        "from study.trial_queue import TrialQueue\n"
+        "storage = open_storage('sqlite:///study.db'); study = optuna.load_study(study_name='s', storage=storage)\n"
+        "queue = TrialQueue(study, storage, Path())\n"
+        "with queue.worker(): queue.claim({}, trials=9); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_a_trial_that_kills_its_workers_fails_in_the_end(toy: Any, capsys: Capture) -> None:
+    storage = open_storage("sqlite:///study.db")
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    watch = _DeathWatch(TrialQueue(study, storage, Path()), print)
+    for death in range(DEATHS_PER_EPOCH):
+        assert all(trial.state == TrialState.WAITING for trial in study.trials)
+        kill_a_worker_in_its_trial(toy.folder)
+        watch.died(death, "was killed by SIGKILL (out of memory?)")
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+    assert study.trials[0].user_attrs["failure"].startswith("3 workers have died of it")
+    assert (
+        "Worker 0 was killed by SIGKILL (out of memory?); it is replaced, trial 0 goes on." in capsys.readouterr().out
+    )
+
+
+def test_workers_that_die_at_once_are_not_replaced_for_ever(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    watch = _DeathWatch(TrialQueue(study, storage, Path()), lambda _: None)
+    for death in range(DEATHS_IN_A_ROW - 1):
+        watch.died(death, "ended")
+    with pytest.raises(WorkerError, match="10 workers have died in a row"):
+        watch.died(DEATHS_IN_A_ROW, "ended")
+
+
+@pytest.mark.slow
+def test_sixteen_processes_that_start_one_study_at_once_all_work(toy: Any) -> None:
+    processes = [toy.start("--trials", 32, "--epochs", 1) for _ in range(16)]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 16, outputs
+    assert optuna.get_all_study_names(f"sqlite:///{toy.folder / 'study.db'}") == ["toy-lstm"]
+    trials = toy.load().trials
+    assert [trial.number for trial in trials] == list(range(32))
+    assert all(trial.state.is_finished() for trial in trials)
+    assert len({trial.user_attrs["worker"] for trial in trials}) > 8
+    assert len(list((toy.folder / ".cache" / "prepared").glob("*/meta.json"))) == 1
+
+
+@pytest.mark.slow
+def test_a_database_that_another_program_locks_for_thirty_seconds_is_waited_for(toy: Any) -> None:
+    process = toy.start("--trials", 12, "--workers", 2, *SLOW)
+    toy.wait_for_running(count=2)
+    connection = sqlite3.connect(toy.folder / "study.db", timeout=60, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    time.sleep(30)
+    connection.execute("ROLLBACK")
+    connection.close()
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert all(trial.state.is_finished() for trial in toy.load().trials)
+    assert "replaced" not in output
+
+
+def test_a_full_disk_ends_the_run_with_one_line_and_a_database_that_opens(toy: Any) -> None:
+    assert toy.run("--trials", 1) == 0
+    limit = (toy.folder / "study.db").stat().st_size + 40_000  # bytes that a file may have
+    program = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); from study.run import *; "
+    )
+    call = "sys.exit(run_command(app, sys.argv[1:]))"
+    command = [sys.executable, "-c", program + call, "--data", "toy.csv", "--epochs", "3", "--max-tokens", "20"]
+    for workers in ("1", "2"):
+        done = subprocess.run(
+            [*command, "--trials", "90", "--workers", workers],
+            cwd=toy.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ,
+            check=False,
+        )
+        assert done.returncode in (1, 2), done.stdout
+        assert done.stdout.count("Error: ") == 1, done.stdout
+        assert "Traceback" not in done.stdout
+        assert sqlite3.connect(toy.folder / "study.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    before = len(toy.load().get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
+    assert toy.run("--trials", before + 2) == 0
