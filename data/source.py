@@ -108,6 +108,8 @@ def load_test_texts(source: DataSource, *, split_seed: int, cache_dir: Path) -> 
 def _read_and_split(source: DataSource, split_seed: int) -> tuple[LabelledTexts, np.ndarray, tuple[str, ...]]:
     assert source.path is not None
     path = Path(source.path)
+    if not path.exists():
+        raise CorpusError(f"{path} is not there. Name this machine's copy of the study's data with --data.")
     corpus, notes = read_corpus(path, label_column=source.label_column, text_column=source.text_column)
     if (found := _sha256(path)) != source.sha256:
         raise CorpusError(f"{path} has changed since the study began (its SHA-256 is now {found[:12]}...).")

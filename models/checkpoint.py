@@ -8,6 +8,7 @@ import os
 import pickle
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ class Checkpoint:
                 os.fsync(file.fileno())
             temporary.replace(self.path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise CheckpointError(
                 f"The checkpoint {self.path} cannot be written: {error.strerror or error}. What has finished is kept; "
                 "when the cause is mended, start the same command again."

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from distributed import Client, Future, get_worker
+from distributed import Client, Future, Status, get_worker
 
 from study.command_line import STORAGE_VARIABLE
 from study.errors import StudyError
@@ -66,9 +66,9 @@ class ClusterWorker:
             return None if self._client.status in ("running", "connecting") else 1
         return int(self._future.result()[0]) if status == "finished" else 1
 
-    def new_lines(self, *, ended: bool) -> list[str]:
+    def new_lines(self) -> list[str]:
         """What it has written to standard error; known when it has ended."""
-        if not ended:
+        if self.exit_code is None:
             return []
         if self._future.status == "finished":
             return list(self._future.result()[1])
@@ -91,10 +91,11 @@ def run_worker(number: int, arguments: list[str], url: Secret) -> tuple[int, lis
     try:
         while worker.exit_code is None:
             task = node.state.tasks.get(key)
-            if task is None or task.state == "cancelled":  # also when the client that asked for it is gone
+            is_cancelled = task is None or task.state == "cancelled"  # also when the client that asked for it is gone
+            if is_cancelled or node.status not in (Status.running, Status.paused):  # also when its scheduler is gone
                 return -signal.SIGTERM, []
             time.sleep(LOOK_SECONDS)
-        return worker.exit_code, worker.new_lines(ended=True)
+        return worker.exit_code, worker.new_lines()
     finally:
         worker.ask_to_stop()
         worker.wait(STOP_SECONDS)

@@ -4,6 +4,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -91,7 +92,8 @@ class _Run:
         self.console.print(f"Workers: 1 on {device.type}.")
         study, configuration = self.queue.study, self.configuration
         with held_device(device, Path(configuration.cache_dir) / "workers") as held, self.display as display:
-            run_trial = make_objective(study, configuration, self.prepared, device=held, on_event=self.console.print)
+            note = partial(self.console.print, "Note:")
+            run_trial = make_objective(study, configuration, self.prepared, device=held, on_event=note)
             search(
                 self.queue,
                 configuration.search_space,

@@ -22,6 +22,7 @@ SHOW_SECONDS = 1.0  # how often to look into the storage
 STOP_SECONDS = 3.0  # how long a worker may take to put its trial back before it is killed
 DEATHS_PER_EPOCH = 3  # so many workers die in the same epoch of a trial, and the trial has failed
 DEATHS_IN_A_ROW = 10  # so many workers die without an epoch between, and the run ends
+NOTE = "Note: "  # how a line begins that the user should see
 ERROR = "Error: "  # how the line begins by which a command says why it ends
 
 
@@ -38,7 +39,7 @@ class Worker(Protocol):
 
     @property
     def exit_code(self) -> int | None: ...
-    def new_lines(self, *, ended: bool) -> list[str]: ...
+    def new_lines(self) -> list[str]: ...
     def ask_to_stop(self) -> None: ...
     def wait(self, seconds: float) -> None: ...
 
@@ -63,10 +64,10 @@ class LocalWorker:
     def exit_code(self) -> int | None:
         return self._process.poll()
 
-    def new_lines(self, *, ended: bool) -> list[str]:
-        """What it has written to standard error since the last time: whole lines, and all of them when it has ended."""
+    def new_lines(self) -> list[str]:
+        """What it has written to standard error since the last time."""
         content = os.pread(self._errors.fileno(), 1 << 20, self._read)
-        whole = content if ended else content[: content.rfind(b"\n") + 1]
+        whole = content[: content.rfind(b"\n") + 1]
         self._read += len(whole)
         return whole.decode(errors="replace").splitlines()
 
@@ -101,6 +102,7 @@ def supervise(
     """
     team: list[Worker] = []
     watch = _DeathWatch(queue, on_event)
+    last_lines: dict[Worker, str] = {}
     shown = 0.0
     try:
         team += (start_worker(number) for number in range(1, workers + 1))
@@ -108,15 +110,17 @@ def supervise(
             time.sleep(LOOK_SECONDS)
             for worker in list(team):
                 code = worker.exit_code
-                lines = worker.new_lines(ended=code is not None)
-                error = lines.pop() if code and lines else ""
-                for line in lines if not code or error.startswith(ERROR) else ():  # otherwise it is a traceback
-                    on_event(line)
+                for line in worker.new_lines():
+                    if line.startswith(NOTE):
+                        on_event(line)
+                    else:
+                        last_lines[worker] = line
                 if code is None:
                     continue
                 team.remove(worker)
                 worker.wait(0)
-                if error.startswith(ERROR):
+                error = last_lines.pop(worker, "")
+                if code and error.startswith(ERROR):
                     raise WorkerError(error.removeprefix(ERROR))
                 if code:
                     watch.died(worker.number, _reason(code, error))

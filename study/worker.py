@@ -4,8 +4,10 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -142,13 +144,14 @@ def _work(
         locks = Path(configuration.cache_dir) / "workers"
         with held_device(find_study_device(configuration.device), locks) as held, ExitStack() as stack:
             prepared = open_prepared(prepared_in) if prepared_in else prepare_texts(configuration, console)
-            on_change = _nothing
+            on_change: Callable[[], None] = _nothing
+            note = partial(console.print, "Note:")
             if show:
                 console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")
                 epochs = configuration.base.training.epochs
                 display = SearchDisplay(console, study, trials=trials, epochs=epochs, metric=configuration.metric)
                 on_change = stack.enter_context(display).update
-            objective = make_objective(study, configuration, prepared, device=held, on_event=console.print)
+            objective = make_objective(study, configuration, prepared, device=held, on_event=note)
             space = configuration.search_space
             search(queue, space, objective, trials=trials, deadline=deadline, on_change=on_change)
         if show:

@@ -17,6 +17,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.pool import NullPool
 
 from study.command_line import run_command
 from study.run import app
@@ -46,7 +47,11 @@ class ToyStudies:
         return subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=env)
 
     def load(self, name: str = "toy-lstm", file: str = "study.db", url: str | None = None) -> optuna.Study:
-        return optuna.load_study(study_name=name, storage=url or f"sqlite:///{self.folder / file}")
+        storage = optuna.storages.RDBStorage(
+            url or f"sqlite:///{self.folder / file}",
+            engine_kwargs={"poolclass": NullPool},  # leaves no connection open
+        )
+        return optuna.load_study(study_name=name, storage=storage)
 
     def wait_for_running(self, count: int = 1, step: int = 0, **study: str) -> None:
         """Until so many trials have got past an epoch."""

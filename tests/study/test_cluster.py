@@ -87,8 +87,10 @@ def test_an_interruption_and_a_lost_scheduler_stop_the_workers(toy: Any, postgre
 
     process = toy.start("--trials", 60, *options, **BEAT)
     toy.wait_for_running(count=2, step=1, name=name, url=postgres.url)
+    workers = [worker for node in cluster.nodes for worker in workers_of(node)]
     cluster.scheduler.kill()
     output, _ = process.communicate()
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
     assert process.returncode == 1, output
     assert "The Dask scheduler is gone" in output
     here = ("--name", name, "--storage", postgres.url, "--workers", 2, *SLOW)

@@ -37,7 +37,7 @@ def test_the_table_is_the_same_as_on_sqlite_and_the_password_is_nowhere(toy: Any
     assert "secret" not in printed
     assert "wrong" not in printed
     study = toy.load(name=name, url=postgres.url)
-    assert "secret" not in str([study.user_attrs, study.system_attrs, [trial.user_attrs for trial in study.trials]])
+    assert "secret" not in str([study.user_attrs, [[trial.user_attrs, trial.system_attrs] for trial in study.trials]])
     left = [path for path in Path(toy.folder).rglob("*") if path.is_file()]
     assert left
     assert not any(b"secret" in path.read_bytes() for path in left)
