@@ -1,7 +1,6 @@
 """Mid-training files: an interrupted training comes to the same weights and curve, and no file can do harm."""
 
 import pickle
-import signal
 import subprocess
 import sys
 import zlib
@@ -13,8 +12,8 @@ import torch
 
 from models.checkpoint import Checkpoint, CheckpointError
 
-EPOCHS = 4
-# A real LSTM with dropout of both kinds and two layers; it kills itself at the moment that is asked for.
+# A real LSTM with dropout of both kinds and two layers. Each training is a process of its own, forked so that torch is
+# imported once; those that are to be killed kill themselves.
 PROGRAM = """
 import os, signal, sys, torch
 from dataclasses import asdict
@@ -26,57 +25,58 @@ from models.training import TrainingConfig, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import prepare_for_search
 
-folder, when, epoch = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
+folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
 prepared = prepare_for_search(find_source(str(folder / "toy.csv"))[0], split_seed=0, cache_dir=folder / "cache")
-config = TrainingConfig(epochs=4, patience=4)
-torch.manual_seed(config.seed)
-words, trained = len(prepared.word_counts), []
-model = LSTMClassifier(LSTMConfig(hidden_size=8, layers=2), words=words, classes=len(prepared.classes))
+words = len(prepared.word_counts)
+
+def train_and_save(result_file, checkpoint):
+    config, heard = TrainingConfig(epochs=epochs, patience=epochs), []
+    torch.manual_seed(config.seed)
+    model = LSTMClassifier(LSTMConfig(hidden_size=8, layers=2), words=words, classes=len(prepared.classes))
+    training = TrainingBatches(prepared.training, 32, 20, words, 0)
+    result = train(
+        model, training, EvaluationBatches(prepared.validation, 20, words), config, device=torch.device("cpu"),
+        on_epoch_end=lambda result: heard.append(result.epoch), checkpoint=checkpoint,
+    )
+    curve = [{**asdict(result), "seconds": 0} for result in result.curve]
+    state = {"curve": curve, "weights": model.state_dict(), "best": result.best_weights, "heard": heard}
+    torch.save(state, folder / result_file)
 
 class Killing(Checkpoint):
     def save(self, state):
-        if when == "before" and len(state["curve"]) == epoch + 1:
-            kill()
+        at_this_epoch = len(state["curve"]) == epoch + 1
+        if when == "before" and at_this_epoch:
+            os.kill(os.getpid(), signal.SIGKILL)
         super().save(state)
-        if when == "after" and len(state["curve"]) == epoch + 1:
-            kill()
+        if when == "after" and at_this_epoch:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-checkpoint = Killing(folder / "trial.pt", {"trial": 0}) if when != "never" else None
-result = train(
-    model, TrainingBatches(prepared.training, 32, 20, words, 0), EvaluationBatches(prepared.validation, 20, words),
-    config, device=torch.device("cpu"), on_epoch_end=lambda result: trained.append(result.epoch), checkpoint=checkpoint,
-)
-curve = [{**asdict(result), "seconds": 0} for result in result.curve]
-torch.save({"curve": curve, "weights": model.state_dict(), "best": result.best_weights, "heard": trained}, sys.argv[4])
+def in_a_process(*arguments):
+    if (child := os.fork()) == 0:
+        train_and_save(*arguments)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+assert in_a_process("whole", None) == 0
+for when in ("before", "after"):
+    checkpoint = Killing(folder / f"{when}.checkpoint", {})
+    for epoch in range(epochs - 1):
+        assert in_a_process("", checkpoint) == -signal.SIGKILL
+    epoch = epochs
+    assert in_a_process(when, checkpoint) == 0
 """
 
 
-def run_program(folder: Path, when: str, epoch: int) -> dict[str, Any] | None:
-    out = folder / "result.pt"
-    out.unlink(missing_ok=True)
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(folder), when, str(epoch), str(out)], check=False)
-    if done.returncode == -signal.SIGKILL:
-        return None
-    assert done.returncode == 0
-    return dict(torch.load(out, weights_only=True))
-
-
 def test_a_training_that_is_killed_after_each_epoch_in_turn_comes_to_the_same_bits(toy_csv: Path) -> None:
-    folder = toy_csv.parent
-    whole = run_program(folder, "never", 0)
-    for when in ("before", "after"):
-        for epoch in range(EPOCHS - 1):
-            assert run_program(folder, when, epoch) is None
-        parts = run_program(folder, "at no time", 0)
-        assert whole is not None
-        assert parts is not None
-        assert parts["curve"] == whole["curve"]
-        assert parts["heard"] == list(range(EPOCHS))  # its pruner hears of the whole curve
+    folder, epochs = toy_csv.parent, 4
+    subprocess.run([sys.executable, "-c", PROGRAM, str(folder), str(epochs)], check=True)
+    whole, *parts = (torch.load(folder / name, weights_only=True) for name in ("whole", "before", "after"))
+    for part in parts:
+        assert part["curve"] == whole["curve"]
+        assert part["heard"] == list(range(epochs))  # its pruner hears of the whole curve
         for kind in ("weights", "best"):
-            assert parts[kind].keys() == whole[kind].keys()
-            assert all(torch.equal(parts[kind][name], whole[kind][name]) for name in whole[kind])
-        (folder / "trial.pt").unlink()
+            assert part[kind].keys() == whole[kind].keys()
+            assert all(torch.equal(part[kind][name], whole[kind][name]) for name in whole[kind])
 
 
 def saved(path: Path, **identity: object) -> Checkpoint:

@@ -52,6 +52,7 @@ def workers_of(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return [child for child in psutil.Process(node.pid).children() if "study.worker" in child.cmdline()]
 
 
+@pytest.mark.slow
 def test_a_lost_node_costs_no_trial_and_leaves_no_process(toy: Any, postgres: Any, cluster: Cluster) -> None:
     name = f"cluster {toy.folder}"
     options = ("--name", name, "--storage", postgres.url, "--cluster", cluster.address, "--workers", 2, *SLOW)
@@ -73,6 +74,7 @@ def test_a_lost_node_costs_no_trial_and_leaves_no_process(toy: Any, postgres: An
     assert "secret" not in logs + output
 
 
+@pytest.mark.slow
 def test_an_interruption_and_a_lost_scheduler_stop_the_workers(toy: Any, postgres: Any, cluster: Cluster) -> None:
     name = f"stopped {toy.folder}"
     options = ("--name", name, "--storage", postgres.url, "--cluster", cluster.address, "--workers", 2, *SLOW)

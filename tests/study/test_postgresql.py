@@ -4,11 +4,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from optuna.trial import TrialState
 
 SLOW = ("--epochs", 40, "--patience", 40)
 
 
+@pytest.mark.slow
 def test_a_study_lives_through_a_restart_of_its_server(toy: Any, postgres: Any) -> None:
     name = f"restart {toy.folder}"
     study = ("--name", name, "--storage", postgres.url, *SLOW)

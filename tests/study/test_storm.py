@@ -56,7 +56,7 @@ def train_again(trial: FrozenTrial, base: TrialSettings, prepared: PreparedTexts
 
 @pytest.mark.slow
 def test_a_study_whose_processes_are_killed_twenty_times_is_whole(toy: Any) -> None:
-    options = ("--epochs", 4, "--patience", 4)
+    options = ("--epochs", 15, "--patience", 15)
     assert toy.run("--trials", 1, *options) == 0
     database = sqlite3.connect(toy.folder / "study.db", timeout=60)
     database.executescript(LOG_CLAIMS)

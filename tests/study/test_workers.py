@@ -54,7 +54,11 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(toy: Any) -> 
     assert toy.table()[0] == toy.table(file="whole.db")[0]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda stop: stop.name)
+@pytest.mark.parametrize(
+    "stop",
+    [signal.SIGINT, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (signal.SIGTERM, signal.SIGHUP))],
+    ids=lambda stop: stop.name,
+)
 def test_a_signal_stops_all_within_five_seconds(stop: signal.Signals, toy: Any) -> None:
     process = toy.start("--trials", 500, "--workers", 2, *SLOW)
     toy.wait_for_running(count=2)
@@ -127,6 +131,7 @@ def test_a_bad_call_of_a_worker_is_one_line(arguments: list[str], message: str, 
     assert message in error
 
 
+@pytest.mark.slow
 def test_what_ends_a_worker_for_good_ends_the_run_with_its_line(toy: Any) -> None:
     process = toy.start("--trials", 40, "--workers", 2, *SLOW)
     toy.wait_for_running(count=2)
@@ -205,6 +210,7 @@ def test_a_database_that_another_program_locks_for_thirty_seconds_is_waited_for(
     assert "replaced" not in output
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_with_one_line_and_a_database_that_opens(toy: Any) -> None:
     assert toy.run("--trials", 1) == 0
     limit = (toy.folder / "study.db").stat().st_size + 40_000  # bytes that a file may have
