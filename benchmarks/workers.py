@@ -159,7 +159,9 @@ def measure_memory(folder: Path) -> None:
         time.sleep(20 + 20 * count)  # until all of them are well into their epochs
         pss = [worker.memory_full_info().pss / 1e6 for worker in workers]
         shown = ", ".join(f"{megabytes:.0f}" for megabytes in pss)
-        print(f"{count} workers on 200,000 texts: {shown} MB (PSS), {sum(pss):.0f} MB together")
+        maps = [file for worker in workers for file in worker.memory_maps() if file.path.endswith(".npy")]
+        texts = sum(file.pss for file in maps) / 1e6
+        print(f"{count} workers on 200,000 texts: {shown} MB (PSS), of which the mapped texts {texts:.0f} MB in all")
         for worker in workers:
             worker.kill()
             worker.wait()

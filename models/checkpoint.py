@@ -17,6 +17,7 @@ import torch
 
 from data.errors import UserError
 
+FORMAT_VERSION = 1  # of the state that the trainer saves
 CHECKSUM_BYTES = 4  # of CRC-32, in front of what torch has written
 
 
@@ -33,7 +34,7 @@ class Checkpoint:
     def save(self, state: Mapping[str, Any]) -> None:
         """Write tensors and plain values, whole or not at all. Raises `CheckpointError`."""
         buffer = io.BytesIO()
-        torch.save({"identity": dict(self.identity), "state": dict(state)}, buffer)
+        torch.save({"identity": self._identity, "state": dict(state)}, buffer)
         temporary = self.path.with_name(f"{self.path.name}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,16 +68,20 @@ class Checkpoint:
         try:
             stored = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
             identity, state = stored["identity"], stored["state"]
-        except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError):
+        except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, EOFError):
             self._tell("it cannot be read")
             return None
-        if identity != dict(self.identity):
-            self._tell("it is of another training, or of another version of torch")
+        if not isinstance(state, dict) or identity != self._identity:
+            self._tell("it is of another training or version")
             return None
-        return dict(state)
+        return state
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return {**self.identity, "format": FORMAT_VERSION}
 
     def _tell(self, reason: str) -> None:
         if self.on_event:

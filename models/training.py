@@ -149,6 +149,11 @@ class _Run:
         self.best_weights: dict[str, Tensor] = {}
 
     @property
+    def _device_module(self) -> Any:
+        """Which has random numbers of its own; None for the CPU."""
+        return {"cuda": torch.cuda, "mps": torch.mps}.get(self.device.type)
+
+    @property
     def best(self) -> EpochResult:
         """The first of those with the highest score."""
         return max(self.curve, key=lambda result: float(getattr(result, self.config.metric)))
@@ -182,7 +187,7 @@ class _Run:
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "device_random": self._device_module.get_rng_state() if self._device_module else None,
             "curve": [asdict(result) for result in self.curve],
             "best_weights": self.best_weights,
         }
@@ -193,8 +198,8 @@ class _Run:
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+        if self._device_module:
+            self._device_module.set_rng_state(state["device_random"])
         self.curve = [EpochResult(**result) for result in state["curve"]]
         self.best_weights = state["best_weights"]
 

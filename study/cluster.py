@@ -19,6 +19,8 @@ from study.supervision import ERROR, STOP_SECONDS, LocalWorker
 LOOK_SECONDS = 0.5  # how often a task looks after its process
 CONNECT_SECONDS = 15
 
+SCHEDULER_GONE = f"{ERROR}The Dask scheduler is gone. Nothing is lost; start the same command again when it is back."
+
 
 class Secret:
     """A text that shows itself nowhere: Dask logs the arguments of tasks that fail."""
@@ -57,24 +59,34 @@ class ClusterWorker:
         self.number = number
         self._client = client
         key = f"study-worker-{number}-{secrets.token_hex(4)}"
+        self._result: tuple[int, list[str]] | None = None
         self._future: Future = client.submit(run_worker, number, list(arguments), Secret(url), key=key, pure=False)
 
     @property
     def exit_code(self) -> int | None:
-        status = self._future.status
-        if status == "pending":
-            return None if self._client.status in ("running", "connecting") else 1
-        return int(self._future.result()[0]) if status == "finished" else 1
+        if self._result is None and self._future.status != "pending":
+            self._result = self._fetch()
+        elif self._result is None and self._client.status not in ("running", "connecting"):
+            self._result = 1, [SCHEDULER_GONE]
+        return self._result[0] if self._result else None
 
     def new_lines(self) -> list[str]:
         """What it has written to standard error; known when it has ended."""
-        if self.exit_code is None:
+        if self._result is None:
             return []
+        lines, self._result = self._result[1], (self._result[0], [])
+        return lines
+
+    def _fetch(self) -> tuple[int, list[str]]:
+        """What the task has given, or why it has not."""
         if self._future.status == "finished":
-            return list(self._future.result()[1])
+            try:
+                return self._future.result(timeout=CONNECT_SECONDS)  # type: ignore[no-any-return]
+            except (OSError, TimeoutError):
+                return 1, ["the loss of its node"]
         if self._future.status == "error":
-            return [" ".join(str(self._future.exception()).split())]
-        return [f"{ERROR}The Dask scheduler is gone. Nothing is lost; start the same command again when it is back."]
+            return 1, [" ".join(str(self._future.exception(timeout=CONNECT_SECONDS)).split())]
+        return 1, [SCHEDULER_GONE]
 
     def ask_to_stop(self) -> None:
         self._future.cancel()

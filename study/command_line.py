@@ -10,6 +10,8 @@ from data.errors import UserError
 
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
 STORAGE_VARIABLE = "STUDY_STORAGE"  # the environment variable for --storage: command lines can be read by others
+DATA_VARIABLE = "STUDY_DATA"  # for --data and --cache-dir of workers, where machines differ
+CACHE_VARIABLE = "STUDY_CACHE_DIR"
 
 
 def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:

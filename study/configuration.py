@@ -25,6 +25,7 @@ class StudyConfiguration:
     pruner: PrunerName = "median"
     seed: int = 0  # of the sampler; `base.training.seed` is that of every training
     device: DeviceName = "auto"
+    heartbeat_seconds: int = 30  # between the signs of life of a worker, for those on other machines
 
     @property
     def search_space(self) -> Space:

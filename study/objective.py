@@ -1,13 +1,11 @@
 """One trial: build, train, report or prune, record."""
 
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from optuna import TrialPruned
-from optuna.study import Study
 from optuna.trial import Trial
 
 from data.errors import UserError
@@ -16,32 +14,10 @@ from models.lstm import LSTMClassifier
 from models.training import EpochResult, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import PreparedTexts
-from study.configuration import StudyConfiguration
-from study.search import RunTrial
 from study.search_space import TrialSettings, apply_parameters
 from study.storage import STORAGE_ERRORS
-from study.stored_study import checkpoints_of
 
 CURVES = ("training_loss", "validation_loss", "accuracy", "macro_f1")
-
-
-def make_objective(
-    study: Study,
-    configuration: StudyConfiguration,
-    prepared: PreparedTexts,
-    *,
-    device: torch.device,
-    on_event: Callable[[str], None],
-) -> RunTrial:
-    """What runs one trial of a study; `on_event` gets a sentence for the user."""
-    return partial(
-        run_trial,
-        base=configuration.base,
-        prepared=prepared,
-        device=device,
-        checkpoints=checkpoints_of(study, configuration),
-        on_event=on_event,
-    )
 
 
 def run_trial(
@@ -86,7 +62,7 @@ def run_trial(
 
     trial.set_user_attr("training_seed", settings.training.seed)
     identity = {"trial": trial.number, "parameters": trial.params, "device": device.type, "torch": version("torch")}
-    checkpoint = Checkpoint(checkpoints / f"{trial.number}.pt", identity, on_event)
+    checkpoint = Checkpoint(checkpoint_file(checkpoints, trial.number), identity, on_event)
     try:
         train(
             model,
@@ -101,11 +77,13 @@ def run_trial(
         raise
     except Exception:  # pruned or failed
         _record(trial, curve, metric)
-        checkpoint.remove()
         raise
     _record(trial, curve, metric)
-    checkpoint.remove()
     return float(max(getattr(epoch, metric) for epoch in curve))
+
+
+def checkpoint_file(checkpoints: Path, number: int) -> Path:
+    return checkpoints / f"{number}.pt"
 
 
 def _record(trial: Trial, curve: list[EpochResult], metric: str) -> None:

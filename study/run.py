@@ -131,6 +131,15 @@ def run(
         int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seeds the sampler and every training.")
     ] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
+    heartbeat: Annotated[
+        int,
+        typer.Option(
+            metavar="SECONDS",
+            min=1,
+            max=86_400,
+            help="Between the signs of life of workers on other machines; after four without one, their trial goes on.",
+        ),
+    ] = 30,
     cache_dir: Annotated[
         Path, typer.Option(metavar="DIR", help="Prepared texts and downloads; see them with python -m study.cache.")
     ] = Path(".cache"),
@@ -168,6 +177,7 @@ def run(
             pruner=pruner,
             seed=seed,
             device=device,
+            heartbeat_seconds=heartbeat,
         )
         study_name = f"{source.name}-{configuration.model}" if name is None else name
         search_study(

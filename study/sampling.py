@@ -20,17 +20,20 @@ WARM_UP_EPOCHS = 1  # of every trial, before it may be pruned: the first one tel
 class SeededPerTrialSampler(BaseSampler):
     """Another sampler, made anew for each trial and seeded by the study's seed and the trial's number.
 
-    A sampler with one seed for the whole study would draw the same points again after a restart.
+    A sampler with one seed for the whole study would draw the same points again after a restart. And where a claim was
+    cut short between two parameters, what the first one took from the random numbers is taken again before the second.
     """
 
     def __init__(self, make_sampler: Callable[[int], BaseSampler], *, seed: int) -> None:
         self._make_sampler = make_sampler
         self._seed = seed
         self._sampler = make_sampler(seed)
+        self._drawn: set[str] = set()  # the parameters of the trial that were drawn one by one, or together
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         seed = np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0]
         self._sampler = self._make_sampler(int(seed))
+        self._drawn = set(trial.system_attrs.get("fixed_params", {}))  # those were given, not drawn
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -39,11 +42,18 @@ class SeededPerTrialSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._sampler.sample_relative(study, trial, search_space)
+        together = self._sampler.sample_relative(study, trial, search_space)
+        self._drawn |= together.keys()
+        return together
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
+        for name, distribution in trial.distributions.items():
+            if name not in self._drawn:
+                self._drawn.add(name)
+                self._sampler.sample_independent(study, trial, name, distribution)
+        self._drawn.add(param_name)
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:

@@ -37,11 +37,13 @@ def search(
     trials: int,
     deadline: float,
     on_change: Callable[[], None],
+    on_trial_end: Callable[[int], None] = lambda _number: None,
 ) -> None:
     """Run trials until `trials` have finished in all, or the `deadline` (`time.monotonic()`) lets no new one begin.
 
-    `on_change` is called when there may be something new to show. However it ends, the trial in hand goes back into
-    the queue. Raises `TooManyFailuresError`, and what makes going on useless: `STORAGE_ERRORS`, `UserError`.
+    `on_change` is called when there may be something new to show, `on_trial_end` with the number of a trial whose end
+    is stored. However it ends, the trial in hand goes back into the queue. Raises `TooManyFailuresError`, and what
+    makes going on useless: `STORAGE_ERRORS`, `UserError`.
     """
     start = time.time()
     with queue.worker():
@@ -52,6 +54,8 @@ def search(
                 if trial is not None:
                     ended = _run_and_tell(queue, trial, run_trial, on_change)
                     on_change()
+                    if ended is not None:
+                        on_trial_end(ended.number)
                     if ended is not None and ended.state == TrialState.FAIL:
                         _check_failures(queue, since=start)
                 elif len(finished_trials(queue.study)) >= trials:
@@ -100,6 +104,6 @@ def _check_failures(queue: TrialQueue, *, since: float) -> None:
     last = ended[-FAILURES_IN_A_ROW:]
     if len(last) == FAILURES_IN_A_ROW and all(trial.state == TrialState.FAIL for trial in last):
         raise TooManyFailuresError(
-            f"{FAILURES_IN_A_ROW} trials in a row have failed, the last one with {last[-1].user_attrs[FAILURE]}. "
+            f"{FAILURES_IN_A_ROW} trials in a row have failed, the last one with {last[-1].user_attrs.get(FAILURE)}. "
             "Mend the cause, then start the same command again."
         )

@@ -10,22 +10,15 @@ from pathlib import Path
 import optuna
 import torch
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
+from study.exclusion import exclusive
 from study.fingerprint import check_same_study, fingerprint
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
-from study.storage import (
-    STORAGE_ERRORS,
-    close_storage,
-    exclusive,
-    open_storage,
-    reason_of,
-    safe_url,
-)
+from study.storage import STORAGE_ERRORS, PatientStorage, close_storage, open_storage, patiently, reason_of, safe_url
 from study.trial_queue import TrialQueue
 
 NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial that is gone
@@ -41,9 +34,12 @@ def opened_study(
     Any number of processes may have it at a time. Raises `StudyError`, also when the database fails on the way.
     """
     with _opened(url, name) as storage:
-        with exclusive(storage, name):
-            study, notes = open_study(storage, name, configuration, device=device)
-            study.set_user_attr(TRIALS, trials)
+
+        def open_alone() -> tuple[Study, list[str]]:
+            with exclusive(storage, name):
+                return open_study(storage, name, configuration, device=device, trials=trials)
+
+        study, notes = patiently(storage, open_alone)
         _sweep(study, checkpoints_of(study, configuration))
         queue = make_queue(study, storage, configuration)
         if interrupted := queue.recover():
@@ -52,7 +48,7 @@ def opened_study(
 
 
 @contextmanager
-def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, RDBStorage]]:
+def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, PatientStorage]]:
     """A study that `study.run` has begun; without a name the only one there is.
 
     Raises `StudyError`, also when the database fails on the way.
@@ -68,15 +64,16 @@ def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, RDBStorage
         yield optuna.load_study(study_name=name, storage=storage), storage
 
 
-def make_queue(study: Study, storage: RDBStorage, configuration: StudyConfiguration) -> TrialQueue:
+def make_queue(study: Study, storage: PatientStorage, configuration: StudyConfiguration) -> TrialQueue:
     """The trials of a study, sampled and pruned as it was begun."""
     study.sampler = make_sampler(configuration.sampler, seed=configuration.seed)
     study.pruner = make_pruner(configuration.pruner)
-    return TrialQueue(study, storage, Path(configuration.cache_dir) / "workers")
+    folder, seconds = Path(configuration.cache_dir) / "workers", configuration.heartbeat_seconds
+    return TrialQueue(study, storage, folder, heartbeat_seconds=seconds)
 
 
 def checkpoints_of(study: Study, configuration: StudyConfiguration) -> Path:
-    """The folder of its interrupted trials: named after a number of its own, not after a name that may come again."""
+    """Its interrupted trials' folder, named after a number of the study's own: its name may come again."""
     digest = hashlib.sha256(str(study.user_attrs[IDENTITY]).encode()).hexdigest()
     return Path(configuration.cache_dir) / "checkpoints" / digest[:16]
 
@@ -90,7 +87,7 @@ def check_name(name: str) -> None:
 
 
 def open_study(
-    storage: RDBStorage, name: str, configuration: StudyConfiguration, *, device: torch.device
+    storage: PatientStorage, name: str, configuration: StudyConfiguration, *, device: torch.device, trials: int
 ) -> tuple[Study, list[str]]:
     """Create the study, its first trial being the default configuration, or go on with it; and warnings about that.
 
@@ -100,8 +97,8 @@ def open_study(
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     asked = fingerprint(configuration, device=device.type)
     stored = study.user_attrs.get(FINGERPRINT)
-    trials = study.get_trials(deepcopy=False)
-    if study.direction != StudyDirection.MAXIMIZE or (stored is None and trials):
+    begun = study.get_trials(deepcopy=False)
+    if study.direction != StudyDirection.MAXIMIZE or (stored is None and begun):
         raise StudyError(f"Study '{name}' was not made by study.run; name another with --name.")
     notes = [] if stored is None else check_same_study(stored, asked, name=name)
     if stored is None:
@@ -110,14 +107,17 @@ def open_study(
         study.set_user_attr(FINGERPRINT, asked)
     if IDENTITY not in study.user_attrs:
         study.set_user_attr(IDENTITY, secrets.token_hex(8))
+    study.set_user_attr(TRIALS, trials)
     study.set_user_attr(CONFIGURATION, configuration.to_dict())  # each time: the paths may have changed
-    if not trials:
+    if not begun:
         study.enqueue_trial(default_parameters(configuration.search_space, configuration.base))
     return study, notes
 
 
 def load_budget(study: Study) -> int:
-    """How many trials the last `study.run` has asked for."""
+    """How many trials the last `study.run` has asked for. Raises `StudyError` for a study that is not ours."""
+    if TRIALS not in study.user_attrs:
+        raise StudyError(f"Study '{study.study_name}' has not been begun yet; start study.run first.")
     return int(study.user_attrs[TRIALS])
 
 
@@ -138,7 +138,7 @@ def _sweep(study: Study, checkpoints: Path) -> None:
 
 
 @contextmanager
-def _opened(url: str, name: str | None, *, patient: bool = False) -> Iterator[RDBStorage]:
+def _opened(url: str, name: str | None, *, patient: bool = False) -> Iterator[PatientStorage]:
     storage = open_storage(url, patient=patient)
     try:
         yield storage

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -20,7 +19,6 @@ from study.trial_queue import TrialQueue, finished_trials
 LOOK_SECONDS = 0.1  # how often to look whether a worker has ended
 SHOW_SECONDS = 1.0  # how often to look into the storage
 STOP_SECONDS = 3.0  # how long a worker may take to put its trial back before it is killed
-DEATHS_PER_EPOCH = 3  # so many workers die in the same epoch of a trial, and the trial has failed
 DEATHS_IN_A_ROW = 10  # so many workers die without an epoch between, and the run ends
 NOTE = "Note: "  # how a line begins that the user should see
 ERROR = "Error: "  # how the line begins by which a command says why it ends
@@ -92,11 +90,13 @@ def supervise(
     *,
     workers: int,
     trials: int,
+    alike: bool,
     on_change: Callable[[], None],
     on_event: Callable[[str], None],
 ) -> None:
     """Keep `workers` processes at work until they say that nothing is left to do.
 
+    `alike`: what one of them cannot do, none can; otherwise, as on several machines, the others go on without it.
     `on_change` is called about once a second, `on_event` with a sentence for the user. However it ends, no worker is
     left. Raises `WorkerError` when they cannot go on.
     """
@@ -121,8 +121,10 @@ def supervise(
                 worker.wait(0)
                 error = last_lines.pop(worker, "")
                 if code and error.startswith(ERROR):
-                    raise WorkerError(error.removeprefix(ERROR))
-                if code:
+                    if alike or not team:
+                        raise WorkerError(error.removeprefix(ERROR))
+                    on_event(f"{NOTE}worker {worker.number} has left: {error.removeprefix(ERROR)}")
+                elif code:
                     watch.died(worker.number, _reason(code, error))
                     if len(finished_trials(queue.study)) < trials:
                         team.append(start_worker(worker.number))
@@ -147,7 +149,6 @@ class _DeathWatch:
     def __init__(self, queue: TrialQueue, on_event: Callable[[str], None]) -> None:
         self._queue = queue
         self._on_event = on_event
-        self._in_epoch: Counter[tuple[int, int | None]] = Counter()  # by trial and last epoch that was reported
         self._in_a_row = 0
         self._progress = self._epochs()
 
@@ -155,11 +156,7 @@ class _DeathWatch:
         """Put back what the worker ran. Raises `WorkerError` when too many die."""
         put_back = self._queue.recover()
         what = ", ".join(f"trial {trial.number}" for trial in put_back)
-        self._on_event(f"Worker {number} {reason}; it is replaced{f', {what} goes on' if what else ''}.")
-        for trial in put_back:
-            self._in_epoch[trial.number, trial.last_step] += 1
-            if self._in_epoch[trial.number, trial.last_step] >= DEATHS_PER_EPOCH:
-                self._queue.fail(trial, f"{DEATHS_PER_EPOCH} workers have died of it: the last one {reason}")
+        self._on_event(f"{NOTE}worker {number} {reason}; it is replaced{f', {what} goes on' if what else ''}.")
         progress = self._epochs()
         self._in_a_row = 1 if progress != self._progress else self._in_a_row + 1
         self._progress = progress

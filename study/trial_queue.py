@@ -1,7 +1,7 @@
 """Who runs which trial: claims, that no two workers make twice, and trials whose worker is gone.
 
 A worker holds a lock on a file of its own; the kernel lets go of it when the process ends, however it ends. So on one
-machine there is nothing to wait for. Of workers on other machines only their heartbeats are known.
+machine there is nothing to wait for. Of workers on other machines only their signs of life are known.
 """
 
 import hashlib
@@ -11,28 +11,24 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from study.exclusion import exclusive
 from study.search_space import Space
-from study.storage import (
-    HEARTBEAT_SECONDS,
-    STORAGE_ERRORS,
-    exclusive,
-    locks_beside,
-    patiently,
-    sqlite_file,
-    wait_no_more,
-)
+from study.storage import STORAGE_ERRORS, PatientStorage, locks_beside, patiently, sqlite_file
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 WORKER = "worker"  # the trial attribute that names who runs it
 FAILURE = "failure"  # the trial attribute that says why it has failed
+DEATHS = "deaths"  # the trial attribute that counts the workers which have died of it: [in the epoch after step, times]
+DEATHS_IN_AN_EPOCH = 5  # so many, and the trial has failed
+MISSED_HEARTBEATS = 4  # so many, and a worker on another machine counts as gone
+MACHINE_ID = Path("/etc/machine-id")
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
@@ -46,7 +42,7 @@ class TrialQueue:
     `folder` holds the locks of the workers on this machine where the storage is not a SQLite file, which has its own.
     """
 
-    def __init__(self, study: Study, storage: RDBStorage, folder: Path) -> None:
+    def __init__(self, study: Study, storage: PatientStorage, folder: Path, *, heartbeat_seconds: int = 30) -> None:
         self.study = study
         self._storage = storage
         file = sqlite_file(storage.engine.url)
@@ -55,6 +51,8 @@ class TrialQueue:
         self._folder = (folder if file is None else locks_beside(file)) / _digest(identity)
         self._worker: str | None = None
         self._beating: int | None = None  # the trial, by its id in the storage, of which a sign of life is given
+        storage.heartbeat_interval = heartbeat_seconds
+        storage.grace_period = MISSED_HEARTBEATS * heartbeat_seconds
 
     @property
     def poll_seconds(self) -> float:
@@ -64,27 +62,20 @@ class TrialQueue:
     @contextmanager
     def worker(self) -> Iterator[None]:
         """Within it, trials can be claimed."""
-        host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
-        name = f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
+        name = f"{_machine()}-{os.getpid()}-{secrets.token_hex(3)}"
         lock = FileLock(self._lock_file(name))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with self._exclusive():  # so that nobody takes the file for a dead worker's before it is locked
-            self._recover(own=False)
-            for left in self._folder.iterdir():
-                if _is_free(left):
-                    left.unlink()
-            lock.acquire()
-        with lock:
+        patiently(self._storage, lambda: self._register(lock))
+        stop = threading.Event()
+        try:
             self._worker = name
-            stop = threading.Event()
             if not self._local:
                 threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
-            try:
-                yield
-            finally:
-                stop.set()
-                self._worker = None
-                self._lock_file(name).unlink(missing_ok=True)
+            yield
+        finally:
+            stop.set()
+            self._worker = None
+            self._lock_file(name).unlink(missing_ok=True)
+            lock.release(force=True)
 
     def claim(self, space: Space, *, trials: int) -> Trial | None:
         """The next trial, or None when `trials` are finished or being run by others.
@@ -102,7 +93,7 @@ class TrialQueue:
         """Tell how a trial has ended; None when it was given to another worker meanwhile."""
 
         def tell() -> FrozenTrial | None:
-            with self._exclusive():
+            with exclusive(self._storage, self.study.study_name):
                 if self.holds(trial):
                     return self.study.tell(trial, value, state)
                 frozen = self._storage.get_trial(trial._trial_id)
@@ -113,35 +104,38 @@ class TrialQueue:
         return patiently(self._storage, tell)
 
     def give_back(self) -> None:
-        """Put what this worker runs back into the queue, and what the dead have run, without waiting for anything.
+        """Put what this worker runs back into the queue, and what the dead have run, without waiting for long.
 
         A courtesy to those who look meanwhile: if it cannot be done now, the next claim does it.
         """
         self._beating = None
-        wait_no_more(self._storage)
-        self._storage.remove_session()
-        with suppress(*STORAGE_ERRORS, Timeout), self._exclusive(timeout=1):
-            self._recover(own=True)
+        self._storage.patience_seconds = 0
+        with suppress(*STORAGE_ERRORS, Timeout), exclusive(self._storage, self.study.study_name, timeout=1):
+            self._recover(own=True, blame=False)
 
     def recover(self) -> list[FrozenTrial]:
         """Put the trials of workers that are gone back into the queue, under their own numbers; returns them."""
 
         def recover() -> list[FrozenTrial]:
-            with self._exclusive():
-                return self._recover(own=False)
+            with exclusive(self._storage, self.study.study_name):
+                return self._recover()
 
         return patiently(self._storage, recover)
 
-    def fail(self, trial: FrozenTrial, reason: str) -> None:
-        """End a trial that waits, since it ends the workers that run it."""
-        with self._exclusive():
-            if self._storage.get_trial(trial._trial_id).state == TrialState.WAITING:
-                self._storage.set_trial_user_attr(trial._trial_id, FAILURE, reason)
-                self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    def _register(self, lock: FileLock) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(
+            self._storage, self.study.study_name
+        ):  # or a file that is not yet locked looks like a dead one's
+            self._recover()
+            for left in self._folder.iterdir():
+                if _is_free(left):
+                    left.unlink(missing_ok=True)
+            lock.acquire()
 
     def _claim(self, space: Space, trials: int) -> Trial | None:
         assert self._worker is not None
-        with self._exclusive():
+        with exclusive(self._storage, self.study.study_name):
             self._recover(own=True)
             states = [trial.state for trial in self.study.get_trials(deepcopy=False)]
             if len(states) - states.count(TrialState.WAITING) >= trials:
@@ -153,44 +147,71 @@ class TrialQueue:
             self._beating = trial._trial_id
             return trial
 
-    def _recover(self, *, own: bool) -> list[FrozenTrial]:
-        """To be called by one process at a time: then a trial that runs without a worker was left by a dead one."""
+    def _recover(self, *, own: bool = False, blame: bool = True) -> list[FrozenTrial]:
+        """To be called by one process at a time: then a trial that runs without a worker was left by a dead one.
+
+        `own`: also what this worker itself has left; `blame`: count the death of its worker against the trial.
+        """
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if not running:
             return []
         silent = set() if self._local else set(self._storage._get_stale_trial_ids(self.study._study_id))
-        gone = [
-            trial
-            for trial in running
-            if self._is_gone(trial.user_attrs.get(WORKER), is_silent=trial._trial_id in silent, own=own)
-        ]
-        for trial in gone:
-            self._storage.set_trial_user_attr(trial._trial_id, WORKER, None)
-            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-        return gone
+        put_back = []
+        for trial in running:
+            worker = trial.user_attrs.get(WORKER)
+            if worker == self._worker and worker is not None:
+                if own:
+                    self._put_back(trial, deaths=0)
+            elif self._is_gone(worker, is_silent=trial._trial_id in silent):
+                deaths = self._count_death(trial) if blame and worker is not None else 0
+                if self._put_back(trial, deaths=deaths):
+                    put_back.append(trial)
+        return put_back
 
-    def _is_gone(self, worker: str | None, *, is_silent: bool, own: bool) -> bool:
+    def _put_back(self, trial: FrozenTrial, *, deaths: int) -> bool:
+        """Or end it, when it ends all workers that run it."""
+        if deaths >= DEATHS_IN_AN_EPOCH:
+            reason = f"{deaths} workers have died of it in the same epoch; perhaps it needs more memory than there is"
+            self._storage.set_trial_user_attr(trial._trial_id, FAILURE, reason)
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            return False
+        self._storage.set_trial_user_attr(trial._trial_id, WORKER, None)
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        return True
+
+    def _count_death(self, trial: FrozenTrial) -> int:
+        step, times = trial.user_attrs.get(DEATHS, [None, 0])
+        times = times + 1 if step == trial.last_step else 1
+        self._storage.set_trial_user_attr(trial._trial_id, DEATHS, [trial.last_step, times])
+        return int(times)
+
+    def _is_gone(self, worker: str | None, *, is_silent: bool) -> bool:
         if worker is None:
             return True
-        if worker == self._worker:
-            return own
         file = self._lock_file(worker)
-        if not file.exists():
-            return self._local or is_silent
-        return _is_free(file) or is_silent  # or it lives, but sleeps
+        if self._local:
+            return not file.exists() or _is_free(file)
+        # The locks of another machine tell nothing, even where its cache folder is this one's, too. And one of this
+        # machine may be held, but by a process that sleeps.
+        return is_silent or (worker.startswith(f"{_machine()}-") and file.exists() and _is_free(file))
 
     def _lock_file(self, worker: str) -> Path:
         """By a digest: names are read from the database, and must not lead out of the folder."""
         return self._folder / f"{_digest(worker)}.lock"
 
-    def _exclusive(self, *, timeout: float = -1) -> AbstractContextManager[None]:
-        return exclusive(self._storage, self.study.study_name, timeout=timeout)
-
     def _beat(self, stop: threading.Event) -> None:
-        while not stop.wait(HEARTBEAT_SECONDS):
+        while not stop.wait(self._storage.heartbeat_interval):
             if self._beating is not None:
                 with suppress(*STORAGE_ERRORS):
                     self._storage.record_heartbeat(self._beating)
+
+
+def _machine() -> str:
+    """This machine's or container's name, and a mark that tells it from others of the same name."""
+    host = re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())[:40]
+    with suppress(OSError):
+        return f"{host}-{_digest(MACHINE_ID.read_text())[:4]}"
+    return host
 
 
 def _is_free(lock_file: Path) -> bool:

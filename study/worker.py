@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from study.command_line import INTERRUPTED, STORAGE_VARIABLE, command_again, run_command
+from study.command_line import (
+    CACHE_VARIABLE,
+    DATA_VARIABLE,
+    INTERRUPTED,
+    STORAGE_VARIABLE,
+    command_again,
+    run_command,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +73,7 @@ def work(
         Path | None,
         typer.Option(
             metavar="FILE",
-            envvar="STUDY_DATA",
+            envvar=DATA_VARIABLE,
             help="This machine's copy of the data.",
             show_default="the path that is stored",
         ),
@@ -75,7 +82,7 @@ def work(
         Path | None,
         typer.Option(
             metavar="DIR",
-            envvar="STUDY_CACHE_DIR",
+            envvar=CACHE_VARIABLE,
             help="This machine's cache.",
             show_default="the path that is stored",
         ),
@@ -129,33 +136,36 @@ def _work(
     show: bool,
 ) -> None:
     from preprocessing.prepared import open_prepared
-    from study.devices import find_study_device, held_device
+    from study.devices import find_study_device
     from study.display import SearchDisplay, describe_search
-    from study.objective import make_objective
     from study.preparation import prepare_texts
-    from study.search import search
     from study.stored_study import joined_study, load_budget, load_configuration, make_queue
+    from study.work import work as work_on
 
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
-    with joined_study(url, name) as (study, storage):
+    with joined_study(url, name) as (study, storage), ExitStack() as stack:
         configuration = _on_this_machine(load_configuration(study), data, cache_dir, device)
         trials = trials or load_budget(study)
-        queue = make_queue(study, storage, configuration)
-        locks = Path(configuration.cache_dir) / "workers"
-        with held_device(find_study_device(configuration.device), locks) as held, ExitStack() as stack:
-            prepared = open_prepared(prepared_in) if prepared_in else prepare_texts(configuration, console)
-            on_change: Callable[[], None] = _nothing
-            note = partial(console.print, "Note:")
-            if show:
-                console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")
-                epochs = configuration.base.training.epochs
-                display = SearchDisplay(console, study, trials=trials, epochs=epochs, metric=configuration.metric)
-                on_change = stack.enter_context(display).update
-            objective = make_objective(study, configuration, prepared, device=held, on_event=note)
-            space = configuration.search_space
-            search(queue, space, objective, trials=trials, deadline=deadline, on_change=on_change)
+        found = find_study_device(configuration.device)
+        prepared = open_prepared(prepared_in) if prepared_in else prepare_texts(configuration, console)
+        on_change: Callable[[], None] = _nothing
         if show:
-            console.print("Nothing is left to do for this worker.")
+            console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")
+            epochs = configuration.base.training.epochs
+            display = SearchDisplay(console, study, trials=trials, epochs=epochs, metric=configuration.metric)
+            on_change = stack.enter_context(display).update
+        work_on(
+            make_queue(study, storage, configuration),
+            configuration,
+            prepared,
+            device=found,
+            trials=trials,
+            deadline=deadline,
+            on_change=on_change,
+            on_event=partial(console.print, "Note:"),
+        )
+    if show:
+        console.print("Nothing is left to do for this worker.")
 
 
 def _on_this_machine(

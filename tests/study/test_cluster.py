@@ -13,8 +13,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-SLOW = ("--epochs", 40, "--patience", 40)
-BEAT = {"STUDY_HEARTBEAT_SECONDS": "1"}
+SLOW = ("--epochs", 40, "--patience", 40, "--heartbeat", 1)
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def cluster(toy: Any) -> Iterator[Cluster]:
 
     def start(program: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.dask_{program}", "--host", "127.0.0.1", "--no-dashboard"]
-        env = os.environ | BEAT | environment
+        env = os.environ | environment
         with (toy.folder / f"{program}.log").open("ab") as log:
             return subprocess.Popen([*command, *arguments], cwd=toy.folder, stdout=log, stderr=log, env=env)
 
@@ -56,7 +55,7 @@ def workers_of(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
 def test_a_lost_node_costs_no_trial_and_leaves_no_process(toy: Any, postgres: Any, cluster: Cluster) -> None:
     name = f"cluster {toy.folder}"
     options = ("--name", name, "--storage", postgres.url, "--cluster", cluster.address, "--workers", 2, *SLOW)
-    process = toy.start("--trials", 6, *options, **BEAT)
+    process = toy.start("--trials", 6, *options)
     toy.wait_for_running(count=2, step=1, name=name, url=postgres.url)
     lost = [worker for node in cluster.nodes[:1] for worker in workers_of(node)]
     assert len(lost) == 1
@@ -78,7 +77,7 @@ def test_a_lost_node_costs_no_trial_and_leaves_no_process(toy: Any, postgres: An
 def test_an_interruption_and_a_lost_scheduler_stop_the_workers(toy: Any, postgres: Any, cluster: Cluster) -> None:
     name = f"stopped {toy.folder}"
     options = ("--name", name, "--storage", postgres.url, "--cluster", cluster.address, "--workers", 2, *SLOW)
-    process = toy.start("--trials", 60, *options, **BEAT)
+    process = toy.start("--trials", 60, *options)
     toy.wait_for_running(count=2, name=name, url=postgres.url)
     workers = [worker for node in cluster.nodes for worker in workers_of(node)]
     assert len(workers) == 2
@@ -87,7 +86,7 @@ def test_an_interruption_and_a_lost_scheduler_stop_the_workers(toy: Any, postgre
     assert process.returncode == 130, output
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
-    process = toy.start("--trials", 60, *options, **BEAT)
+    process = toy.start("--trials", 60, *options)
     toy.wait_for_running(count=2, step=1, name=name, url=postgres.url)
     workers = [worker for node in cluster.nodes for worker in workers_of(node)]
     cluster.scheduler.kill()
@@ -97,7 +96,7 @@ def test_an_interruption_and_a_lost_scheduler_stop_the_workers(toy: Any, postgre
     assert "The Dask scheduler is gone" in output
     here = ("--name", name, "--storage", postgres.url, "--workers", 2, *SLOW)
     finished = sum(trial.state.is_finished() for trial in toy.load(name=name, url=postgres.url).trials)
-    process = toy.start("--trials", finished + 2, *here, **BEAT)
+    process = toy.start("--trials", finished + 2, *here)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     trials = toy.load(name=name, url=postgres.url).trials

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from study.command_line import command_again
+from study.storage import safe_url
+
 SLOW = ("--epochs", 40, "--patience", 40)
 
 
@@ -55,6 +58,12 @@ def test_an_interrupted_command_is_shown_without_its_password(toy: Any, postgres
     assert "To go on: python -m study.run" in output
     assert "secret" not in output
     assert {trial.state for trial in toy.load(name=name, url=postgres.url).trials} == {TrialState.WAITING}
+
+
+def test_a_password_in_the_query_is_masked() -> None:
+    url = "postgresql://db.example/studies?user=me&password=secret&sslpassword=secret"
+    assert safe_url(url) == "postgresql://db.example/studies?password=masked&sslpassword=masked&user=me"
+    assert "secret" not in command_again("study.run", ["--storage", url, f"--storage={url}"])
 
 
 def test_a_server_that_does_not_answer_is_one_line(toy: Any, capsys: Any) -> None:

@@ -11,7 +11,6 @@ import sqlalchemy
 import torch
 from optuna import Study, TrialPruned
 from optuna.distributions import FloatDistribution
-from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState
 
 from data.source import find_source
@@ -23,14 +22,14 @@ from study.interruption import Interrupted
 from study.objective import run_trial
 from study.search import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
 from study.search_space import Space, TrialSettings
-from study.storage import STORAGE_ERRORS, open_storage, reason_of
+from study.storage import STORAGE_ERRORS, PatientStorage, open_storage, reason_of
 from study.trial_queue import TrialQueue
 
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-2)}
 OnEpoch = Callable[[EpochResult], None]
 
 
-def search_in(study: Study, storage: RDBStorage, space: Space, run: RunTrial, *, trials: int) -> None:
+def search_in(study: Study, storage: PatientStorage, space: Space, run: RunTrial, *, trials: int) -> None:
     queue = TrialQueue(study, storage, Path("unused"))
     search(queue, space, run, trials=trials, deadline=float("inf"), on_change=lambda: None)
 
@@ -42,12 +41,12 @@ def objective(base: TrialSettings, prepared: PreparedTexts) -> RunTrial:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> RDBStorage:
+def storage(tmp_path: Path) -> PatientStorage:
     return open_storage(f"sqlite:///{tmp_path / 'study.db'}")
 
 
 @pytest.fixture
-def study(storage: RDBStorage) -> Study:
+def study(storage: PatientStorage) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(storage=storage, study_name="s", direction="maximize", sampler=None, pruner=None)
 
@@ -58,7 +57,7 @@ def prepared(toy_csv: Path, tmp_path: Path) -> PreparedTexts:
 
 
 def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
-    study: Study, storage: RDBStorage, prepared: PreparedTexts
+    study: Study, storage: PatientStorage, prepared: PreparedTexts
 ) -> None:
     base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=2), TextLimits())
     run = objective(base, prepared)
@@ -71,7 +70,7 @@ def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
     assert complete.state == TrialState.COMPLETE
 
 
-def test_pruned_and_failed_trials_count_for_the_budget(study: Study, storage: RDBStorage) -> None:
+def test_pruned_and_failed_trials_count_for_the_budget(study: Study, storage: PatientStorage) -> None:
     def run(trial: Trial, _: OnEpoch) -> float:
         trial.report(0.5, 0)
         if trial.number % 3 == 1:
@@ -87,7 +86,7 @@ def test_pruned_and_failed_trials_count_for_the_budget(study: Study, storage: RD
     assert study.trials[1].value == 0.5
 
 
-def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: RDBStorage) -> None:
+def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: PatientStorage) -> None:
     def run(trial: Trial, _: OnEpoch) -> float:
         raise ValueError(f"broken {trial.number}")
 
@@ -96,7 +95,7 @@ def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: RDBSto
     assert len(study.trials) == FAILURES_IN_A_ROW
 
 
-def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: RDBStorage) -> None:
+def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: PatientStorage) -> None:
     def interrupted(trial: Trial, _: OnEpoch) -> float:
         trial.report(0.1, 0)
         if trial.number == 1:
@@ -114,7 +113,7 @@ def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: 
 
 @pytest.mark.parametrize("moment", ["after the report", "before the end is told"])
 def test_a_trial_that_is_interrupted_while_it_is_pruned_is_pruned_at_the_same_epoch(
-    moment: str, storage: RDBStorage, prepared: PreparedTexts, monkeypatch: pytest.MonkeyPatch
+    moment: str, storage: PatientStorage, prepared: PreparedTexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=6, patience=6), TextLimits())
     run = objective(base, prepared)
@@ -158,7 +157,7 @@ def interrupt_in_the_second_trial(original: Callable[..., Any]) -> Callable[...,
     return method
 
 
-def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage: RDBStorage) -> None:
+def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage: PatientStorage) -> None:
     def break_the_database(trial: Trial, _: OnEpoch) -> float:
         with storage.engine.begin() as connection:
             connection.execute(sqlalchemy.text("DROP TABLE trial_intermediate_values"))
@@ -170,7 +169,7 @@ def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage:
     assert reason_of(caught.value) == "no such table: trial_intermediate_values"
 
 
-def test_trials_of_a_process_that_is_gone_are_queued_again(study: Study, storage: RDBStorage) -> None:
+def test_trials_of_a_process_that_is_gone_are_queued_again(study: Study, storage: PatientStorage) -> None:
     study.ask(SPACE)
     assert [trial.number for trial in TrialQueue(study, storage, Path("unused")).recover()] == [0]
     assert study.ask(SPACE).number == 0

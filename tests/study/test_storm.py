@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def kill_something(process: subprocess.Popen[str], chance: random.Random) -> str
     what = chance.choice(["a worker", "a worker", "the parent", "all"]) if workers else "the parent"
     victims = {"a worker": [chance.choice(workers or [parent])], "the parent": [parent], "all": [parent, *workers]}
     for victim in victims[what]:
-        victim.kill()
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
     return what
 
 

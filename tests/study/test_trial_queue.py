@@ -8,9 +8,13 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.distributions import FloatDistribution
-from optuna.trial import TrialState
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+from sqlalchemy.pool import NullPool
 
+from study.search_space import Space
 from study.storage import close_storage, open_storage
 from study.trial_queue import WORKER, TrialQueue
 
@@ -127,6 +131,29 @@ def test_a_worker_that_others_took_for_dead_does_not_tell(new_queue: NewQueue, t
         assert ended.value == 0.2
         assert first.finish(trial, 0.1) is None
         assert second.finish(again, 0.2) == ended  # as when the connection broke before the answer
+
+
+@postgresql_only
+def test_a_claim_whose_connection_breaks_is_made_anew_within_the_budget(
+    url: str, new_queue: NewQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
+    original = Study.ask
+
+    def ask_after_a_break(study: Study, space: Space) -> Trial:
+        """Between the count of the trials and the next one, the server drops all connections, and another claims."""
+        monkeypatch.undo()
+        engine = sqlalchemy.create_engine(url, poolclass=NullPool)
+        with engine.connect() as connection:
+            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            connection.execute(sqlalchemy.text(f"{query} AND usename = 'study'"))
+        assert second.claim(SPACE, trials=1) is not None
+        return original(study, space)
+
+    with first.worker(), second.worker():
+        monkeypatch.setattr(Study, "ask", ask_after_a_break)
+        assert first.claim(SPACE, trials=1) is None
+        assert [trial.state for trial in first.study.trials] == [TrialState.RUNNING]
 
 
 @sqlite_only

@@ -1,0 +1,63 @@
+"""One process at a time: around what must not be done by two at once, and ends with the process, however that ends."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import sqlalchemy
+from filelock import FileLock
+from sqlalchemy.exc import SQLAlchemyError
+
+from study.storage import PatientStorage, locks_beside, sqlite_file
+
+SLEEP_SETTING = "SET idle_session_timeout = '60s'"  # one that sleeps, as a suspended process, must let go of the lock
+
+
+@contextmanager
+def exclusive(storage: PatientStorage, study_name: str, *, timeout: float | None = None) -> Iterator[None]:
+    """Alone among all processes that ask for the same study of the same database.
+
+    Raises `filelock.Timeout` after `timeout` seconds (SQLite), or one of `STORAGE_ERRORS` (PostgreSQL).
+    """
+    digest = hashlib.sha256(study_name.encode()).digest()
+    file = sqlite_file(storage.engine.url)
+    if file is None:
+        with _advisory_lock(storage, int.from_bytes(digest[:8], "big", signed=True), timeout):
+            yield
+        return
+    folder = locks_beside(file)
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / f"study-{digest.hex()[:16]}.lock", poll_interval=0.01)
+    with lock.acquire(timeout=-1 if timeout is None else timeout):
+        yield
+
+
+@contextmanager
+def _advisory_lock(storage: PatientStorage, number: int, timeout: float | None) -> Iterator[None]:
+    """A lock of PostgreSQL that lives with its connection: within it, the thread uses this connection and no other.
+
+    So when the lock is lost, what it protects cannot go on.
+    """
+    storage.remove_session()
+    with storage.engine.connect() as connection:
+        try:
+            connection.execute(sqlalchemy.text(SLEEP_SETTING))
+            connection.execute(sqlalchemy.text(f"SET lock_timeout = {round(1000 * timeout) if timeout else 0}"))
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:number)"), {"number": number})
+            connection.commit()
+            storage.scoped_session(bind=connection)
+            storage.exclusive_in = threading.get_ident()
+            yield
+            storage.remove_session()
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:number)"), {"number": number})
+            connection.execute(sqlalchemy.text("RESET idle_session_timeout"))
+            connection.execute(sqlalchemy.text("RESET lock_timeout"))
+            connection.commit()
+        except BaseException:
+            connection.invalidate()  # closes it, and with it goes the lock
+            raise
+        finally:
+            storage.exclusive_in = None
+            with suppress(SQLAlchemyError):
+                storage.remove_session()
