@@ -32,6 +32,6 @@ def command_again(module: str, arguments: list[str]) -> str:
 
     shown = []
     for argument in arguments:
-        option, equals, value = argument.rpartition("=") if argument.startswith("--storage=") else ("", "", argument)
+        option, equals, value = argument.partition("=") if argument.startswith("--storage=") else ("", "", argument)
         shown.append(f"{option}{equals}{safe_url(value) if '://' in value else value}")
     return shlex.join(["python", "-m", module, *shown])
