@@ -78,18 +78,30 @@ def find_copy(source: DataSource, path: Path) -> DataSource:
 
 
 def load_search_texts(
-    source: DataSource, *, split_seed: int, cache_dir: Path, on_download: OnDownload | None = None
+    source: DataSource,
+    *,
+    split_seed: int,
+    cache_dir: Path,
+    draw: int | None = None,
+    on_download: OnDownload | None = None,
 ) -> SearchTexts:
-    """The training and validation texts; raises `CorpusError` for texts that cannot be used."""
+    """The training and validation texts; raises `CorpusError` for texts that cannot be used.
+
+    `draw` divides the same texts another way between training and validation; the test split stays what it is.
+    """
+    notes: tuple[str, ...]
     if source.path is None:
         corpus = read_official_split(source.name, "train", cache_dir=cache_dir, on_download=on_download)
         sides = split_sides(corpus, held_out=(VALIDATION,), seed=split_seed)
         overlap = _count_overlap(corpus, source.name, cache_dir)
-        notes: tuple[str, ...] = (f"{overlap} texts of the published test split also stand in training, as published.",)
+        notes = (f"{overlap} texts of the published test split also stand in training, as published.",)
         test_texts = STANDARD_CORPORA[source.name].test_texts
     else:
         corpus, sides, notes = _read_and_split(source, split_seed)
         test_texts = int((sides == TEST).sum())
+    if draw is not None:
+        corpus = corpus.take(np.flatnonzero(sides != TEST))
+        sides = split_sides(corpus, held_out=(VALIDATION,), seed=(split_seed, 1 + draw))  # with a 0 it is the search's
     if lonely := classes_only_in_training(corpus, sides):
         shown = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
         notes += (f"classes with too few distinct texts to be split, all in training: {len(lonely)} ({shown}).",)

@@ -10,7 +10,9 @@ HELD_OUT_SHARE = 0.1  # of each class, for each side that is held out
 TRAINING, VALIDATION, TEST = 0, 1, 2
 
 
-def split_sides(corpus: LabelledTexts, *, held_out: tuple[int, ...], seed: int) -> npt.NDArray[np.int8]:
+def split_sides(
+    corpus: LabelledTexts, *, held_out: tuple[int, ...], seed: int | tuple[int, ...]
+) -> npt.NDArray[np.int8]:
     """The side (`TRAINING`, or one of `held_out`) of every row.
 
     The distinct texts are split, class by class, so that a repeated text keeps to one side; a text with several

@@ -48,17 +48,21 @@ def prepare_for_search(
     *,
     split_seed: int,
     cache_dir: Path,
+    draw: int | None = None,
     on_event: OnEvent = ignore,
     on_download: OnDownload | None = None,
 ) -> PreparedTexts:
     """Prepare the training and validation texts, or open what has been prepared before.
 
-    Raises `data.corpus.CorpusError` for texts that cannot be used, `CacheError` for a cache that cannot be written.
+    `draw` divides them another way between training and validation than the search has done it. Raises
+    `data.corpus.CorpusError` for texts that cannot be used, `CacheError` for a cache that cannot be written.
     """
 
     def build(folder: Path) -> None:
         on_event(f"Preparing {source.name}: read, clean, tokenize, build the vocabulary, encode.")
-        texts = load_search_texts(source, split_seed=split_seed, cache_dir=cache_dir, on_download=on_download)
+        texts = load_search_texts(
+            source, split_seed=split_seed, cache_dir=cache_dir, draw=draw, on_download=on_download
+        )
         vocabulary, token_ids, offsets = learn_and_encode(texts.training.texts)
         classes = _ordered(set(texts.training.labels.unique().to_pylist()))
         (folder / VOCABULARY_FILE).write_text("\n".join(vocabulary.words.to_pylist()), encoding="utf-8")
@@ -68,7 +72,10 @@ def prepare_for_search(
         about = {"classes": classes, "notes": texts.notes, "test_texts": texts.test_texts}
         (folder / ABOUT_FILE).write_text(json.dumps(about, indent=1))
 
-    return _open(open_or_build(cache_dir, source.name, _key(source, split_seed), build, on_event=on_event))
+    name, key = source.name, _key(source, split_seed, draw)
+    return _open(
+        open_or_build(cache_dir, name if draw is None else f"{name} draw {draw}", key, build, on_event=on_event)
+    )
 
 
 def open_prepared(folder: Path) -> PreparedTexts:
@@ -76,30 +83,33 @@ def open_prepared(folder: Path) -> PreparedTexts:
     return _open(open_entry(folder))
 
 
-def prepare_test(source: DataSource, *, split_seed: int, cache_dir: Path, on_event: OnEvent = ignore) -> EncodedTexts:
+def prepare_test(
+    source: DataSource, *, split_seed: int, cache_dir: Path, draw: int | None = None, on_event: OnEvent = ignore
+) -> EncodedTexts:
     """The test split, encoded with the training vocabulary: an entry of its own, made when it is first opened.
 
     Only the command that confirms a finished search may call this (held by a test).
     """
-    prepared = prepare_for_search(source, split_seed=split_seed, cache_dir=cache_dir, on_event=on_event)
+    prepared = prepare_for_search(source, split_seed=split_seed, cache_dir=cache_dir, draw=draw, on_event=on_event)
 
     def build(folder: Path) -> None:
         texts = load_test_texts(source, split_seed=split_seed, cache_dir=cache_dir)
         _save(folder, "test", _encode(texts, prepared.vocabulary, prepared.classes))
 
-    key = {**_key(source, split_seed), "side": "test"}
+    key = {**_key(source, split_seed, draw), "side": "test"}
     return _load(open_or_build(cache_dir, f"{source.name} test", key, build, on_event=on_event).folder, "test")
 
 
-def _key(source: DataSource, split_seed: int) -> dict[str, Any]:
+def _key(source: DataSource, split_seed: int, draw: int | None) -> dict[str, Any]:
     """What the arrays depend on; where the file lies and what it is called are no part of it."""
-    return {
+    key = {
         "sha256": source.sha256,
         "kind_of_file": kind_of_file(Path(source.path)) if source.path else None,
         "columns": [source.label_column, source.text_column],
         "split_seed": split_seed,
         "rules": RULES,
     }
+    return key if draw is None else {**key, "draw": draw}
 
 
 def _open(entry: CacheEntry) -> PreparedTexts:

@@ -4,6 +4,7 @@ Not in the task's thread: Dask's threads share a process, and with it torch's ra
 goes through the study's storage; Dask only says where there is room.
 """
 
+import logging
 import secrets
 import signal
 import time
@@ -14,7 +15,7 @@ from distributed import Client, Future, Status, get_worker
 
 from study.command_line import STORAGE_VARIABLE
 from study.errors import StudyError
-from study.supervision import ERROR, STOP_SECONDS, LocalWorker
+from study.supervision import ENDS_ALL, ERROR, STOP_SECONDS, LocalWorker
 
 LOOK_SECONDS = 0.5  # how often a task looks after its process
 CONNECT_SECONDS = 15
@@ -35,6 +36,7 @@ class Secret:
 @contextmanager
 def connected(address: str) -> Iterator[Client]:
     """Raises `StudyError` when no scheduler answers."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost scheduler is told in one line, by us
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="study.run")
     except (OSError, ValueError, TypeError) as error:
@@ -67,7 +69,7 @@ class ClusterWorker:
         if self._result is None and self._future.status != "pending":
             self._result = self._fetch()
         elif self._result is None and self._client.status not in ("running", "connecting"):
-            self._result = 1, [SCHEDULER_GONE]
+            self._result = ENDS_ALL, [SCHEDULER_GONE]
         return self._result[0] if self._result else None
 
     def new_lines(self) -> list[str]:
@@ -86,7 +88,7 @@ class ClusterWorker:
                 return 1, ["the loss of its node"]
         if self._future.status == "error":
             return 1, [" ".join(str(self._future.exception(timeout=CONNECT_SECONDS)).split())]
-        return 1, [SCHEDULER_GONE]
+        return ENDS_ALL, [SCHEDULER_GONE]
 
     def ask_to_stop(self) -> None:
         self._future.cancel()

@@ -34,4 +34,5 @@ def command_again(module: str, arguments: list[str]) -> str:
     for argument in arguments:
         option, equals, value = argument.partition("=") if argument.startswith("--storage=") else ("", "", argument)
         shown.append(f"{option}{equals}{safe_url(value) if '://' in value else value}")
-    return shlex.join(["python", "-m", module, *shown])
+    again = shlex.join(["python", "-m", module, *shown])
+    return again if shown == arguments else f"{again} (with the password, or with that in ~/.pgpass)"

@@ -19,6 +19,8 @@ from study.trial_queue import FINISHED
 
 METRIC_TITLES = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
 
+TRIALS_BEFORE_TIME_LEFT = 3  # with fewer, it jumps
+
 
 class SearchDisplay:
     """Shows the trials of all workers as the storage knows them; a context manager, since a live display must end."""
@@ -79,12 +81,13 @@ class SearchDisplay:
         self._bars.update(self._all, completed=len(ended))
 
     def _render(self) -> RenderableType:
-        self._bars.update(self._all, note=f"{self._ended}{self._time_left()}")
+        waiting = "" if self._rows else ", starting"
+        self._bars.update(self._all, note=f"{self._ended}{waiting}{self._time_left()}")
         return Group(self._bars, Text(self._best, style="bold", overflow="ellipsis", no_wrap=True))
 
     def _time_left(self) -> str:
         every = self._bars.tasks[0]
-        if every.completed == self._finished_before or not every.total:
+        if every.completed < self._finished_before + TRIALS_BEFORE_TIME_LEFT or not every.total:
             return ""
         part = sum(row.completed / (row.total or 1) for row in self._bars.tasks[1:])  # of the trials that run
         seconds = (time.monotonic() - self._start) / (every.completed + part - self._finished_before)

@@ -11,7 +11,7 @@ from optuna.trial import Trial
 from data.errors import UserError
 from models.checkpoint import Checkpoint
 from models.lstm import LSTMClassifier
-from models.training import EpochResult, train
+from models.training import EpochResult, TrainingResult, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import PreparedTexts
 from study.search_space import TrialSettings, apply_parameters
@@ -29,6 +29,7 @@ def run_trial(
     device: torch.device,
     checkpoints: Path,
     on_event: Callable[[str], None],
+    on_trained: Callable[[TrainingResult], None] | None = None,
 ) -> float:
     """Train with the trial's parameters and return the best epoch's validation score.
 
@@ -63,8 +64,10 @@ def run_trial(
     trial.set_user_attr("training_seed", settings.training.seed)
     identity = {"trial": trial.number, "parameters": trial.params, "device": device.type, "torch": version("torch")}
     checkpoint = Checkpoint(checkpoint_file(checkpoints, trial.number), identity, on_event)
+    if reported_before is not None and not checkpoint.path.exists():
+        on_event(f"There is no checkpoint of trial {trial.number} here; it starts anew.")
     try:
-        train(
+        result = train(
             model,
             training,
             validation,
@@ -78,6 +81,8 @@ def run_trial(
     except Exception:  # pruned or failed
         _record(trial, curve, metric)
         raise
+    if on_trained:
+        on_trained(result)
     _record(trial, curve, metric)
     return float(max(getattr(epoch, metric) for epoch in curve))
 

@@ -75,7 +75,7 @@ def run(
     split_seed: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, max=2**63 - 1, help="Draws training, validation and test; keep it to compare studies."
+            metavar="N", min=0, max=2**32 - 1, help="Draws training, validation and test; keep it to compare studies."
         ),
     ] = 0,
     storage: Annotated[

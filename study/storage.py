@@ -81,7 +81,7 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):
-        raise StudyError("--storage must be a URL such as sqlite:///study.db.") from None
+        raise StudyError("--storage must be a URL such as sqlite:///study.db or postgresql://HOST/DATABASE.") from None
     if parsed.get_backend_name() not in PATIENCE_SECONDS:
         raise StudyError(f"--storage must be a sqlite:/// or postgresql:// URL, not {parsed.get_backend_name()}.")
     file = sqlite_file(parsed)
@@ -128,7 +128,7 @@ def open_storage(url: str, *, patient: bool = False) -> PatientStorage:
         raise StudyError("The driver for PostgreSQL is not installed: pip install -e '.[postgres]'.") from None
     except (SQLAlchemyError, sqlite3.Error, OptunaError, RuntimeError, OSError) as error:
         raise StudyError(
-            f"The storage {safe_url(url)} cannot be opened: {reason_of(error)}. Name another with --storage."
+            f"The storage {safe_url(url)} cannot be opened: {reason_of(error)}. Mend that, or use another --storage."
         ) from error
     storage.patience_seconds = seconds
     return storage
@@ -138,7 +138,8 @@ def reason_of(error: Exception) -> str:
     """What the database itself has said, in one line."""
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    reason = " ".join(str(getattr(error, "orig", None) or error).split())
+    return reason.split(" Is the server running")[0].rstrip(".")
 
 
 def close_storage(storage: PatientStorage) -> None:

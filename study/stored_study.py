@@ -5,14 +5,17 @@ import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import torch
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study, StudyDirection
+from optuna.trial import TrialState
 
 from study.configuration import StudyConfiguration
+from study.confirmation import CONFIRMS, SUFFIX
 from study.errors import StudyError
 from study.exclusion import exclusive
 from study.fingerprint import check_same_study, fingerprint
@@ -42,8 +45,10 @@ def opened_study(
         study, notes = patiently(storage, open_alone)
         _sweep(study, checkpoints_of(study, configuration))
         queue = make_queue(study, storage, configuration)
-        if interrupted := queue.recover():
-            notes.append(f"interrupted trials that are gone on with: {len(interrupted)}.")
+        queue.recover()
+        waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if interrupted := [str(trial.number) for trial in waiting if trial.params]:
+            notes.append(f"interrupted before, and gone on with now: trial {', '.join(interrupted)}.")
         yield queue, notes
 
 
@@ -56,12 +61,24 @@ def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, PatientSto
     with _opened(url, name, patient=True) as storage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         if name is None:
-            names = optuna.get_all_study_names(storage)
+            names = [name for name in optuna.get_all_study_names(storage) if not name.endswith(SUFFIX)]
             if len(names) != 1:
                 found = ", ".join(names) or "none"
                 raise StudyError(f"Say with --name which study of {safe_url(url)} is meant (there are: {found}).")
             name = names[0]
         yield optuna.load_study(study_name=name, storage=storage), storage
+
+
+def open_confirmation(study: Study, storage: PatientStorage, configuration: StudyConfiguration) -> Study:
+    """The study that confirms this one, in the same database; to be called by one process at a time."""
+    confirmation = optuna.create_study(
+        storage=storage, study_name=study.study_name + SUFFIX, direction="maximize", load_if_exists=True
+    )
+    confirmation.set_user_attr(CONFIRMS, study.study_name)
+    confirmation.set_user_attr(CONFIGURATION, replace(configuration, pruner="none").to_dict())
+    if IDENTITY not in confirmation.user_attrs:
+        confirmation.set_user_attr(IDENTITY, secrets.token_hex(8))
+    return confirmation
 
 
 def make_queue(study: Study, storage: PatientStorage, configuration: StudyConfiguration) -> TrialQueue:
@@ -82,6 +99,8 @@ def check_name(name: str) -> None:
     """Raises `StudyError` for a name that cannot be stored."""
     if not 1 <= len(name) <= 255:
         raise StudyError(f"A study's name must have 1 to 255 characters, this one has {len(name)}. Use --name.")
+    if name.endswith(SUFFIX):
+        raise StudyError(f"Names that end with {SUFFIX} belong to the confirmation of a study. Use another --name.")
     if not name.isprintable():
         raise StudyError(f"A study's name must be printable text, not {name!a}. Use --name.")
 

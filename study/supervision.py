@@ -20,6 +20,7 @@ LOOK_SECONDS = 0.1  # how often to look whether a worker has ended
 SHOW_SECONDS = 1.0  # how often to look into the storage
 STOP_SECONDS = 3.0  # how long a worker may take to put its trial back before it is killed
 DEATHS_IN_A_ROW = 10  # so many workers die without an epoch between, and the run ends
+ENDS_ALL = 4  # the exit code of a worker that knows that no other can go on, either
 NOTE = "Note: "  # how a line begins that the user should see
 ERROR = "Error: "  # how the line begins by which a command says why it ends
 
@@ -121,7 +122,7 @@ def supervise(
                 worker.wait(0)
                 error = last_lines.pop(worker, "")
                 if code and error.startswith(ERROR):
-                    if alike or not team:
+                    if alike or not team or code == ENDS_ALL:
                         raise WorkerError(error.removeprefix(ERROR))
                     on_event(f"{NOTE}worker {worker.number} has left: {error.removeprefix(ERROR)}")
                 elif code:

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfiguration
+from study.confirmation import CONFIRMS, run_confirming_trial
 from study.devices import held_device
 from study.objective import checkpoint_file, run_trial
-from study.search import search
+from study.search import RunTrial, search
 from study.stored_study import checkpoints_of
 from study.trial_queue import TrialQueue
 
@@ -19,7 +21,7 @@ from study.trial_queue import TrialQueue
 def work(
     queue: TrialQueue,
     configuration: StudyConfiguration,
-    prepared: PreparedTexts,
+    prepared: PreparedTexts | None,
     *,
     device: torch.device,
     trials: int,
@@ -27,7 +29,10 @@ def work(
     on_change: Callable[[], None],
     on_event: Callable[[str], None],
 ) -> None:
-    """Run trials as `search` does; `on_event` gets a sentence for the user."""
+    """Run trials of a search or of its confirmation; `on_event` gets a sentence for the user.
+
+    `prepared`: the texts of a search; a confirmation divides them anew.
+    """
     checkpoints = checkpoints_of(queue.study, configuration)
 
     def remove_checkpoint(number: int) -> None:
@@ -35,17 +40,17 @@ def work(
             checkpoint_file(checkpoints, number).unlink(missing_ok=True)
 
     with held_device(device, Path(configuration.cache_dir) / "workers") as held:
+        common: dict[str, Any] = {"device": held, "checkpoints": checkpoints, "on_event": on_event}
+        run: RunTrial
+        if CONFIRMS in queue.study.user_attrs:
+            run = partial(run_confirming_trial, configuration=configuration, **common)
+        else:
+            assert prepared is not None
+            run = partial(run_trial, base=configuration.base, prepared=prepared, **common)
         search(
             queue,
             configuration.search_space,
-            partial(
-                run_trial,
-                base=configuration.base,
-                prepared=prepared,
-                device=held,
-                checkpoints=checkpoints,
-                on_event=on_event,
-            ),
+            run,
             trials=trials,
             deadline=deadline,
             on_change=on_change,

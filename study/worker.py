@@ -136,6 +136,7 @@ def _work(
     show: bool,
 ) -> None:
     from preprocessing.prepared import open_prepared
+    from study.confirmation import CONFIRMS
     from study.devices import find_study_device
     from study.display import SearchDisplay, describe_search
     from study.preparation import prepare_texts
@@ -147,7 +148,9 @@ def _work(
         configuration = _on_this_machine(load_configuration(study), data, cache_dir, device)
         trials = trials or load_budget(study)
         found = find_study_device(configuration.device)
-        prepared = open_prepared(prepared_in) if prepared_in else prepare_texts(configuration, console)
+        prepared = open_prepared(prepared_in) if prepared_in else None
+        if prepared is None and CONFIRMS not in study.user_attrs:
+            prepared = prepare_texts(configuration, console)
         on_change: Callable[[], None] = _nothing
         if show:
             console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")

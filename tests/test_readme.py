@@ -1,15 +1,16 @@
 """What the README says exists: its commands, its options and its folders."""
 
+import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
-
-from study.run import run
+import typer
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-COMMANDS = re.findall(r"^(?:.*&& )?python -m study\.run (.*?)(?: *#.*)?$", README, flags=re.MULTILINE)
+PAGES = README + (Path(__file__).parent.parent / "docs" / "scaling.md").read_text()
+COMMANDS = re.findall(r"^(?:.*&& )?python -m study\.(\w+) ?(.*?)(?: *#.*)?$", PAGES, flags=re.MULTILINE)
 
 
 def test_both_commands_are_there_as_ci_runs_them() -> None:
@@ -23,10 +24,12 @@ def test_no_placeholder_is_left() -> None:
     assert not re.search(r"^[A-Z]+$", README, re.MULTILINE)
 
 
-@pytest.mark.parametrize("arguments", COMMANDS)
-def test_every_option_in_the_readme_exists(arguments: str) -> None:
-    options = {word.removeprefix("--").replace("-", "_") for word in shlex.split(arguments) if word.startswith("--")}
-    assert options <= set(run.__annotations__) | {"help"}
+@pytest.mark.parametrize(("command", "arguments"), COMMANDS)
+def test_every_option_that_is_shown_exists(command: str, arguments: str) -> None:
+    app = importlib.import_module(f"study.{command}").app
+    known = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
+    known |= {option for parameter in typer.main.get_command(app).params for option in parameter.secondary_opts}
+    assert {word for word in shlex.split(arguments) if word.startswith("--")} <= known | {"--help"}
 
 
 def test_every_file_is_in_the_picture_of_how_it_is_built() -> None:

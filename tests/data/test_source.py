@@ -60,3 +60,23 @@ def test_a_file_that_changes_after_the_study_began_is_refused(toy_csv: Path) -> 
     toy_csv.write_text(toy_csv.read_text() + "surgeon,one more\n")
     with pytest.raises(CorpusError, match="has changed since the study began"):
         load_search_texts(source, split_seed=0, cache_dir=toy_csv.parent)
+
+
+@pytest.mark.parametrize("data", ["toy", "r8"])
+def test_a_draw_divides_the_same_texts_another_way_and_leaves_the_test_split_alone(
+    data: str, toy_csv: Path, request: pytest.FixtureRequest
+) -> None:
+    cache_dir = toy_csv.parent if data == "toy" else request.getfixturevalue("standard_cache")
+    source, _ = find_source(str(toy_csv) if data == "toy" else data)
+    searched, *drawn = (
+        load_search_texts(source, split_seed=0, cache_dir=cache_dir, draw=draw) for draw in (None, 0, 1, 1)
+    )
+    sides = [[sorted(side.texts.to_pylist()) for side in (texts.training, texts.validation)] for texts in drawn]
+    assert sides[1] == sides[2] != sides[0]
+    everything = sorted(searched.training.texts.to_pylist() + searched.validation.texts.to_pylist())
+    for texts, (training, validation) in zip(drawn, sides, strict=True):
+        assert sorted(training + validation) == everything
+        assert texts.test_texts == searched.test_texts
+        assert abs(len(validation) - len(searched.validation)) <= len(everything) // 50
+        assert set(texts.training.labels.to_pylist()) == set(searched.training.labels.to_pylist())
+    assert sorted(searched.validation.texts.to_pylist()) not in [validation for _, validation in sides]

@@ -48,6 +48,7 @@ def test_the_table_is_the_same_as_on_sqlite_and_the_password_is_nowhere(toy: Any
     assert not any(b"secret" in path.read_bytes() for path in left)
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_is_shown_without_its_password(toy: Any, postgres: Any) -> None:
     name = f"interrupted {toy.folder}"
     process = toy.start("--trials", 600, "--workers", 2, "--name", name, f"--storage={postgres.url}", *SLOW)

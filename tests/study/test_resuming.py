@@ -42,7 +42,11 @@ def test_another_seed_gives_another_table(toy: Any) -> None:
     assert tables[0][1]["params"] != tables[1][1]["params"]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda stop: stop.name)
+@pytest.mark.parametrize(
+    "stop",
+    [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    ids=lambda stop: stop.name,
+)
 def test_an_interrupted_study_goes_on_to_the_same_table(stop: signal.Signals, toy: Any) -> None:
     slow = ["--epochs", 12, "--patience", 12]
     process = toy.start("--trials", 500, *slow)
@@ -76,6 +80,7 @@ def test_a_timeout_begins_no_new_trial(toy: Any) -> None:
     assert 1 <= sum(trial.state.is_finished() for trial in toy.load().trials) < 100
 
 
+@pytest.mark.slow
 def test_studies_that_begin_a_database_at_once_all_run(toy: Any) -> None:
     processes = [toy.start("--trials", 1, "--epochs", 1, "--name", name) for name in "abcd"]
     outputs = [process.communicate()[0] for process in processes]
@@ -83,6 +88,7 @@ def test_studies_that_begin_a_database_at_once_all_run(toy: Any) -> None:
     assert sorted(optuna.get_all_study_names(f"sqlite:///{toy.folder / 'study.db'}")) == list("abcd")
 
 
+@pytest.mark.slow
 def test_a_hangup_does_not_end_what_was_started_with_nohup(toy: Any) -> None:
     program = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from study.run import *; "
     call = "sys.exit(run_command(app, ['--data', 'toy.csv', '--trials', '3', '--epochs', '3']))"

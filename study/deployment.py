@@ -1,0 +1,101 @@
+"""Workers put to a study: this process, processes of this machine, or tasks of a Dask cluster."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from rich.console import Console
+
+from preprocessing.prepared import PreparedTexts
+from study.command_line import DATA_VARIABLE, STORAGE_VARIABLE
+from study.configuration import StudyConfiguration
+from study.devices import default_workers
+from study.display import SearchDisplay
+from study.errors import StudyError
+from study.supervision import LocalWorker, Worker, supervise
+from study.trial_queue import TrialQueue, finished_trials
+from study.work import work
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is to be done, and the three ways to have it done."""
+
+    queue: TrialQueue
+    configuration: StudyConfiguration
+    prepared: PreparedTexts | None  # those of the search; a confirmation divides the texts anew for each draw
+    url: str
+    trials: int  # in all
+    deadline: float  # on the monotonic clock: no new trial begins after it
+    console: Console
+
+    def run(self, workers: int | None, cluster: str | None, device: torch.device) -> None:
+        """One worker is this process itself, several are processes of their own; on the cluster where there is one.
+
+        Raises `UserError`, also when workers fail; `Interrupted` when it is asked to end.
+        """
+        missing = self.trials - len(finished_trials(self.queue.study))
+        if cluster is not None:
+            self._run_on_cluster(cluster, workers, missing)
+        elif (count := min(workers or default_workers(device), missing)) > 1:
+            self._run_workers(count, device)
+        else:
+            self._run_here(device)
+
+    def _run_here(self, device: torch.device) -> None:
+        self.console.print(f"Workers: 1 on {device.type}.")
+        with self._display() as display:
+            work(
+                self.queue,
+                self.configuration,
+                self.prepared,
+                device=device,
+                trials=self.trials,
+                deadline=self.deadline,
+                on_change=display.update,
+                on_event=partial(self.console.print, "Note:"),
+            )
+
+    def _run_workers(self, count: int, device: torch.device) -> None:
+        self.console.print(f"Workers: {count} on {device.type}.")
+        paths = ["--cache-dir", self.configuration.cache_dir]
+        if self.prepared:
+            paths += ["--prepared", str(self.prepared.entry.folder)]
+        environment = {STORAGE_VARIABLE: self.url, DATA_VARIABLE: ""}  # which is for workers that someone else starts
+        self._supervise(count, lambda number: LocalWorker(number, [*self._arguments(), *paths], environment))
+
+    def _run_on_cluster(self, address: str, workers: int | None, missing: int) -> None:
+        try:
+            from study import cluster
+        except ImportError:
+            raise StudyError("--cluster needs Dask: pip install -e '.[cluster]'.") from None
+        with cluster.connected(address) as client:
+            count = min(workers or cluster.default_workers(client), missing)
+            self.console.print(f"Workers: {count} on the cluster {address}.")
+            self._supervise(
+                count, lambda number: cluster.ClusterWorker(client, number, self._arguments(), self.url), alike=False
+            )
+
+    def _supervise(self, count: int, start_worker: Callable[[int], Worker], *, alike: bool = True) -> None:
+        with self._display() as display:
+            supervise(
+                self.queue,
+                start_worker,
+                workers=count,
+                trials=self.trials,
+                alike=alike,
+                on_change=display.update,
+                on_event=self.console.print,
+            )
+
+    def _display(self) -> SearchDisplay:
+        epochs, metric = self.configuration.base.training.epochs, self.configuration.metric
+        return SearchDisplay(self.console, self.queue.study, trials=self.trials, epochs=epochs, metric=metric)
+
+    def _arguments(self) -> list[str]:
+        arguments = ["--name", self.queue.study.study_name, "--trials", str(self.trials)]
+        if self.deadline < float("inf"):
+            arguments += ["--timeout", str(max(self.deadline - time.monotonic(), 0.001))]
+        return arguments

@@ -1,0 +1,204 @@
+"""All that a report tells about a study, gathered: the search, its confirmation, the test, the verdict."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from optuna.study import Study
+from rich.console import Console
+from safetensors.torch import load_file
+
+from models.baselines import PUBLISHED, PublishedResult
+from models.exported import save_model
+from models.lstm import LSTMClassifier
+from models.scores import Metric
+from models.statistics import ClassScores, Estimate, bootstrap_interval, confusion, paired_bootstrap, per_class_scores
+from study.configuration import StudyConfiguration
+from study.confirmation import DRAW, Confirmed, prepare_draw, weights_file, with_draw
+from study.findings import Findings, find
+from study.full_confirmation import Confirmation
+from study.search_space import apply_parameters
+from study.storage import PatientStorage
+from study.test_results import Opening, System, TestResults, load_results, open_test_split, openings
+from study.trial_queue import finished_trials
+from study.verdict import Verdict, judge
+
+SEED = 0  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A system's scores on the test split, the mean over its draws, with 95 % intervals."""
+
+    system: System
+    accuracy: Estimate
+    macro_f1: Estimate
+
+    def score(self, metric: Metric) -> Estimate:
+        return self.accuracy if metric == "accuracy" else self.macro_f1
+
+
+@dataclass(frozen=True)
+class TestReport:
+    __test__ = False  # pytest: not a test
+
+    tested: tuple[Tested, ...]  # the winner first
+    verdict: Verdict
+    per_class: tuple[tuple[str, ClassScores], ...]  # of the winner
+    confusion: tuple[tuple[float, ...], ...]  # of the winner: texts by class (rows) and predicted class
+    openings: tuple[Opening, ...]
+    published: tuple[PublishedResult, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    study: Study
+    configuration: StudyConfiguration
+    findings: Findings
+    ranking: tuple[Confirmed, ...] = ()  # empty when nothing was trained again
+    test: TestReport | None = None
+
+    @property
+    def winner(self) -> Confirmed | None:
+        return self.ranking[0] if self.ranking else None
+
+
+def search_report(study: Study, configuration: StudyConfiguration) -> Report:
+    """What the search alone tells."""
+    return Report(study, configuration, find(study, configuration))
+
+
+def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
+    """With the winner on fresh draws, the test and the verdict; opens the test split unless that was done for it."""
+    compared = _compared(confirmation.ranking)
+    results = load_results(confirmation.study, compared)
+    if results is None:
+        console.print("Opening the test split for the winner, the default configuration and the baselines.")
+        results = open_test_split(
+            confirmation.study,
+            confirmation.configuration,
+            compared,
+            search_trials=len(finished_trials(confirmation.search)),
+            device=confirmation.device,
+            checkpoints=confirmation.checkpoints,
+            on_event=console.print,
+        )
+    configuration = confirmation.configuration
+    return Report(
+        confirmation.search,
+        configuration,
+        find(confirmation.search, configuration),
+        confirmation.ranking,
+        _judge_test(results, configuration, confirmation.storage),
+    )
+
+
+def export_winner(confirmation: Confirmation, folder: Path) -> None:
+    """The winner's model, of the draw that is best on its own validation texts. Raises `ModelError`."""
+    configuration, winner = confirmation.configuration, confirmation.ranking[0]
+    trial = max(winner.trials, key=lambda trial: trial.value or 0.0)
+    draw = int(trial.user_attrs[DRAW])
+    prepared = prepare_draw(configuration, draw)
+    settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
+    words = settings.limits.kept_words(prepared.word_counts)
+    model = LSTMClassifier(settings.model, words=words, classes=len(prepared.classes))
+    model.load_state_dict(load_file(weights_file(confirmation.checkpoints, trial.number)))
+    save_model(
+        folder,
+        model,
+        vocabulary=prepared.vocabulary,
+        classes=prepared.classes,
+        limits=settings.limits,
+        about={
+            "study": confirmation.search.study_name,
+            "text_column": configuration.source.text_column,
+            "draw": draw,
+            "training_seed": settings.training.seed,
+            "validation": {"accuracy": trial.user_attrs["accuracy"], "macro_f1": trial.user_attrs["macro_f1"]},
+            "torch": torch.__version__.split("+")[0],
+        },
+    )
+
+
+def best_params(report: Report) -> dict[str, Any]:
+    """What `best_params.json` holds: the parameters, how sure they are, and how to come to them again."""
+    configuration = report.configuration
+    winner = report.winner
+    best = max(
+        (trial for trial in finished_trials(report.study) if trial.state.name == "COMPLETE"),
+        key=lambda trial: (trial.value or 0.0, -trial.number),
+        default=None,
+    )
+    content: dict[str, Any] = {
+        "study": report.study.study_name,
+        "metric": configuration.metric,
+        "parameters": winner.candidate.parameters if winner else best.params if best else None,
+        "search": None if best is None else {"trial": best.number, "value": best.value, "parameters": best.params},
+        "fingerprint": report.study.user_attrs["fingerprint"],
+    }
+    if winner:
+        content |= {
+            "is_default": winner.candidate.is_default,
+            "confirmed": {
+                "mean": winner.mean,
+                "deviation": None if len(winner.trials) == 1 else winner.deviation,
+                "optimism": winner.optimism,
+                "draws": [
+                    {
+                        "draw": trial.user_attrs[DRAW],
+                        "training_seed": trial.user_attrs["training_seed"],
+                        "value": trial.value,
+                    }
+                    for trial in winner.trials
+                ],
+            },
+        }
+    if report.test:
+        content["test"] = {
+            tested.system.name: {"accuracy": vars(tested.accuracy), "macro_f1": vars(tested.macro_f1)}
+            for tested in report.test.tested
+        }
+        content["verdict"] = report.test.verdict.sentence
+    return json.loads(json.dumps(content))  # type: ignore[no-any-return]
+
+
+def _compared(ranking: tuple[Confirmed, ...]) -> list[Confirmed]:
+    """The winner and, where that is another one, the default configuration."""
+    return [ranking[0], *(one for one in ranking[1:] if one.candidate.is_default)]
+
+
+def _judge_test(results: TestResults, configuration: StudyConfiguration, storage: PatientStorage) -> TestReport:
+    metric = configuration.base.training.metric
+    labels = results.labels
+    tested = tuple(
+        Tested(
+            system,
+            bootstrap_interval(labels, system.predictions, "accuracy", seed=SEED),
+            bootstrap_interval(labels, system.predictions, "macro_f1", seed=SEED),
+        )
+        for system in results.systems
+    )
+    systems = {system.name: system for system in results.systems}
+    winner, default = systems.pop("winner"), systems.pop("default", None)
+    baseline = max(systems.values(), key=lambda system: float(np.mean(system.validation)))
+    verdict = judge(
+        metric,
+        default=None
+        if default is None
+        else paired_bootstrap(labels, winner.predictions, default.predictions, metric, seed=SEED),
+        baseline=paired_bootstrap(labels, winner.predictions, baseline.predictions, metric, seed=SEED),
+        baseline_title=baseline.title,
+    )
+    classes = len(results.classes)
+    per_class = per_class_scores(labels, winner.predictions, classes=classes)
+    return TestReport(
+        tested,
+        verdict,
+        tuple(zip(results.classes, per_class, strict=True)),
+        tuple(map(tuple, confusion(labels, winner.predictions, classes=classes).tolist())),
+        tuple(openings(storage, configuration)),
+        PUBLISHED.get(configuration.source.name, ()) if configuration.source.path is None else (),
+    )

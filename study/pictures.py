@@ -1,0 +1,155 @@
+"""The three figures that matter most as PNG files, for a page that runs no scripts; drawn by matplotlib, on white."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from study.configuration import StudyConfiguration
+from study.display import best_trial
+from study.figures import (
+    BEST,
+    COLOURS,
+    MARGIN,
+    SCALE,
+    STATES,
+    STEPS,
+    axis_title,
+    curve_of,
+    default_value,
+    describe_figures,
+    log_ticks,
+    most_important_pair,
+    parameter_title,
+    running_best,
+    smooth_surface,
+    surface_limits,
+)
+from study.findings import Importances, find_importances, value_at
+from study.trial_queue import finished_trials
+
+SIZE, DOTS_PER_INCH = (7.5, 4.2), 160  # 1200 pixels wide: sharp on a phone and on a large screen
+LINE = "#555555"
+MARKERS: dict[TrialState, dict[str, Any]] = {
+    TrialState.COMPLETE: {"marker": "o", "color": COLOURS[TrialState.COMPLETE]},
+    TrialState.PRUNED: {"marker": "o", "facecolors": "none", "edgecolors": COLOURS[TrialState.PRUNED]},
+    TrialState.FAIL: {"marker": "x", "color": COLOURS[TrialState.FAIL]},
+}
+
+
+def save_pictures(
+    study: Study, configuration: StudyConfiguration, folder: Path, importances: Importances | None = None
+) -> list[tuple[Path, str]]:
+    """The files and what they show in words. The folder must be there."""
+    importances = importances or find_importances(study, configuration)
+    words = describe_figures(study, configuration, importances)
+    pair = most_important_pair(configuration.search_space, importances)
+    drawn = {name: Figure(figsize=SIZE, layout="constrained") for name in ("history", "learning-curves", "contour")}
+    draw_history(drawn["history"].subplots(), study, configuration)
+    draw_learning_curves(drawn["learning-curves"].subplots(), study, configuration)
+    draw_contour(drawn["contour"].subplots(), study, configuration, pair)
+    saved = []
+    for name, figure in drawn.items():
+        path = folder / f"{name}.png"
+        figure.savefig(path, dpi=DOTS_PER_INCH, facecolor="white")
+        saved.append((path, words[name]))
+    return saved
+
+
+def draw_history(axes: Axes, study: Study, configuration: StudyConfiguration) -> None:
+    _style(axes, "Trial", axis_title(configuration))
+    trials = finished_trials(study)
+    floor = min((trial.value for trial in trials if trial.value is not None), default=0.0)
+    for state, group in _by_state(trials):
+        values = [floor if trial.value is None else trial.value for trial in group]
+        axes.scatter([trial.number for trial in group], values, s=26, label=STATES[state], **MARKERS[state])
+    if best := running_best(study):
+        axes.step(list(best), list(best.values()), where="post", color=BEST, label="best so far")
+    if (value := default_value(study, configuration)) is not None:
+        axes.axhline(value, color=LINE, linestyle="--", linewidth=1, label="default configuration")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(axes)
+
+
+def draw_learning_curves(axes: Axes, study: Study, configuration: StudyConfiguration) -> None:
+    _style(axes, "Epoch", axis_title(configuration))
+    best = best_trial(study)
+    for state, group in _by_state(finished_trials(study)):
+        colour, label = COLOURS[state], STATES[state]
+        for trial in group:
+            curve = curve_of(trial, configuration.metric)
+            if not curve or trial is best:
+                continue
+            epochs = range(1, len(curve) + 1)
+            opacity = 0.75 if state == TrialState.COMPLETE else 0.5
+            axes.plot(epochs, curve, color=colour, alpha=opacity, linewidth=1, label=label)
+            label = ""  # once is enough
+            if state != TrialState.COMPLETE:
+                axes.plot(len(curve), curve[-1], "x", color=colour, markersize=5)
+    if best is not None and (curve := curve_of(best, configuration.metric)):
+        epochs = range(1, len(curve) + 1)
+        axes.plot(epochs, curve, "o-", color=BEST, linewidth=2.5, markersize=4, label=f"best (trial {best.number})")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(axes)
+
+
+def draw_contour(axes: Axes, study: Study, configuration: StudyConfiguration, names: tuple[str, str]) -> None:
+    space = configuration.search_space
+    _style(axes, *(parameter_title(name) for name in names))
+    for name, axis, scale, limit in (
+        (names[0], axes.xaxis, axes.set_xscale, axes.set_xlim),
+        (names[1], axes.yaxis, axes.set_yscale, axes.set_ylim),
+    ):
+        limit(value_at(space[name], -MARGIN), value_at(space[name], 1 + MARGIN))
+        if ticks := log_ticks(space[name]):
+            scale("log")
+            axis.set_ticks(ticks)
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
+    if surface := smooth_surface(study, space, names):
+        x, y, z = surface
+        floor, top = surface_limits(study)
+        levels = np.linspace(floor, top, STEPS + 1)
+        filled = axes.contourf(x, y, z, levels=levels, cmap=SCALE.lower(), extend="min")
+        bar = axes.figure.colorbar(filled, ax=axes, label=axis_title(configuration), format="%.3f")
+        bar.outline.set_visible(False)
+    best = best_trial(study)
+    for state, group in _by_state(finished_trials(study)):
+        shown = [trial for trial in group if trial is not best and all(name in trial.params for name in names)]
+        x, y = ([trial.params[name] for trial in shown] for name in names)
+        fill, edge = ("white", "#222222") if state == TrialState.PRUNED else (COLOURS[state], "white")
+        marker = "X" if state == TrialState.FAIL else "o"
+        axes.scatter(x, y, s=40, c=fill, edgecolors=edge, linewidths=1, marker=marker, label=STATES[state], zorder=3)
+    if best is not None:
+        x, y = ([best.params[name]] for name in names)
+        label = f"best (trial {best.number})"
+        axes.scatter(x, y, s=240, c=BEST, edgecolors="white", marker="*", label=label, zorder=4, clip_on=False)
+    _legend(axes)
+
+
+def _by_state(trials: list[FrozenTrial]) -> list[tuple[TrialState, list[FrozenTrial]]]:
+    """Pruned ones first, so that complete ones are drawn over them."""
+    order = (TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE)
+    groups = [(state, [trial for trial in trials if trial.state == state]) for state in order]
+    return [(state, group) for state, group in groups if group]
+
+
+def _style(axes: Axes, x_title: str, y_title: str) -> None:
+    axes.set_xlabel(x_title)
+    axes.set_ylabel(y_title)
+    axes.grid(color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        axes.figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+    else:
+        axes.text(0.5, 0.5, "nothing to show yet", transform=axes.transAxes, ha="center")

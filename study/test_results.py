@@ -1,0 +1,228 @@
+"""The one place that opens the test split: once for the systems that a report compares, and every opening is counted.
+
+What was predicted is stored with the confirmation, so that a report that is drawn again opens nothing.
+"""
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+import torch
+from optuna.study import Study
+from safetensors.torch import load_file
+
+from data.source import load_search_texts, load_test_texts
+from models.baselines import Fit, fit_baselines
+from models.lstm import LSTMClassifier
+from models.training import predict
+from preprocessing.batches import EvaluationBatches
+from preprocessing.prepared import prepare_test
+from study.configuration import StudyConfiguration
+from study.confirmation import DRAW, Confirmed, prepare_draw, weights_file, with_draw
+from study.search_space import apply_parameters
+from study.storage import PatientStorage
+
+OPENINGS = "openings"  # the study attribute: when the test split was opened, for what
+RESULTS = "test_results"  # the study attribute: what was predicted
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class System:
+    """A classifier as it was tested: one row of predictions per draw, shape (draws, texts)."""
+
+    name: str
+    title: str
+    parameters: dict[str, Any]
+    validation: tuple[float, ...]  # the score on each draw's own validation texts
+    predictions: Numbers
+
+
+@dataclass(frozen=True)
+class TestResults:
+    __test__ = False  # pytest: not a test
+
+    labels: Numbers  # of the test texts
+    classes: tuple[str, ...]
+    systems: tuple[System, ...]  # the winner, the default configuration where that is another one, the baselines
+
+
+@dataclass(frozen=True)
+class Opening:
+    """That a test split was opened: when, by which study, and how many trials its search had finished by then."""
+
+    test_split: str
+    study: str
+    moment: str  # ISO 8601, UTC
+    search_trials: int
+
+
+def load_results(confirmation: Study, compared: Sequence[Confirmed]) -> TestResults | None:
+    """What was predicted for these systems when the test split was opened, or None."""
+    stored = confirmation.user_attrs.get(RESULTS)
+    if stored is None or stored["compared"] != _identity(compared):
+        return None
+    systems = tuple(
+        System(one["name"], one["title"], one["parameters"], tuple(one["validation"]), _unpack(one["predictions"]))
+        for one in stored["systems"]
+    )
+    return TestResults(_unpack(stored["labels"])[0], tuple(stored["classes"]), systems)
+
+
+def open_test_split(
+    confirmation: Study,
+    configuration: StudyConfiguration,
+    compared: Sequence[Confirmed],
+    *,
+    search_trials: int,
+    device: torch.device,
+    checkpoints: Path,
+    on_event: Callable[[str], None],
+) -> TestResults:
+    """Let the confirmed configurations and the baselines predict the test texts, and store that.
+
+    Each of them once per draw, fitted on that draw's training texts. `compared`: the winner, then others.
+    """
+    _stamp(confirmation, configuration, search_trials=search_trials)
+    systems: list[System] = []
+    labels: Numbers | None = None
+    classes: tuple[str, ...] = ()
+    for number, one in enumerate(compared):
+        rows = []
+        for trial in one.trials:
+            labels, classes, row = _predict_network(configuration, trial, device=device, checkpoints=checkpoints)
+            rows.append(row)
+        name = "winner" if number == 0 else "default"
+        title = "the default configuration" if one.candidate.is_default else "the search's winner"
+        scores = tuple(float(trial.value or 0.0) for trial in one.trials)
+        systems.append(System(name, title, one.candidate.parameters, scores, np.stack(rows)))
+    assert labels is not None
+    draws = [int(trial.user_attrs[DRAW]) for trial in compared[0].trials]
+    systems += _predict_baselines(configuration, draws, classes, on_event=on_event)
+    results = TestResults(labels, classes, tuple(systems))
+    _store(confirmation, results, compared)
+    return results
+
+
+def openings(storage: PatientStorage, configuration: StudyConfiguration) -> list[Opening]:
+    """Every opening of this test split by any study of the database, the first one first."""
+    split = split_hash(configuration)
+    found = []
+    for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
+        found += [Opening(**stamp) for stamp in study.user_attrs.get(OPENINGS, []) if stamp["test_split"] == split]
+    return sorted(found, key=lambda opening: opening.moment)
+
+
+def split_hash(configuration: StudyConfiguration) -> str:
+    """Which test texts: those of a standard corpus do not depend on the seed of the split."""
+    source = configuration.source
+    seed = configuration.split_seed if source.path is not None else None
+    facts = [source.sha256, source.label_column, source.text_column, seed]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _stamp(confirmation: Study, configuration: StudyConfiguration, *, search_trials: int) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    stamp = Opening(split_hash(configuration), confirmation.study_name, now, search_trials)
+    confirmation.set_user_attr(OPENINGS, [*confirmation.user_attrs.get(OPENINGS, []), vars(stamp)])
+
+
+def _predict_network(
+    configuration: StudyConfiguration, trial: optuna.trial.FrozenTrial, *, device: torch.device, checkpoints: Path
+) -> tuple[Numbers, tuple[str, ...], Numbers]:
+    draw = int(trial.user_attrs[DRAW])
+    prepared = prepare_draw(configuration, draw)
+    texts = prepare_test(
+        configuration.source,
+        split_seed=configuration.split_seed,
+        cache_dir=Path(configuration.cache_dir),
+        draw=draw,
+    )
+    settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
+    words = settings.limits.kept_words(prepared.word_counts)
+    model = LSTMClassifier(settings.model, words=words, classes=len(prepared.classes)).to(device)
+    model.load_state_dict(load_file(weights_file(checkpoints, trial.number), device=str(device)))
+    predictions, _ = predict(model, EvaluationBatches(texts, settings.limits.max_tokens, words), device=device)
+    return texts.labels.astype(np.int64), prepared.classes, predictions
+
+
+def _predict_baselines(
+    configuration: StudyConfiguration, draws: list[int], classes: tuple[str, ...], *, on_event: Callable[[str], None]
+) -> list[System]:
+    numbers = {name: number for number, name in enumerate(classes)}
+    cache_dir, seed = Path(configuration.cache_dir), configuration.split_seed
+    test = load_test_texts(configuration.source, split_seed=seed, cache_dir=cache_dir)
+    fitted = []
+    for draw in draws:
+        texts = load_search_texts(configuration.source, split_seed=seed, cache_dir=cache_dir, draw=draw)
+        sides = [
+            (side.texts, [numbers[label] for label in side.labels.to_pylist()])
+            for side in (texts.training, texts.validation)
+        ]
+        (training, training_labels), (validation, validation_labels) = sides
+
+        def on_fit(fit: Fit, draw: int = draw) -> None:
+            on_event(f"Baselines, draw {draw + 1} of {len(draws)}: {fit.title}, fit {fit.number} of {fit.fits}")
+
+        fitted.append(
+            fit_baselines(
+                training,
+                np.array(training_labels),
+                validation,
+                np.array(validation_labels),
+                metric=configuration.base.training.metric,
+                on_fit=on_fit,
+            )
+        )
+    return [
+        System(
+            kinds[0].name,
+            kinds[0].title,
+            kinds[0].parameters,
+            tuple(kind.validation_score for kind in kinds),
+            np.stack([kind.predict(test.texts) for kind in kinds]),
+        )
+        for kinds in zip(*fitted, strict=True)
+    ]
+
+
+def _store(confirmation: Study, results: TestResults, compared: Sequence[Confirmed]) -> None:
+    systems = [{**vars(system), "predictions": _pack(system.predictions)} for system in results.systems]
+    confirmation.set_user_attr(
+        RESULTS,
+        {
+            "compared": _identity(compared),
+            "classes": results.classes,
+            "labels": _pack(results.labels[None]),
+            "systems": systems,
+        },
+    )
+
+
+def _identity(compared: Sequence[Confirmed]) -> list[list[Any]]:
+    """By parameters and draws: trained again, they come to the same."""
+    return [
+        [sorted(map(list, one.candidate.parameters.items())), [trial.user_attrs[DRAW] for trial in one.trials]]
+        for one in compared
+    ]
+
+
+def _pack(numbers: Numbers) -> dict[str, Any]:
+    """Class numbers (rows, texts) as text: a database holds no arrays."""
+    packed = base64.b85encode(zlib.compress(numbers.astype("<i4").tobytes(), 9)).decode()
+    return {"rows": len(numbers), "numbers": packed}
+
+
+def _unpack(packed: dict[str, Any]) -> Numbers:
+    content = zlib.decompress(base64.b85decode(packed["numbers"]))
+    return np.frombuffer(content, "<i4").reshape(packed["rows"], -1).astype(np.int64)

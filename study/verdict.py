@@ -1,0 +1,79 @@
+"""What the test split says of a search's winner, in one sentence, whichever way it goes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from models.scores import Metric
+from models.statistics import PairedComparison, holm
+from study.display import METRIC_TITLES
+
+SIGNIFICANCE = 0.05  # of all comparisons together
+
+Outcome = Literal["better", "no difference shown", "worse"]
+VERBS: dict[Outcome, str] = {
+    "better": "is better than",
+    "no difference shown": "shows no difference from",
+    "worse": "is worse than",
+}
+
+
+@dataclass(frozen=True)
+class JudgedComparison:
+    """The winner against an opponent; a positive difference is in the winner's favour."""
+
+    opponent: str
+    comparison: PairedComparison
+    adjusted_p_value: float  # corrected for the number of comparisons
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Verdict:
+    sentence: str
+    against_default: JudgedComparison | None  # None: the winner is the default configuration
+    against_baseline: JudgedComparison
+
+
+def judge(
+    metric: Metric, *, default: PairedComparison | None, baseline: PairedComparison, baseline_title: str
+) -> Verdict:
+    """The verdict from the winner's paired comparisons with the default configuration and with the best baseline.
+
+    The baseline must have been chosen on validation texts. `default` is None where the winner is the default
+    configuration itself: then one comparison remains, and nothing is to be corrected for. Otherwise the p values of
+    both are corrected together (Holm 1979); the intervals are of 95 % each, uncorrected, so that one may be clear of
+    zero where no difference is shown.
+    """
+    opponent = f"the best baseline, {baseline_title}"
+    if default is None:
+        judged = _judged(opponent, baseline, baseline.p_value)
+        sentence = (
+            "No configuration that the search proposed beats the default configuration on fresh seeds; "
+            f"on the test split the default configuration {_told(judged, metric)}."
+        )
+        return Verdict(sentence, None, judged)
+    default_p_value, baseline_p_value = holm([default.p_value, baseline.p_value])
+    first = _judged("the default configuration", default, default_p_value)
+    second = _judged(opponent, baseline, baseline_p_value)
+    conjunction = "and" if first.outcome == second.outcome else "but"
+    sentence = (
+        f"On the test split the search's winner {_told(first, metric)}, {conjunction} {_told(second, metric)}; "
+        "p is corrected for two comparisons."
+    )
+    return Verdict(sentence, first, second)
+
+
+def _judged(opponent: str, comparison: PairedComparison, adjusted_p_value: float) -> JudgedComparison:
+    outcome: Outcome = "no difference shown"
+    if adjusted_p_value < SIGNIFICANCE:
+        outcome = "better" if comparison.difference > 0 else "worse"
+    return JudgedComparison(opponent, comparison, adjusted_p_value, outcome)
+
+
+def _told(judged: JudgedComparison, metric: Metric) -> str:
+    """Such as: is worse than X (macro-F1 -0.0120, 95 % interval -0.0200 to -0.0041, p = 0.0044)."""
+    found, p_value = judged.comparison, judged.adjusted_p_value
+    p = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.4f}"
+    interval = f"{found.low:+z.4f} to {found.high:+z.4f}"
+    figures = f"{METRIC_TITLES[metric]} {found.difference:+z.4f}, 95 % interval {interval}, {p}"
+    return f"{VERBS[judged.outcome]} {judged.opponent} ({figures})"

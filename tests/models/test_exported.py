@@ -1,0 +1,218 @@
+"""An exported model stands alone: it predicts to the bit what the trained one does, and no other folder is taken."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from data.source import find_source, load_search_texts
+from models.exported import ModelError, TextClassifier, load_model, save_model
+from models.lstm import LSTMClassifier, LSTMConfig
+from models.training import TrainingConfig, train
+from models.training import predict as predict_in_training
+from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches
+from preprocessing.prepared import PreparedTexts, prepare_for_search
+from preprocessing.vocabulary import build_vocabulary
+
+LIMITS = TextLimits(max_tokens=9)  # shorter than the toy texts, whose numbers stand in one text each and are not known
+CPU = torch.device("cpu")
+
+# A process that has neither the study nor its texts, and more than one thread, unlike the training.
+PREDICT = """
+import sys, json
+from pathlib import Path
+import numpy as np
+from models.exported import load_model
+classifier = load_model(Path("moved"))
+texts = json.loads(Path("texts.json").read_text())
+predictions = classifier.predict(texts)
+np.savez("predictions.npz", labels=predictions.labels.astype(str), probabilities=predictions.probabilities)
+assert not {"optuna", "sqlalchemy", "data.source", "study"} & set(sys.modules)
+"""
+
+
+def trained(csv: Path, **config: Any) -> tuple[LSTMClassifier, PreparedTexts]:
+    prepared = prepare_for_search(find_source(str(csv))[0], split_seed=0, cache_dir=csv.parent / "cache")
+    words = LIMITS.kept_words(prepared.word_counts)
+    assert words < len(prepared.word_counts)
+    torch.manual_seed(0)
+    model = LSTMClassifier(LSTMConfig(hidden_size=12, **config), words=words, classes=len(prepared.classes))
+    training = TrainingBatches(prepared.training, 16, LIMITS.max_tokens, words, 0)
+    validation = EvaluationBatches(prepared.validation, LIMITS.max_tokens, words)
+    train(model, training, validation, TrainingConfig(epochs=8, learning_rate=2e-2), device=CPU)
+    return model, prepared
+
+
+def export(csv: Path, folder: Path, **config: Any) -> tuple[LSTMClassifier, PreparedTexts]:
+    model, prepared = trained(csv, **config)
+    about = {"text_column": "description_pre", "scores": [0.5, None]}
+    save_model(folder, model, vocabulary=prepared.vocabulary, classes=prepared.classes, limits=LIMITS, about=about)
+    return model, prepared
+
+
+def small(folder: Path, *, classes: int = 2) -> None:
+    """A model of three words that has learned nothing."""
+    torch.manual_seed(0)
+    vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
+    names = [f"class {number}" for number in range(classes)]
+    model = LSTMClassifier(LSTMConfig(4, 4), words=3, classes=classes)
+    save_model(folder, model, vocabulary=vocabulary, classes=names, limits=TextLimits(), about={})
+
+
+@pytest.mark.parametrize("config", [{}, {"layers": 2, "pooling": "mean"}, {"bidirectional": False, "pooling": "last"}])
+def test_a_new_process_predicts_the_same_bits_without_the_study(config: dict[str, Any], toy_csv: Path) -> None:
+    folder = toy_csv.parent
+    model, prepared = export(toy_csv, folder / "model", **config)
+    (folder / "model").rename(folder / "moved")
+    texts = load_search_texts(find_source(str(toy_csv))[0], split_seed=0, cache_dir=folder / "cache").training.texts
+    (folder / "texts.json").write_text(json.dumps(texts.to_pylist()))
+    subprocess.run([sys.executable, "-c", PREDICT], cwd=folder, check=True)
+
+    batches = EvaluationBatches(prepared.training, LIMITS.max_tokens, model.embedding.num_embeddings)
+    classes, _ = predict_in_training(model, batches, device=CPU)
+    probabilities = np.empty((len(texts), len(prepared.classes)), np.float32)
+    with torch.inference_mode():
+        for batch in batches:
+            probabilities[batch.rows] = model(batch.token_ids, batch.lengths).softmax(dim=1).numpy()
+    with np.load(folder / "predictions.npz") as found:
+        assert found["labels"].tolist() == [prepared.classes[number] for number in classes]
+        assert found["probabilities"].tobytes() == probabilities.tobytes()
+    assert len(texts) > 128  # more than one batch
+    assert (classes == prepared.training.labels).mean() > 0.6  # it has learned: not all are alike
+
+
+def test_a_loaded_model_tells_what_it_is(toy_csv: Path) -> None:
+    model, prepared = export(toy_csv, toy_csv.parent / "new" / "model")
+    classifier = load_model(toy_csv.parent / "new" / "model")
+    assert classifier.classes == ("lawyer", "painter", "surgeon")
+    assert classifier.limits == LIMITS
+    assert classifier.about == {"text_column": "description_pre", "scores": [0.5, None]}
+    assert classifier.model.config == model.config
+    assert (
+        classifier.vocabulary.words.to_pylist() == prepared.vocabulary.words.to_pylist()[: len(classifier.vocabulary)]
+    )
+    assert "number" in classifier.vocabulary.words.to_pylist()  # in every text; "17" stands in one
+    assert "17" not in classifier.vocabulary.words.to_pylist()
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> TextClassifier:
+    small(tmp_path / "model")
+    return load_model(tmp_path / "model")
+
+
+def test_texts_without_a_known_word_are_one_unknown_word(classifier: TextClassifier) -> None:
+    texts = ["", None, " ,;- ", "unheard", "\udcff", "word"]
+    probabilities = classifier.predict(texts).probabilities
+    assert (probabilities[:5] == probabilities[0]).all()
+    assert (probabilities[5] != probabilities[0]).all()
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+
+
+def test_any_number_and_kind_of_texts_is_labelled(classifier: TextClassifier) -> None:
+    none = classifier.predict([])
+    assert (none.labels.shape, none.probabilities.shape) == ((0,), (0, 2))
+    texts = ["word " * (number % 300) for number in range(1000)]
+    expected = classifier.predict(texts)
+    assert set(expected.labels) <= {"class 0", "class 1"}
+    for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
+        found = classifier.predict(pa.array(texts, kind))
+        assert found.probabilities.tobytes() == expected.probabilities.tobytes()
+    with pytest.raises(TypeError, match="not a single one"):
+        classifier.predict("word")
+
+
+def test_predicting_leaves_threads_and_random_numbers_as_they_were(tmp_path: Path) -> None:
+    small(tmp_path / "model")
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    load_model(tmp_path / "model").predict(["word"] * 1000)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_model_takes_the_place_of_another_and_leaves_nothing_else(tmp_path: Path) -> None:
+    small(tmp_path / "model")
+    (tmp_path / ".model.writing").mkdir()  # as a killed process leaves it
+    small(tmp_path / "model", classes=3)
+    assert len(load_model(tmp_path / "model").classes) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "config.json", "model.safetensors", "vocabulary.txt",
+    ]  # fmt: skip
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("")
+    (tmp_path / "file").write_text("")
+    for name in ("notes", "file", "file/below"):
+        with pytest.raises(ModelError, match=r"cannot be written: (Directory not empty|Not a directory|File exists)"):
+            small(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "mine.txt", "notes"]
+
+
+def test_another_models_vocabulary_or_classes_are_not_saved(tmp_path: Path) -> None:
+    vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
+    for words, classes in ((4, 2), (3, 3)):
+        model = LSTMClassifier(LSTMConfig(4, 4), words=words, classes=classes)
+        with pytest.raises(ValueError, match="The model is for"):
+            save_model(tmp_path / "model", model, vocabulary=vocabulary, classes="ab", limits=TextLimits(), about={})
+
+
+def changed(config: dict[str, Any], **changes: Any) -> str:
+    return json.dumps({**config, **changes})
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda _: "{", "config.json cannot be used"),
+        (lambda _: "[]", "neither format nor architecture"),
+        (lambda _: "\xff", "config.json cannot be used"),
+        (lambda _: '{"architectures": ["BertModel"]}', "its config.json has neither format"),
+        (lambda config: changed(config, format=2), "has format 2, architecture lstm, .* needed is format 1"),
+        (lambda config: changed(config, cleaning=0), "cleaning 0"),
+        (lambda config: changed(config, model={**config["model"], "hidden_size": 5}), "cannot be used"),
+        (lambda config: changed(config, model={**config["model"], "layers": 2}), "cannot be used"),
+        (lambda config: changed(config, model={**config["model"], "hidden_size": "4"}), "cannot be used"),
+        (lambda config: changed(config, model={**config["model"], "heads": 4}), "cannot be used"),
+        (lambda config: changed(config, classes=["a"]), "cannot be used"),
+        (lambda config: changed(config, limits={"max_tokens": 0}), "cannot be used"),
+        (lambda config: changed(config, sha256={}), "cannot be used"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_one_line(damage: Any, message: str, tmp_path: Path) -> None:
+    small(tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    file.write_bytes(damage(json.loads(file.read_text())).encode("latin1"))
+    with pytest.raises(ModelError, match=message) as error:
+        load_model(tmp_path / "model")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocabulary.txt"])
+def test_a_folder_without_one_of_its_files_or_with_a_damaged_one_is_refused(name: str, tmp_path: Path) -> None:
+    small(tmp_path / "model")
+    file = tmp_path / "model" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    if name != "config.json":  # which has no checksum
+        with pytest.raises(ModelError, match=f"{name} differs from its checksum"):
+            load_model(tmp_path / "model")
+    file.unlink()
+    with pytest.raises(ModelError, match=f"is no model: {name} is missing"):
+        load_model(tmp_path / "model")
+    file.mkdir()
+    with pytest.raises(ModelError, match="cannot be read: Is a directory"):
+        load_model(tmp_path / "model")
+    with pytest.raises(ModelError, match="there is no such folder"):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="there is no such folder"):
+        load_model(tmp_path / "model" / "vocabulary.txt" / "deeper")

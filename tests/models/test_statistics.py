@@ -1,0 +1,201 @@
+"""The statistics against scikit-learn, against a bootstrap written text by text, and on simulated systems."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from models.scores import Classes, Metric, accuracy, macro_f1
+from models.statistics import (
+    _resample,
+    _weighted_scores,
+    bootstrap_interval,
+    confusion,
+    holm,
+    paired_bootstrap,
+    per_class_scores,
+)
+
+CLASSES = 4
+some_texts = st.integers(1, 30).flatmap(
+    lambda texts: st.tuples(
+        arrays(np.int64, texts, elements=st.integers(0, CLASSES - 1)),
+        arrays(np.int64, (2, texts), elements=st.integers(0, CLASSES - 1)),
+        arrays(np.int64, (3, texts), elements=st.integers(0, 3)).filter(
+            lambda weights: bool(weights.any(axis=1).all())
+        ),
+    )
+)
+
+
+def simulate(
+    generator: np.random.Generator, labels: Classes, *, right: float, seeds: int = 1, seed_sd: float = 0.0
+) -> Classes:
+    """Predictions that are right with this probability, which varies from seed to seed; wrong ones are uniform."""
+    shares = np.clip(right + seed_sd * generator.standard_normal((seeds, 1)), 0, 1)
+    is_right = generator.random((seeds, len(labels))) < shares
+    stray = (labels + generator.integers(1, CLASSES, (seeds, len(labels)))) % CLASSES
+    return np.where(is_right, labels, stray)
+
+
+@given(some_texts)
+def test_weighted_scores_are_the_scores_of_the_texts_repeated_so_often(texts: tuple[Classes, Classes, Classes]) -> None:
+    """Also where a class is missing among the repeated texts: then it is no part of macro-F1."""
+    labels, predictions, weights = texts
+    metrics: list[tuple[Metric, object]] = [("macro_f1", macro_f1), ("accuracy", accuracy)]
+    for metric, score in metrics:
+        found = _weighted_scores(labels, predictions, weights.astype(np.float64), metric)
+        expected = [
+            [score(np.repeat(labels, times), np.repeat(row, times)) for row in predictions]  # type: ignore[operator]
+            for times in weights
+        ]
+        assert found == pytest.approx(np.array(expected), abs=1e-12)
+
+
+@given(some_texts)
+def test_class_scores_and_confusion_are_scikit_learns_averaged_over_seeds(
+    texts: tuple[Classes, Classes, Classes],
+) -> None:
+    labels, predictions, _ = texts
+    numbers = range(CLASSES)
+    expected = np.mean(
+        [precision_recall_fscore_support(labels, row, labels=numbers, zero_division=0) for row in predictions], axis=0
+    )
+    found = per_class_scores(labels, predictions, classes=CLASSES)
+    table = np.array([(scores.precision, scores.recall, scores.f1, scores.support) for scores in found]).T
+    assert table == pytest.approx(expected)
+    matrices = [confusion_matrix(labels, row, labels=numbers) for row in predictions]
+    assert np.array_equal(confusion(labels, predictions, classes=CLASSES), np.mean(matrices, axis=0))
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
+def test_rounds_are_distributed_as_if_texts_were_drawn_one_by_one(metric: Metric) -> None:
+    """The groups of like texts change nothing but the speed."""
+    generator = np.random.default_rng(0)
+    labels = generator.choice(CLASSES, 300, p=[0.6, 0.3, 0.08, 0.02])
+    predictions = simulate(generator, labels, right=0.9)
+    score = {"macro_f1": macro_f1, "accuracy": accuracy}[metric]
+    drawn = [score(labels[rows], predictions[0, rows]) for rows in generator.integers(0, 300, (1000, 300))]
+    (resampled,) = _resample(labels, [predictions], metric, generator=generator, rounds=10_000)
+    shares = [0.025, 0.25, 0.5, 0.75, 0.975]
+    assert np.quantile(resampled, shares) == pytest.approx(np.quantile(drawn, shares), abs=0.02)
+
+
+def test_the_interval_holds_the_observed_score_between_its_ends() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, CLASSES, 200)
+    predictions = simulate(generator, labels, right=0.8, seeds=3)
+    found = bootstrap_interval(labels, predictions, "macro_f1", seed=0)
+    wider = bootstrap_interval(labels, predictions, "macro_f1", seed=0, level=0.99)
+    assert found.value == pytest.approx(np.mean([macro_f1(labels, row) for row in predictions]))
+    assert wider.low < found.low < found.value < found.high < wider.high
+
+
+def test_about_95_of_100_intervals_contain_the_truth_over_texts_and_seeds() -> None:
+    generator = np.random.default_rng(0)
+    contained = 0
+    for _ in range(200):
+        labels = generator.integers(0, CLASSES, 400)
+        predictions = simulate(generator, labels, right=0.8, seeds=5, seed_sd=0.02)
+        found = bootstrap_interval(labels, predictions, "accuracy", seed=0, rounds=500)
+        contained += found.low <= 0.8 <= found.high
+    assert 0.88 <= contained / 200 <= 1
+
+
+def test_seeds_that_differ_widen_the_interval_by_their_own_variance() -> None:
+    """Seeds that agree on every text but differ in how many they get right leave only the seeds' variance."""
+    labels = np.zeros(2000, np.int64)
+    predictions = np.ones((3, 2000), np.int64)
+    for row, right in enumerate((1000, 1200, 1400)):
+        predictions[row, :right] = 0
+    (texts_alone,) = _resample(labels, [predictions[1:2]], "accuracy", generator=np.random.default_rng(0), rounds=5000)
+    (both,) = _resample(labels, [predictions], "accuracy", generator=np.random.default_rng(0), rounds=5000)
+    variance_of_the_mean = np.var([0.5, 0.6, 0.7], ddof=1) / 3
+    assert texts_alone.std() == pytest.approx(np.sqrt(0.6 * 0.4 / 2000), rel=0.05)
+    assert both.std() == pytest.approx(np.sqrt(variance_of_the_mean + texts_alone.var()), rel=0.03)
+
+
+def test_p_is_about_uniform_when_two_systems_do_not_differ() -> None:
+    generator = np.random.default_rng(0)
+    p_values = []
+    for _ in range(300):
+        labels = generator.integers(0, CLASSES, 500)
+        a, b = (simulate(generator, labels, right=0.8) for _ in range(2))
+        p_values.append(paired_bootstrap(labels, a, b, "macro_f1", seed=0, rounds=500).p_value)
+    assert 0.02 <= np.mean(np.array(p_values) < 0.05) <= 0.09
+    assert 0.42 <= np.mean(np.array(p_values) < 0.5) <= 0.58
+
+
+def test_lucky_seeds_are_seldom_taken_for_a_better_system() -> None:
+    """The same distribution of trainings on both sides, more variable than the texts can show."""
+    generator = np.random.default_rng(0)
+    p_values = []
+    for _ in range(150):
+        labels = generator.integers(0, 2, 400)
+        a, b = (simulate(generator, labels, right=0.8, seeds=3, seed_sd=0.05) for _ in range(2))
+        p_values.append(paired_bootstrap(labels, a, b, "accuracy", seed=0, rounds=300).p_value)
+    assert np.mean(np.array(p_values) < 0.05) <= 0.15
+
+
+def test_a_clear_win_is_found_and_the_other_way_round_it_is_as_clear_a_loss() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, CLASSES, 1000)
+    good = simulate(generator, labels, right=0.9, seeds=3)
+    poor = simulate(generator, labels, right=0.8)
+    win = paired_bootstrap(labels, good, poor, "macro_f1", seed=0)
+    loss = paired_bootstrap(labels, poor, good, "macro_f1", seed=1)
+    assert win.difference == -loss.difference == pytest.approx(0.1, abs=0.03)
+    assert 0 < win.low < win.difference < win.high
+    assert loss.low < loss.difference < loss.high < 0
+    assert 0 < win.p_value < 0.001 > loss.p_value
+
+
+def test_the_same_predictions_differ_by_nothing() -> None:
+    labels = np.arange(50) % CLASSES
+    predictions = np.stack([labels, (labels + labels % 2) % CLASSES])[:1]
+    found = paired_bootstrap(labels, predictions, predictions, "macro_f1", seed=0)
+    assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+
+
+def test_a_shared_difficulty_of_the_texts_does_not_hide_a_difference() -> None:
+    """Two systems fail on the same third; one fails on ten texts more. Unpaired intervals overlap, the test is sure."""
+    labels = np.arange(600) % CLASSES
+    b = np.where(np.arange(600) < 200, (labels + 1) % CLASSES, labels)[None]
+    worse = np.where(np.arange(600) < 210, (labels + 1) % CLASSES, labels)[None]
+    alone, other = (bootstrap_interval(labels, system, "accuracy", seed=0) for system in (b, worse))
+    assert alone.low < other.high
+    assert paired_bootstrap(labels, b, worse, "accuracy", seed=0).p_value < 0.01
+
+
+def test_the_same_seed_gives_the_same_figures() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, CLASSES, 200)
+    a, b = simulate(generator, labels, right=0.8, seeds=3), simulate(generator, labels, right=0.8)
+    first, again, other = (paired_bootstrap(labels, a, b, "macro_f1", seed=seed, rounds=500) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_rounds_are_drawn_piece_by_piece_where_there_are_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.arange(300) % CLASSES
+    predictions = simulate(np.random.default_rng(0), labels, right=0.8)
+    whole = bootstrap_interval(labels, predictions, "accuracy", seed=0)
+    monkeypatch.setattr("models.statistics.WEIGHTS_AT_ONCE", 1000)
+    pieces = bootstrap_interval(labels, predictions, "accuracy", seed=0)
+    assert (pieces.low, pieces.high) == pytest.approx((whole.low, whole.high), abs=0.01)
+
+
+def test_holm_adjusts_as_in_the_paper() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
+    assert holm([0.03, 0.04]) == pytest.approx((0.06, 0.06))
+    assert holm([0.9, 0.8]) == (1.0, 1.0)
+    assert holm([0.2]) == (0.2,)
+
+
+def test_predictions_of_another_shape_are_refused() -> None:
+    labels = np.array([0, 1])
+    with pytest.raises(ValueError, match=r"shape \(seeds, 2\), one row per seed, got \(2,\)"):
+        bootstrap_interval(labels, labels, "accuracy", seed=0)
+    with pytest.raises(ValueError, match=r"got \(1, 3\)"):
+        paired_bootstrap(labels, labels[None], np.array([[0, 1, 1]]), "accuracy", seed=0)

@@ -1,0 +1,232 @@
+"""The figures hold the data that they should, whatever a study holds."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import plotly.graph_objects as go
+import pytest
+from optuna.study import Study
+from optuna.trial import TrialState, create_trial
+
+from data.source import DataSource
+from models.lstm import LSTMConfig
+from models.training import TrainingConfig
+from preprocessing.batches import TextLimits
+from study.configuration import StudyConfiguration
+from study.figures import BEST, COLOURS, QUARTERS, all_figures, most_important_pair
+from study.findings import Importance, Importances
+from study.pictures import save_pictures
+from study.search_space import TrialSettings
+from study.storage import close_storage, open_storage
+from study.trial_queue import FAILURE, WORKER
+
+BASE = TrialSettings(LSTMConfig(), TrainingConfig(), TextLimits())
+DEFAULT = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE)
+WIDE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, space="wide")
+NAMES = (
+    "history",
+    "learning-curves",
+    "contour",
+    "slices",
+    "parallel-coordinates",
+    "importance",
+    "durations",
+    "timeline",
+)
+COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
+START = datetime(2026, 1, 1)
+CASES = {
+    "no trial": [],
+    "one trial": [COMPLETE],
+    "two trials": [COMPLETE, PRUNED],
+    "only failed ones": [FAIL] * 3,
+    "only pruned ones": [PRUNED] * 3,
+    "one that still runs": [TrialState.RUNNING],
+    "all kinds": [COMPLETE] * 12 + [PRUNED] * 7 + [FAIL] * 2,
+}
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.findings.RESAMPLES", 20)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    yield optuna.create_study(study_name="toy", storage=storage, direction="maximize")
+    close_storage(storage)
+
+
+def fill(study: Study, configuration: StudyConfiguration, states: list[TrialState], value: float | None = None) -> None:
+    """Trials of these states with random parameters, the first one the default; two workers, a second a trial."""
+    sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    space = configuration.search_space
+    sampler.enqueue_trial({"hidden_size": 64, "learning_rate": 0.005})
+    for number, state in enumerate(states):
+        parameters = sampler.ask(space).params
+        best = 0.3 + number / 100 if value is None else value
+        curve = [best / 2, best] if state == PRUNED else [best / 3, best / 2, best]
+        attributes: dict[str, Any] = {WORKER: f"machine-{number % 2}"}
+        if state == FAIL:
+            attributes[FAILURE] = "ValueError: the loss is not a number"
+        elif state != TrialState.RUNNING:
+            attributes |= {"epochs": len(curve), "seconds": 1.0, "curve": {"macro_f1": curve}}
+        trial = create_trial(
+            params=parameters,
+            distributions=space,
+            value=best if state in (COMPLETE, PRUNED) else None,
+            state=state,
+            user_attrs=attributes,
+            intermediate_values=dict(enumerate(curve)) if state in (COMPLETE, PRUNED) else {},
+        )
+        trial.datetime_start = START + timedelta(seconds=number)
+        trial.datetime_complete = None if state == TrialState.RUNNING else START + timedelta(seconds=number + 1)
+        study.add_trial(trial)
+
+
+def draw(study: Study, configuration: StudyConfiguration = DEFAULT) -> dict[str, go.Figure]:
+    return {figure.name: figure.figure for figure in all_figures(study, configuration)}
+
+
+def traces(figure: go.Figure) -> dict[str, Any]:
+    return {trace.name: trace for trace in figure.data}
+
+
+@pytest.mark.parametrize("value", [None, 0.5], ids=["distinct values", "identical values"])
+@pytest.mark.parametrize("states", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("configuration", [DEFAULT, WIDE], ids=lambda configuration: configuration.space)
+def test_every_figure_is_drawn_of_every_study(
+    study: Study, configuration: StudyConfiguration, states: list[TrialState], value: float | None, tmp_path: Path
+) -> None:
+    fill(study, configuration, states, value)
+    figures = all_figures(study, configuration)
+    assert tuple(figure.name for figure in figures) == NAMES
+    for figure in figures:
+        json.loads(figure.figure.to_json())
+        words = f"{figure.title} {figure.caption} {figure.alternative}"
+        assert not re.search(r"\b(nan|inf|None)\b", words)
+        assert figure.alternative.endswith(".")
+        assert figure.figure.data or figure.figure.layout.annotations
+        assert figure.figure.layout.width is None
+    for path, words in save_pictures(study, configuration, tmp_path):
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert words
+
+
+def test_the_history_holds_all_trials_the_running_best_and_the_default(study: Study) -> None:
+    fill(study, DEFAULT, [COMPLETE, PRUNED, COMPLETE, FAIL], None)
+    figure = traces(draw(study)["history"])
+    assert {name: list(trace.x) for name, trace in figure.items()} == {
+        "complete": [0, 2],
+        "pruned": [1],
+        "failed": [3],
+        "best so far": [0, 2],
+        "default configuration": [0, 3],
+    }
+    assert list(figure["best so far"].y) == [0.3, 0.32]
+    assert list(figure["default configuration"].y) == [0.3, 0.3]
+    assert figure["pruned"].marker.symbol == "circle-open"
+    assert figure["failed"].marker.symbol == "x"
+
+
+def test_learning_curves_mark_the_pruned_ones_and_the_best(study: Study) -> None:
+    fill(study, DEFAULT, CASES["all kinds"])
+    figure = traces(draw(study)["learning-curves"])
+    assert sum(value is None for value in figure["complete"].y) == 11  # a gap after each, the best one has its own
+    assert list(figure["best (trial 11)"].y) == pytest.approx([0.41 / 3, 0.41 / 2, 0.41])
+    assert sum(value is None for value in figure["pruned"].y) == 7
+    assert list(figure["end of a pruned one"].x) == [2] * 7
+    assert figure["pruned"].opacity < figure["complete"].opacity
+
+
+def test_the_contour_has_every_trial_on_it_and_a_surface_near_the_complete_ones(study: Study) -> None:
+    fill(study, DEFAULT, CASES["all kinds"])
+    figure = draw(study)["contour"]
+    surface = figure.data[0]
+    assert surface.type == "contour"
+    heights = np.array(surface.z, dtype=float)
+    assert 0.3 <= np.nanmin(heights) <= np.nanmax(heights) <= 0.41
+    counts = {name: len(trace.x) for name, trace in traces(figure).items() if trace.type == "scatter"}
+    assert counts == {"complete": 11, "pruned": 7, "failed": 2, "best (trial 11)": 1}
+    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")
+
+
+def test_there_is_no_surface_through_too_few_trials_but_the_trials_are_there(study: Study) -> None:
+    fill(study, DEFAULT, [COMPLETE, COMPLETE, PRUNED])
+    figure = draw(study)["contour"]
+    assert {trace.type for trace in figure.data} == {"scatter"}
+    assert sum(len(trace.x) for trace in figure.data) == 3
+
+
+def test_the_contour_of_a_wide_space_is_over_the_two_most_important_numbers() -> None:
+    ranked = tuple(Importance(name, 0.3, 0.1, 0.5) for name in ("pooling", "dropout", "learning_rate", "layers"))
+    assert most_important_pair(WIDE.search_space, Importances(20, ranked)) == ("dropout", "learning_rate")
+    assert most_important_pair(WIDE.search_space, Importances(0, reason="none")) == ("hidden_size", "learning_rate")
+    few = tuple(Importance(name, 0.5, 0.1, 0.9) for name in ("learning_rate", "hidden_size"))
+    assert most_important_pair(DEFAULT.search_space, Importances(20, few)) == ("hidden_size", "learning_rate")
+
+
+def test_slices_show_each_parameter_with_its_choices(study: Study) -> None:
+    fill(study, WIDE, CASES["all kinds"])
+    figure = draw(study, WIDE)["slices"]
+    assert len(figure.data) == 2 * len(WIDE.search_space)
+    assert {len(trace.x) for trace in figure.data} == {12, 7}
+    assert "max" in {value for trace in figure.data for value in trace.x}
+
+
+def test_parallel_coordinates_have_a_line_for_each_complete_trial(study: Study) -> None:
+    fill(study, DEFAULT, CASES["all kinds"])
+    figure = draw(study)["parallel-coordinates"]
+    assert [sum(place is None for place in trace.x) for trace in figure.data] == [3, 3, 3, 3]
+    places = [place for trace in figure.data for place in trace.y if place is not None]
+    assert 0 <= min(places) <= max(places) <= 1
+
+
+def test_importance_has_a_bar_with_an_interval_for_each_parameter(study: Study) -> None:
+    fill(study, DEFAULT, [COMPLETE] * 30)
+    (bars,) = draw(study)["importance"].data
+    assert set(bars.y) == {"Hidden size", "Learning rate"}
+    assert all(mean + more <= 1 for mean, more in zip(bars.x, bars.error_x.array, strict=True))
+
+
+def test_the_timeline_has_a_row_for_each_worker(study: Study) -> None:
+    fill(study, DEFAULT, CASES["all kinds"])
+    figure = draw(study)["timeline"]
+    assert {row for trace in figure.data for row in trace.y} == {"Worker 1", "Worker 2"}
+    assert sum(len(trace.x) for trace in figure.data) == 21
+    assert traces(figure)["failed"].base[0] == 19
+
+
+def test_the_words_hold_the_numbers_of_the_study(study: Study) -> None:
+    fill(study, DEFAULT, CASES["all kinds"])
+    words = {figure.name: figure.alternative for figure in all_figures(study, DEFAULT)}
+    assert words["history"].startswith(
+        "21 trials finished: 12 complete, 7 pruned, 2 failed. The best validation macro-F1"
+    )
+    assert "0.4100, was reached in trial 11" in words["history"]
+    assert "default configuration reached 0.3000" in words["history"]
+    assert "7 after epoch 2" in words["learning-curves"]
+    assert "2 workers ran 21 trials within 21 s" in words["timeline"]
+    assert "19 s together" in words["durations"] or "21 s together" in words["durations"]
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#121212"])
+@pytest.mark.parametrize("colour", sorted({*COLOURS.values(), BEST, *QUARTERS}))
+def test_colours_stand_out_on_light_and_on_dark_pages(colour: str, page: str) -> None:
+    """By at least 3:1, as WCAG 2.2 asks of graphics (1.4.11)."""
+    lights = sorted(_luminance(one) for one in (colour, page))
+    assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 3
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))

@@ -1,0 +1,225 @@
+"""The numbers of a report, from studies whose answers are known."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.study import Study
+from optuna.trial import TrialState, create_trial
+
+from data.source import DataSource
+from models.lstm import LSTMConfig
+from models.training import TrainingConfig
+from preprocessing.batches import TextLimits
+from study.configuration import StudyConfiguration
+from study.findings import find, find_cost, find_edges, find_failures, find_importances, find_interaction, position
+from study.search_space import TrialSettings
+from study.storage import close_storage, open_storage
+from study.trial_queue import FAILURE
+
+BASE = TrialSettings(LSTMConfig(), TrainingConfig(), TextLimits())
+TPE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE)
+RANDOM = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, sampler="random", pruner="none")
+WIDE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, space="wide", sampler="random", pruner="none")
+START = datetime(2026, 1, 1)
+
+Score = Callable[[float, float], float]  # of hidden size and learning rate, each as its place in its range
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    yield optuna.create_study(study_name="toy", storage=storage, direction="maximize")
+    close_storage(storage)
+
+
+def add(
+    study: Study,
+    value: float | None = 0.5,
+    *,
+    configuration: StudyConfiguration = TPE,
+    state: TrialState = TrialState.COMPLETE,
+    seconds: float = 1.0,
+    epochs: int = 6,
+    **changes: Any,
+) -> None:
+    """A trial in the middle of all ranges, but for `changes`; `failure` is its reason."""
+    space = configuration.search_space
+    failure = changes.pop("failure", None)
+    parameters = {"hidden_size": 64, "learning_rate": 0.002} | changes
+    attributes = {"epochs": epochs, "seconds": seconds} | ({FAILURE: failure} if failure else {})
+    trial = create_trial(
+        params=parameters,
+        distributions={name: space[name] for name in parameters},
+        value=value,
+        state=state,
+        user_attrs=attributes,
+    )
+    trial.datetime_start = START
+    trial.datetime_complete = START + timedelta(seconds=seconds)
+    study.add_trial(trial)
+
+
+def sample(study: Study, score: Score, *, trials: int, configuration: StudyConfiguration = RANDOM) -> None:
+    space = configuration.search_space
+    study.sampler = optuna.samplers.RandomSampler(seed=0)
+    for _ in range(trials):
+        trial = study.ask(space)
+        hidden_size, learning_rate = (position(space[name], trial.params[name]) for name in list(space)[:2])
+        study.tell(trial, score(hidden_size, learning_rate))
+
+
+def test_the_parameter_that_decides_is_the_important_one(study: Study) -> None:
+    sample(study, lambda _, learning_rate: -abs(learning_rate - 0.7), trials=60)
+    importances = find_importances(study, RANDOM)
+    first, second = importances.parameters
+    assert (first.parameter, second.parameter) == ("learning_rate", "hidden_size")
+    assert first.mean > 0.7
+    assert second.mean < 0.3
+    assert first.mean + second.mean == pytest.approx(1)
+    assert all(0 <= one.low <= one.mean <= one.high <= 1 for one in importances.parameters)
+    assert importances == find_importances(study, RANDOM)
+    assert "PED-ANOVA" in importances.about
+
+
+def test_fewer_trials_make_the_interval_of_an_importance_wider(study: Study) -> None:
+    score: Score = lambda hidden_size, learning_rate: hidden_size + learning_rate  # noqa: E731
+    sample(study, score, trials=12)
+    few = find_importances(study, RANDOM).parameters[0]
+    sample(study, score, trials=60)
+    many = find_importances(study, RANDOM).parameters[0]
+    assert few.high - few.low > many.high - many.low
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.6], [0.5] * 20])
+def test_where_nothing_can_be_said_about_importance_there_is_a_reason(study: Study, values: list[float]) -> None:
+    for value in values:
+        add(study, value)
+    importances = find_importances(study, TPE)
+    assert importances.parameters == ()
+    assert importances.reason is not None
+    assert ("the same value" in importances.reason) == (len(values) == 20)
+
+
+@pytest.mark.parametrize(
+    ("score", "low", "high"),
+    [
+        (lambda hidden_size, learning_rate: hidden_size**2 + np.sin(3 * learning_rate), 0.0, 0.05),
+        (lambda hidden_size, learning_rate: (hidden_size - 0.5) * (learning_rate - 0.5), 0.8, 1.0),
+        (lambda hidden_size, learning_rate: hidden_size + learning_rate + 2 * hidden_size * learning_rate, 0.0, 0.1),
+    ],
+    ids=["additive", "product", "both"],
+)
+def test_the_interaction_is_found_where_there_is_one(study: Study, score: Score, low: float, high: float) -> None:
+    sample(study, score, trials=40)
+    interaction = find_interaction(study, RANDOM)
+    assert interaction.reason is None
+    assert interaction.share is not None
+    assert interaction.low is not None
+    assert interaction.high is not None
+    assert low <= interaction.share <= high
+    assert 0 <= interaction.low <= interaction.share <= interaction.high <= 1
+
+
+def test_the_interaction_is_found_among_many_parameters(study: Study) -> None:
+    sample(study, lambda hidden_size, learning_rate: hidden_size + learning_rate, trials=50, configuration=WIDE)
+    interaction = find_interaction(study, WIDE)
+    assert interaction.share is not None
+    assert interaction.share < 0.05
+
+
+@pytest.mark.parametrize(
+    ("sampler", "pruner", "sentence"),
+    [
+        ("tpe", "median", "chosen by TPE and cut short by the pruner"),
+        ("tpe", "none", "chosen by TPE, which"),
+        ("random", "median", "were cut short by the pruner"),
+    ],
+)
+def test_of_trials_that_were_chosen_or_cut_no_interaction_is_told(
+    study: Study, sampler: Any, pruner: Any, sentence: str
+) -> None:
+    sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=30)
+    configuration = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, sampler=sampler, pruner=pruner)
+    interaction = find_interaction(study, configuration)
+    assert interaction.share is None
+    assert sentence in (interaction.reason or "")
+
+
+def test_of_noise_no_interaction_is_told(study: Study) -> None:
+    generator = np.random.default_rng(0)
+    sample(study, lambda *_: float(generator.random()), trials=40)
+    interaction = find_interaction(study, RANDOM)
+    assert interaction.share is None
+    assert "of the variance" in (interaction.reason or "")
+
+
+def test_the_default_configuration_is_no_random_trial(study: Study) -> None:
+    study.enqueue_trial({"hidden_size": 64, "learning_rate": 0.005})
+    sample(study, lambda hidden_size, learning_rate: hidden_size + learning_rate, trials=20)
+    assert "there are 19" in (find_interaction(study, RANDOM).reason or "")
+
+
+def test_the_cost_is_counted(study: Study) -> None:
+    add(study, seconds=60)
+    add(study, state=TrialState.PRUNED, seconds=20, epochs=2)
+    add(study, state=TrialState.PRUNED, seconds=30, epochs=3)
+    add(study, None, state=TrialState.FAIL, seconds=5, epochs=0, failure="ValueError: no")
+    cost = find_cost(study, TPE)
+    assert cost.trial_seconds == {0: 60, 1: 20, 2: 30, 3: 5}
+    assert cost.total_seconds == 115
+    assert cost.median_seconds == 25
+    assert cost.elapsed_seconds == 60
+    assert cost.epochs == 11
+    assert (cost.pruned, cost.epochs_saved, cost.seconds_saved) == (2, 4 + 3, 40 + 30)
+
+
+def test_failures_are_counted_by_reason(study: Study) -> None:
+    add(study, None, state=TrialState.FAIL, failure="ValueError: a")
+    for _ in range(2):
+        add(study, None, state=TrialState.FAIL, failure="ValueError: b")
+    add(study, None, state=TrialState.FAIL)
+    found = [(failure.reason, failure.trials) for failure in find_failures(study)]
+    assert found == [("ValueError: b", (1, 2)), ("ValueError: a", (0,)), ("no reason was recorded", (3,))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"learning_rate": 0.029}, "learning_rate of the best trial, 0.029, lies at the upper edge of its range"),
+        ({"learning_rate": 0.00012}, "lower edge"),
+        ({"learning_rate": 0.00015}, ""),  # within 5 % on a linear scale, but the range is logarithmic
+        ({"hidden_size": 17}, "16-256 (log): widen it"),
+        ({"hidden_size": 230}, "upper edge"),
+        ({"dropout": 0.01}, ""),  # there is no less than none
+        ({"dropout": 0.69}, "dropout of the best trial"),
+        ({"layers": 1}, ""),
+        ({"layers": 2}, "layers of the best trial"),
+        ({"pooling": "max"}, ""),
+    ],
+)
+def test_a_best_value_at_an_edge_that_can_be_moved_is_noted(
+    study: Study, changes: dict[str, Any], sentence: str
+) -> None:
+    add(study, 0.9, configuration=WIDE, **changes)
+    add(study, 0.8, configuration=WIDE, learning_rate=1e-4)
+    edges = find_edges(study, WIDE)
+    assert len(edges) == bool(sentence)
+    assert sentence in " ".join(edges)
+
+
+@pytest.mark.parametrize("configuration", [TPE, RANDOM, WIDE])
+def test_of_a_study_without_trials_nothing_is_found_and_nothing_fails(
+    study: Study, configuration: StudyConfiguration
+) -> None:
+    findings = find(study, configuration)
+    assert findings.importances.reason
+    assert findings.interaction.reason
+    assert findings.cost.total_seconds == 0
+    assert findings.failures == ()
+    assert findings.edges == ()

@@ -1,0 +1,356 @@
+"""`study.predict` as a user meets it: texts, standard input and files of every kind, and each mistake as one line."""
+
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from models.exported import TextClassifier, load_model, save_model
+from models.lstm import LSTMClassifier, LSTMConfig
+from preprocessing.batches import TextLimits
+from preprocessing.vocabulary import build_vocabulary
+from study.command_line import run_command
+from study.predict import app
+
+Capture = pytest.CaptureFixture[str]
+CLASSES = ("art", "law and\torder", "7")
+WORDS = ["court", "judge", "canvas", "colour", "hospital", "surgeon"]
+PROGRAM = (sys.executable, "-m", "study.predict")
+
+
+def write_model(folder: Path, **about: object) -> None:
+    """A model whose weights are random, large ones, so that different texts get different labels."""
+    torch.manual_seed(18)
+    vocabulary = build_vocabulary(pa.array(WORDS, pa.large_string()), np.full(len(WORDS), 2))
+    model = LSTMClassifier(LSTMConfig(8, 8), words=len(vocabulary), classes=len(CLASSES))
+    torch.nn.init.normal_(model.embedding.weight)
+    torch.nn.init.normal_(model.head.weight, std=3)
+    save_model(folder, model, vocabulary=vocabulary, classes=CLASSES, limits=TextLimits(), about=about)
+
+
+@pytest.fixture
+def classifier(toy: Any) -> TextClassifier:
+    """The newest model under reports/ of the folder that the commands run in."""
+    write_model(toy.folder / "reports" / "study" / "model", text_column="text")
+    classifier = load_model(Path("reports/study/model"))
+    assert set(classifier.predict(TEXTS).labels) == set(CLASSES)
+    return classifier
+
+
+generator = np.random.default_rng(0)
+TEXTS = [" ".join(generator.choice(WORDS, 1 + number % 7)) for number in range(40)]
+TEXTS += ["", "unheard of", 'with "quotes", commas\nand lines', "\r", "12", "1.5"]
+
+
+def expected(classifier: TextClassifier) -> list[tuple[str, float]]:
+    predictions = classifier.predict(TEXTS)
+    return list(zip(predictions.labels, predictions.probabilities.max(axis=1).tolist(), strict=True))
+
+
+def label(*arguments: object) -> int:
+    return run_command(app, [str(argument) for argument in arguments])
+
+
+def test_texts_are_labelled_a_line_each(classifier: TextClassifier, capsys: Capture) -> None:
+    assert label(*TEXTS) == 0
+    output = capsys.readouterr()
+    assert output.err == "Model: reports/study/model, the newest under reports\n"
+    lines = [line.split("\t") for line in output.out.splitlines()]
+    assert lines == [[" ".join(name.split()), f"{share:.4f}"] for name, share in expected(classifier)]
+
+
+def test_the_most_probable_labels_are_listed_in_their_order(classifier: TextClassifier, capsys: Capture) -> None:
+    assert label("--top", 9, *TEXTS) == 0
+    for line, probabilities in zip(
+        capsys.readouterr().out.splitlines(), classifier.predict(TEXTS).probabilities, strict=True
+    ):
+        fields = line.split("\t")
+        assert sorted(fields[::2]) == ["7", "art", "law and order"]
+        assert fields[1::2] == [f"{share:.4f}" for share in sorted(probabilities, reverse=True)]
+
+
+def test_lines_of_standard_input_are_labelled_whatever_their_bytes(classifier: TextClassifier) -> None:
+    content = b"court judge\r\n\n\xff\xfe broken\nsurgeon"
+    result = subprocess.run(PROGRAM, input=content, capture_output=True, check=True)
+    predictions = classifier.predict(["court judge", "", "broken", "surgeon"])
+    assert [line.split("\t")[1] for line in result.stdout.decode().splitlines()] == [
+        f"{share:.4f}" for share in predictions.probabilities.max(axis=1)
+    ]
+    shell = f"'{sys.executable}' -m study.predict | head -n 1; exit ${{PIPESTATUS[0]}}"
+    cut = subprocess.run(["bash", "-c", shell], input=b"court\n" * 20_000, capture_output=True, check=False)
+    assert cut.returncode in (0, 128 + signal.SIGPIPE)  # it may have ended before `head` has
+    assert cut.stdout.count(b"\n") == 1
+    assert b"Traceback" not in cut.stderr
+
+
+def test_a_terminal_as_standard_input_is_not_waited_for(classifier: TextClassifier) -> None:
+    del classifier
+    terminal, other = os.openpty()
+    result = subprocess.run(PROGRAM, stdin=other, capture_output=True, text=True, timeout=60, check=False)
+    os.close(terminal)
+    os.close(other)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "Error: Give texts, or --input FILE, or pipe in a text a line; see --help.\n"
+
+
+def write_rows(path: Path, rows: list[list[str]], separator: str) -> None:
+    with (
+        gzip.open(path, "wt", newline="", encoding="utf-8-sig")
+        if path.suffix.lower() == ".gz"
+        else path.open("w", newline="") as file
+    ):
+        csv.writer(file, delimiter=separator).writerows(rows)
+
+
+def read_rows(path: Path, separator: str) -> list[list[str]]:
+    with gzip.open(path, "rt", newline="") if path.suffix.lower() == ".gz" else path.open(newline="") as file:
+        return list(csv.reader(file, delimiter=separator))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".TSV.GZ"])
+def test_cells_of_a_table_pass_through_unchanged(suffix: str, classifier: TextClassifier, capsys: Capture) -> None:
+    separator = "\t" if "tsv" in suffix.lower() else ","
+    # Names that repeat, and values that a reader might take for numbers, dates or nothing.
+    rows = [["007", text, "NA", "1e5", "two\r\nlines", "\r", '"', ""] for text in TEXTS]
+    header = ["same", "text", "same", "", "ünï", "c", "d", "e"]
+    source, target = Path(f"in{suffix}"), Path(f"out{suffix.removesuffix('.gz').lower()}")
+    write_rows(source, [header, *rows], separator)
+    assert label("--input", source, "--output", target) == 0
+    assert capsys.readouterr().out == f"Labelled {len(TEXTS)} texts: {target}\n"
+    added = [[name, f"{share:.6f}"] for name, share in expected(classifier)]
+    assert read_rows(target, separator) == [
+        [*header, "label", "probability"],
+        *(row + more for row, more in zip(rows, added, strict=True)),
+    ]
+    assert not list(Path().glob(".*writing"))
+
+
+def test_a_table_of_one_column_keeps_its_empty_rows_and_short_rows_are_filled(classifier: TextClassifier) -> None:
+    del classifier
+    Path("in.csv").write_text("text\ncourt\n\n" + "surgeon " * 50_000 + "\n\n")
+    assert label("--input", "in.csv", "--output", "out.csv") == 0
+    assert [row[0].split(" ")[0] for row in read_rows(Path("out.csv"), ",")] == ["text", "court", "", "surgeon", ""]
+    Path("in.csv").write_text("text,note\n\ncourt\n")
+    assert label("--input", "in.csv", "--output", "out.csv", "--force") == 0
+    assert [row[:2] for row in read_rows(Path("out.csv"), ",")] == [["text", "note"], ["court", ""]]
+    Path("in.csv").write_text("text,note\n")
+    assert label("--input", "in.csv", "--output", "out.csv", "--force") == 0
+    assert Path("out.csv").read_text() == "text,note,label,probability\n"
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson.gz"])
+def test_json_lines_keep_every_character_of_other_columns(suffix: str, classifier: TextClassifier) -> None:
+    def write(rows: list[str], name: str) -> Path:
+        path = Path(f"{name}{suffix}")
+        content = "\ufeff" + "\n".join(rows)
+        path.write_bytes(gzip.compress(content.encode()) if suffix.endswith(".gz") else content.encode())
+        return path
+
+    kept = '"n": 1.10e0, "list": [1, {"a": null}], "s": "\\u00fc \\ud800 ü"'
+    rows = [f'{{{kept}, "text": {json.dumps(text)} }}' for text in TEXTS]
+    rows[12:12] = ["", "{}", f"{{{kept}}}", '{"text": null}', '{"text":12}', '{"text": 12.0}', '{"text": true}']
+    source, target = write(rows, "in"), Path(f"out{suffix}")
+    assert label("--input", source, "--output", target) == 0
+    content = gzip.decompress(target.read_bytes()) if suffix.endswith(".gz") else target.read_bytes()
+    found = content.decode().splitlines()
+    assert len(found) == len(TEXTS) + 6
+    assert found[0].startswith(f'{{{kept}, "text": ')
+    results = [(json.loads(line)["label"], json.loads(line)["probability"]) for line in found]
+    empty, twelve = classifier.predict([""]).labels[0], classifier.predict(["12"]).labels[0]
+    assert [name for name, _ in results[12:18]] == [empty, empty, empty, twelve, twelve, empty]
+    wanted = [(name, pytest.approx(share, abs=1e-6)) for name, share in expected(classifier)]
+    assert results[:12] + results[18:] == wanted
+
+
+def test_parquet_keeps_types_and_values(classifier: TextClassifier) -> None:
+    count = 10_000  # more than one chunk
+    texts = (TEXTS * (count // len(TEXTS) + 1))[:count]
+    frame = pd.DataFrame({
+        "when": pd.date_range("2026-01-01", periods=count, freq="s"),
+        "text": pd.Categorical([None if text == "" else text for text in texts]),
+        "list": [[number] for number in range(count)],
+        "kind": pd.Categorical(["a", "b"] * (count // 2)),
+    }, index=pd.Index(range(5, count + 5), name="id"))  # fmt: skip
+    frame.to_parquet("in.parquet")
+    assert label("--input", "in.parquet", "--output", "out.parquet") == 0
+    before, after = pq.read_table("in.parquet"), pq.read_table("out.parquet")
+    assert after.select(before.column_names).equals(before)
+    assert after.schema.names == [*before.schema.names, "label", "probability"]
+    assert pd.read_parquet("out.parquet").index.equals(frame.index)
+    wanted = [name for name, _ in expected(classifier)]
+    assert after["label"].to_pylist()[: len(TEXTS)] == wanted
+    assert after["label"].to_pylist()[len(TEXTS) * 200 : len(TEXTS) * 201] == wanted
+
+    numbers = pa.table({"text": pa.array([12.0, None, float("nan"), 1.5, float("inf")])})
+    pq.write_table(numbers, "numbers.parquet")
+    assert label("--input", "numbers.parquet", "--output", "out.parquet", "--force") == 0
+    assert (
+        pq.read_table("out.parquet")["label"].to_pylist()
+        == classifier.predict(["12", "", "", "1.5", "inf"]).labels.tolist()
+    )
+    pq.write_table(numbers.slice(0, 0), "none.parquet")
+    assert label("--input", "none.parquet", "--output", "out.parquet", "--force") == 0
+    assert pq.read_table("out.parquet").num_rows == 0
+
+
+def test_columns_can_be_named(classifier: TextClassifier) -> None:
+    del classifier
+    Path("in.csv").write_text("label,bio\nold,court\n")
+    named = ("--text-column", "bio", "--label-as", "job", "--probability-as", "p")
+    assert label("--input", "in.csv", "--output", "out.csv", *named) == 0
+    assert Path("out.csv").read_text().startswith("label,bio,job,p\nold,court,")
+
+
+def test_the_newest_model_is_taken_and_its_column_is_that_of_its_training(toy: Any, capsys: Capture) -> None:
+    for number, (name, about) in enumerate((("b", {"text_column": "bio"}), ("a", {}))):
+        write_model(toy.folder / "reports" / name / "model", **about)
+        os.utime(toy.folder / "reports" / name / "model" / "config.json", (number, number))
+    Path("in.csv").write_text("bio,description_pre\ncourt,surgeon\n")
+    wanted = load_model(Path("reports/a/model")).predict(["surgeon", "court"]).probabilities.max(axis=1)
+    assert label("--input", "in.csv", "--output", "out.csv") == 0
+    assert "reports/a/model" in capsys.readouterr().err
+    assert label("--input", "in.csv", "--output", "out2.csv", "--model", "reports/b/model") == 0
+    assert [read_rows(Path(name), ",")[1][3] for name in ("out.csv", "out2.csv")] == [
+        f"{share:.6f}" for share in wanted
+    ]
+
+
+FILES = {
+    "in.csv": b"text,note\ncourt,1\n",
+    "taken.csv": b"text,label\ncourt,1\n",
+    "long.csv": b"text,note\ncourt,1\nsurgeon, who,1\n",
+    "open.csv": b'text,note\ncourt,1\n"surgeon,1\ncourt,1\n',
+    "latin.csv": b"text\nk\xfcnstler\n",
+    "empty.csv": b"",
+    "in.xlsx": b"",
+    "in.parquet": b"text",
+    "in.parquet.gz": b"",
+    "in.csv.gz": gzip.compress(b"text\ncourt\n" * 10_000)[:-20],
+    "text.csv.gz": b"text\ncourt\n",
+    "in.jsonl": b'{"text": "court"}\n{"text": \n',
+    "list.jsonl": b'{"text": "court"}\n["court"]\n',
+    "taken.jsonl": b'{"text": "court"}\n{"text": "court", "probability": 1}\n',
+    "nested.jsonl": b'{"text": ["court"]}\n',
+    "other.jsonl": b'{"bio": "court"}\n',
+    "exists.csv": b"mine",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--input in.csv", "Say with --output where"),
+        ("--output out.csv", "go with --input FILE"),
+        ("text --force", "go with --input FILE"),
+        ("text --label-as x", "go with --input FILE"),
+        ("text --input in.csv --output out.csv", "leave out the texts"),
+        ("--top 2 --input in.csv --output out.csv", "leave out the texts, and --top"),
+        ("--input none.csv --output out.csv", "File none.csv not found. Check the path given to --input."),
+        ("--input . --output out.csv", "File . not found"),
+        ("--input in.xlsx --output out.xlsx", "none of the known kinds of file: .csv, .tsv, .parquet, .jsonl"),
+        ("--input in.parquet.gz --output out.parquet", "none of the known kinds"),
+        ("--input in.csv --output out.jsonl", "--output must be of the kind of --input (.csv), got out.jsonl"),
+        (
+            "--input in.csv --output exists.csv",
+            "exists.csv is there already. Name another --output, or replace it with",
+        ),
+        ("--input in.csv --output none/out.csv", "could not be labelled into none/out.csv: No such file or directory"),
+        ("--input in.csv --output out.csv --text-column bio", "column 'bio' not found (it has: text, note). Name it"),
+        ("--input in.csv --output out.csv --label-as note", "has a column 'note' already. Name another"),
+        ("--input in.csv --output out.csv --label-as x --probability-as x", "must differ"),
+        (
+            "--input taken.csv --output out.csv",
+            "taken.csv: it has a column 'label' already. Name another for the result",
+        ),
+        ("--input taken.jsonl --output out.jsonl", "has a column 'probability' already"),
+        ("--input long.csv --output out.csv", "row that begins in line 3 has 3 cells, the header 2. Put texts"),
+        ("--input open.csv --output out.csv", "row that begins in line 3: unexpected end of data"),
+        ("--input latin.csv --output out.csv", "latin.csv is not UTF-8"),
+        ("--input empty.csv --output out.csv", "it is empty; a header is needed"),
+        ("--input in.parquet --output out.parquet", "in.parquet could not be labelled into out.parquet: "),
+        ("--input in.csv.gz --output out.csv", "not a whole gzip file"),
+        ("--input text.csv.gz --output out.csv", "not a whole gzip file"),
+        ("--input in.jsonl --output out.jsonl", "line 2 is not JSON ("),
+        ("--input list.jsonl --output out.jsonl", "line 2 is not a JSON object"),
+        ("--input nested.jsonl --output out.jsonl", "the text column holds a list"),
+        ("--input other.jsonl --output out.jsonl", "column 'text' not found (it has: bio)"),
+        ("text --model nowhere", "nowhere is no model: there is no such folder"),
+        ("text --model .", ". is no model: config.json is missing"),
+        ("text --top 0", "Invalid value for '--top'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    arguments: str, message: str, classifier: TextClassifier, capsys: Capture
+) -> None:
+    del classifier
+    for name, content in FILES.items():
+        Path(name).write_bytes(content)
+    before = {path: path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()}
+    assert label(*arguments.split()) == 2
+    output = capsys.readouterr()
+    *_, error = output.err.splitlines()
+    assert output.out == ""
+    assert error.startswith("Error: ")
+    assert message in error
+    assert {path: path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_without_a_model_it_says_how_to_get_one(toy: Any, capsys: Capture) -> None:
+    del toy
+    assert label("text") == 2
+    assert capsys.readouterr().err == (
+        "Error: There is no model under reports/. Name one with --model, or run study.report.\n"
+    )
+
+
+def test_a_full_disk_is_one_line(classifier: TextClassifier, capsys: Capture) -> None:
+    del classifier
+    Path("in.csv").write_text("text\n" + "court\n" * 10_000)
+    Path(".out.csv.writing").symlink_to("/dev/full")
+    assert label("--input", "in.csv", "--output", "out.csv") == 2
+    assert "could not be labelled into out.csv: No space left on device." in capsys.readouterr().err
+    assert not Path("out.csv").exists()
+
+
+def test_interrupted_it_ends_with_a_line_and_leaves_the_old_file(classifier: TextClassifier) -> None:
+    del classifier
+    with Path("in.csv").open("w") as file:
+        file.write("text\n")
+        file.writelines([f"{' '.join(WORDS * 30)}\n"] * 40_000)
+    Path("out.csv").write_text("old")
+    command = [*PROGRAM, "--input", "in.csv", "--output", "out.csv", "--force"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (Path(".out.csv.writing").exists() and Path(".out.csv.writing").stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (130, "")
+    assert errors.splitlines()[1:] == ["Interrupted. out.csv was not written."]
+    assert Path("out.csv").read_text() == "old"
+    assert not Path(".out.csv.writing").exists()
+
+
+def test_help_answers_at_once_with_every_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    command = [sys.executable, "-X", "importtime", "-m", "study.predict", "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
+    assert not imported & {"torch", "optuna", "pandas", "numpy", "pyarrow"}
+    for default in ("(the newest reports/*/model)", "(the one of the training)", "label", "probability"):
+        assert f"[default: {default}]" in result.stdout
+    assert "--input new.csv --output labelled.csv" in result.stdout

@@ -1,0 +1,138 @@
+"""`study.report` as a user meets it: what it writes, what it opens, and what it never leaves half-written."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from markupsafe import escape
+from optuna.trial import TrialState
+
+from study.command_line import run_command
+from study.report import app
+
+Capture = pytest.CaptureFixture[str]
+QUICK = ("--top", "1", "--seeds", "2", "--workers", "1")
+FILES = {"report.html", "report.md", "best_params.json", "trials.csv"}
+PICTURES = {"history.png", "learning-curves.png", "contour.png"}
+
+
+def report(*arguments: str) -> int:
+    return run_command(app, list(arguments))
+
+
+def test_a_report_confirms_judges_and_exports_the_winner(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 5) == 0
+    capsys.readouterr()
+    assert report(*QUICK) == 0
+    printed = capsys.readouterr().out
+    folder = toy.folder / "reports" / "toy-lstm"
+    assert {path.name for path in folder.iterdir()} == FILES | PICTURES | {"model"}
+    found = json.loads((folder / "best_params.json").read_text())
+    assert found["verdict"] in printed
+    assert found["parameters"].keys() == {"hidden_size", "learning_rate"}
+    draws = found["confirmed"]["draws"]
+    assert found["confirmed"]["mean"] == pytest.approx(sum(draw["value"] for draw in draws) / 2)
+    assert "opened once" in printed
+    page = (folder / "report.html").read_text()
+    assert str(escape(found["verdict"])) in page
+    assert "<script src=" not in page
+    assert len(page.encode()) < 8_000_000
+    markdown = (folder / "report.md").read_text()
+    assert all(f"]({name})" in markdown for name in PICTURES)
+    assert "linear SVM on TF-IDF" in markdown
+    table = pd.read_csv(folder / "trials.csv")
+    assert list(table["number"]) == [0, 1, 2, 3, 4]
+    command = [sys.executable, "-m", "study.predict", "hospital patient surgery clinic doctor"]
+    done = subprocess.run(command, cwd=toy.folder, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\t")[0] in ("surgeon", "lawyer", "painter")
+
+
+def test_drawing_it_again_opens_nothing_and_a_look_after_more_trials_is_flagged(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 4) == 0
+    assert report(*QUICK) == 0
+    first = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
+    capsys.readouterr()
+    assert report(*QUICK) == 0
+    printed = capsys.readouterr().out
+    assert "Opening the test split" not in printed
+    assert json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text()) == first
+    shutil.rmtree(toy.folder / ".cache" / "checkpoints")  # with the weights, which are then trained again
+    assert report(*QUICK) == 0
+    assert "Opening the test split" not in capsys.readouterr().out
+    assert json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text()) == first
+    assert toy.run("--trials", 6) == 0
+    assert report("--top", "2", *QUICK[2:]) == 0
+    printed = capsys.readouterr().out
+    if "Opening the test split" in printed:  # another configuration has won
+        assert "Caution: this test split has been opened 2 times" in printed
+
+
+def test_the_search_alone_is_shown_without_opening_anything(toy: Any, marked_csv: Path, capsys: Capture) -> None:
+    assert toy.run("--trials", 3) == 0
+    assert report("--no-retrain", "--output", "elsewhere/here") == 0
+    assert "its best value is optimistic" in capsys.readouterr().out
+    folder = toy.folder / "elsewhere" / "here"
+    assert {path.name for path in folder.iterdir()} == FILES | PICTURES
+    left = b"".join(path.read_bytes() for path in toy.folder.rglob("*") if path.is_file() and path != marked_csv)
+    assert b"testword" not in left
+
+
+def test_a_reports_best_parameters_reproduce_their_score(toy: Any) -> None:
+    assert toy.run("--trials", 3) == 0
+    assert report(*QUICK) == 0
+    found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
+    (toy.folder / "study.db").rename(toy.folder / "old.db")
+    assert toy.run("--trials", 3) == 0
+    assert report(*QUICK, "--output", "again") == 0
+    again = json.loads((toy.folder / "again/best_params.json").read_text())
+    assert again == found
+
+
+@pytest.mark.slow
+def test_an_interrupted_report_leaves_nothing_half_written_and_goes_on(toy: Any) -> None:
+    slow = ("--epochs", 40, "--patience", 40)
+    assert toy.run("--trials", 1, *slow) == 0
+    command = [sys.executable, "-m", "study.report", *QUICK, "--seeds", "6"]
+    process = subprocess.Popen(command, cwd=toy.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    toy.wait_for_running(step=1, name="toy-lstm/confirmation")
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+    assert process.returncode == 130
+    assert "To go on: python -m study.report" in output
+    assert not list((toy.folder / "reports").glob("*")) if (toy.folder / "reports").exists() else True
+    assert report(*QUICK, "--seeds", "6") == 0
+    trials = toy.load(name="toy-lstm/confirmation").trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--name", "nothing"], "There is no study 'nothing'"),
+        (["--storage", "sqlite:///none/study.db"], "does not exist"),
+        (["--top", "0"], "--top"),
+        (["--output", "toy.csv/report"], "cannot be written"),
+    ],
+)
+def test_a_bad_call_is_one_line_and_writes_nothing(
+    arguments: list[str], message: str, toy: Any, capsys: Capture
+) -> None:
+    assert toy.run("--trials", 1) == 0
+    capsys.readouterr()
+    assert report("--no-retrain", *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (toy.folder / "reports").exists() or not list((toy.folder / "reports").iterdir())
+
+
+def test_a_study_without_a_complete_trial_is_told(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1, "--timeout", 0.001) == 0
+    assert report() == 2
+    assert "has no complete trial yet" in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""Constructed cases: clear wins, ties and losses, and a winner that is the default configuration."""
+
+import numpy as np
+import pytest
+
+from models.statistics import PairedComparison, paired_bootstrap
+from study.verdict import judge
+
+WIN = PairedComparison(0.012, 0.004, 0.02, 0.0022)
+TIE = PairedComparison(-0.001, -0.008, 0.006, 0.81)
+LOSS = PairedComparison(-0.03, -0.041, -0.019, 0.0002)
+CLOSE = PairedComparison(0.005, 0.0002, 0.01, 0.04)
+
+
+def test_a_clear_win_over_both_is_told_with_its_figures() -> None:
+    verdict = judge("macro_f1", default=WIN, baseline=WIN, baseline_title="linear SVM")
+    assert verdict.sentence == (
+        "On the test split the search's winner is better than the default configuration (macro-F1 +0.0120, "
+        "95 % interval +0.0040 to +0.0200, p = 0.0044), and is better than the best baseline, linear SVM (macro-F1 "
+        "+0.0120, 95 % interval +0.0040 to +0.0200, p = 0.0044); p is corrected for two comparisons."
+    )
+
+
+def test_a_win_over_the_default_does_not_hide_that_the_baseline_is_better() -> None:
+    verdict = judge("accuracy", default=WIN, baseline=LOSS, baseline_title="linear SVM")
+    assert "winner is better than the default configuration (accuracy +0.0120" in verdict.sentence
+    assert (
+        "but is worse than the best baseline, linear SVM (accuracy -0.0300, 95 % interval -0.0410 to -0.0190, "
+        "p < 0.001)" in verdict.sentence
+    )
+    assert verdict.against_baseline.outcome == "worse"
+
+
+def test_a_tie_is_no_difference_shown() -> None:
+    verdict = judge("macro_f1", default=TIE, baseline=TIE, baseline_title="linear SVM")
+    assert "winner shows no difference from the default configuration (macro-F1 -0.0010" in verdict.sentence
+    assert "and shows no difference from the best baseline, linear SVM" in verdict.sentence
+    assert "better" not in verdict.sentence
+    assert "worse" not in verdict.sentence
+
+
+@pytest.mark.parametrize("other", [CLOSE, TIE])
+def test_a_close_win_does_not_stand_the_correction_for_two_comparisons(other: PairedComparison) -> None:
+    verdict = judge("macro_f1", default=CLOSE, baseline=other, baseline_title="linear SVM")
+    assert verdict.against_default is not None
+    assert verdict.against_default.outcome == "no difference shown"
+    assert verdict.against_default.adjusted_p_value == pytest.approx(0.08)
+
+
+def test_a_close_win_stands_beside_a_sure_one() -> None:
+    """Holm's second step: the larger of two p values is not multiplied."""
+    verdict = judge("macro_f1", default=CLOSE, baseline=LOSS, baseline_title="linear SVM")
+    assert verdict.against_default is not None
+    assert verdict.against_default.outcome == "better"
+    assert verdict.against_default.adjusted_p_value == 0.04
+
+
+def test_a_winner_that_is_the_default_is_held_against_the_baseline_alone_and_not_corrected() -> None:
+    verdict = judge("macro_f1", default=None, baseline=CLOSE, baseline_title="linear SVM")
+    assert verdict.against_default is None
+    assert verdict.against_baseline.adjusted_p_value == CLOSE.p_value
+    assert verdict.sentence == (
+        "No configuration that the search proposed beats the default configuration on fresh seeds; on the test split "
+        "the default configuration is better than the best baseline, linear SVM (macro-F1 +0.0050, 95 % interval "
+        "+0.0002 to +0.0100, p = 0.0400)."
+    )
+
+
+def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
+    tiny = PairedComparison(-0.00001, -0.00004, 0.0, 0.5)
+    verdict = judge("accuracy", default=None, baseline=tiny, baseline_title="linear SVM")
+    assert "accuracy +0.0000, 95 % interval +0.0000 to +0.0000" in verdict.sentence
+
+
+@pytest.mark.parametrize(("errors", "outcome"), [(60, "better"), (20, "no difference shown"), (2, "worse")])
+def test_the_verdict_follows_from_the_predictions(errors: int, outcome: str) -> None:
+    """A winner with 20 mistakes in 400 texts against baselines with more, as many and fewer, on other texts."""
+    labels = np.arange(400) % 4
+    winner, baseline = labels.copy(), labels.copy()
+    winner[:20] += 1
+    baseline[-errors:] += 1
+    compared = paired_bootstrap(labels, winner[None] % 4, baseline[None] % 4, "macro_f1", seed=0, rounds=2000)
+    verdict = judge("macro_f1", default=None, baseline=compared, baseline_title="linear SVM")
+    assert verdict.against_baseline.outcome == outcome
