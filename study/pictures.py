@@ -12,24 +12,18 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study.configuration import StudyConfiguration
 from study.display import best_trial
-from study.figures import (
-    BEST,
-    COLOURS,
-    MARGIN,
-    SCALE,
+from study.figure_style import BEST, COLOURS, MARGIN, SCALE, log_ticks
+from study.figure_words import (
     STATES,
-    STEPS,
     axis_title,
     curve_of,
     default_value,
     describe_figures,
-    log_ticks,
     most_important_pair,
     parameter_title,
     running_best,
-    smooth_surface,
-    surface_limits,
 )
+from study.figures import STEPS, smooth_surface, surface_limits
 from study.findings import Importances, find_importances, value_at
 from study.trial_queue import finished_trials
 

@@ -14,7 +14,8 @@ from plotly.offline import get_plotlyjs
 from models.statistics import Estimate
 from study.display import METRIC_TITLES, format_parameters, format_seconds
 from study.errors import StudyError
-from study.figures import PAGE_STYLE, all_figures
+from study.figure_style import PAGE_STYLE
+from study.figures import all_figures
 from study.full_report import Report, best_params
 from study.pictures import save_pictures
 from study.trial_queue import finished_trials

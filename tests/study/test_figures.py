@@ -19,7 +19,9 @@ from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfiguration
-from study.figures import BEST, COLOURS, QUARTERS, all_figures, most_important_pair
+from study.figure_style import BEST, COLOURS, QUARTERS
+from study.figure_words import most_important_pair
+from study.figures import all_figures
 from study.findings import Importance, Importances
 from study.pictures import save_pictures
 from study.search_space import TrialSettings

@@ -1,0 +1,180 @@
+"""The words that go with the figures of a study: titles, captions, and what each figure shows in numbers."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from study.configuration import StudyConfiguration
+from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds
+from study.findings import Importances, complete_trials, find_cost
+from study.search_space import Space, default_parameters
+from study.trial_queue import WORKER, finished_trials
+
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+AXES = 5  # parallel ones, at most: more cannot be read on a phone
+
+
+def describe_figures(study: Study, configuration: StudyConfiguration, importances: Importances) -> dict[str, str]:
+    """What each figure shows, in words and numbers, by its name."""
+    metric, space, trials = metric_title(configuration), configuration.search_space, finished_trials(study)
+    counts = Counter(trial.state for trial in trials)
+    best, default, complete = best_trial(study), default_value(study, configuration), complete_trials(study)
+    names = most_important_pair(space, importances)
+    reached = with_parameters = f"No trial is complete, so there is no best {metric}."
+    if best is not None:
+        reached = f"The best {metric}, {best.value:.4f}, was reached in trial {best.number}."
+        with_parameters = f"{reached[:-1]} with {format_parameters(best.params).replace('  ', ', ')}."
+    finished = f"{plural(len(trials), 'trial')} finished: " + ", ".join(
+        f"{counts[state]} {name}" for state, name in STATES.items()
+    )
+    against = "" if default is None else f" The default configuration reached {default:.4f}."
+    bests = running_best(study)
+    if first_good := next((number for number, value in bests.items() if value >= 0.99 * max(bests.values())), None):
+        against += f" Within 1 % of the best for the first time: trial {first_good}."
+    curve = curve_of(best, configuration.metric) if best else []
+    curves = f" Its curve: {', '.join(f'{value:.3f}' for value in curve)}." if curve else ""
+    ends = Counter(len(curve_of(trial, configuration.metric)) for trial in trials if trial.state == TrialState.PRUNED)
+    pruned = ", ".join(f"{count} after epoch {epoch}" for epoch, count in sorted(ends.items()))
+    cost = find_cost(study, configuration)
+    longest = max(cost.trial_seconds, key=lambda number: cost.trial_seconds[number], default=None)
+    workers = len(set(workers_of(trials).values()))
+    tops = sorted(complete, key=best_first)[: max(1, len(complete) // 4)]
+
+    def best_quarter(parameters: Iterable[str]) -> str:
+        if not tops:
+            return reached
+        spans = (f"{parameter_title(name).lower()} {span(space[name], name, tops)}" for name in parameters)
+        return f"The best quarter of the complete trials ({len(tops)}) has {', '.join(spans)}."
+
+    all_spans = (f"{parameter_title(name).lower()} {span(space[name], name, complete)}" for name in names)
+    return {
+        "history": f"{finished}. {with_parameters}{against}",
+        "learning-curves": f"{finished}. {reached}{curves}" + (f" Pruned: {pruned}." if pruned else ""),
+        "contour": f"{reached} The complete trials lie in {' and '.join(all_spans)}. {best_quarter(names)}"
+        if complete
+        else reached,
+        "slices": best_quarter(space),
+        "parallel-coordinates": best_quarter(parallel_parameters(space, importances)),
+        "importance": importances.reason
+        or "; ".join(
+            f"{parameter_title(one.parameter)} {one.mean:.2f} ({one.low:.2f} to {one.high:.2f})"
+            for one in importances.parameters
+        )
+        + f"; shares, with 95 % intervals, from {importances.trials} complete trials.",
+        "durations": f"{plural(len(trials), 'trial')} trained for {format_seconds(cost.total_seconds)} together; the "
+        f"median is {cost.median_seconds:.1f} s"
+        + ("." if longest is None else f", the longest {cost.trial_seconds[longest]:.1f} s in trial {longest}."),
+        "timeline": f"{plural(workers, 'worker')} ran {plural(len(trials), 'trial')} within "
+        f"{format_seconds(cost.elapsed_seconds)}: {', '.join(f'{counts[s]} {name}' for s, name in STATES.items())}.",
+    }
+
+
+def figure_titles(configuration: StudyConfiguration, importances: Importances) -> dict[str, tuple[str, str]]:
+    """Title and caption of each figure."""
+    metric, space = metric_title(configuration), configuration.search_space
+    first, second = (parameter_title(name) for name in most_important_pair(space, importances))
+    shown = len(parallel_parameters(space, importances))
+    some = "" if shown == len(space) else f" Of the {len(space)} parameters, it shows the {shown} most important ones."
+    return {
+        "history": (
+            "Optimisation history",
+            f"The {metric} of each trial, the best one so far, and what the default configuration reaches.",
+        ),
+        "learning-curves": ("Learning curves", f"The {metric} after each epoch; pruned trials end at a cross."),
+        "contour": (
+            f"{first} and {second.lower()}",
+            f"The {metric} over both, a smooth surface (a Gaussian process) near the complete trials.",
+        ),
+        "slices": (
+            "One parameter at a time",
+            f"The {metric} over each parameter; that of a pruned trial is its best before it ended.",
+        ),
+        "parallel-coordinates": (
+            "Parallel coordinates",
+            f"A line is a complete trial, its colour the quarter that its {metric} lies in.{some}",
+        ),
+        "importance": ("Parameter importance", importances.about),
+        "durations": ("Durations", "The training time of each trial, and the median."),
+        "timeline": ("Timeline", "Which worker ran which trial when."),
+    }
+
+
+def metric_title(configuration: StudyConfiguration) -> str:
+    return f"validation {METRIC_TITLES[configuration.metric]}"
+
+
+def axis_title(configuration: StudyConfiguration) -> str:
+    return capital(metric_title(configuration))
+
+
+def parameter_title(name: str) -> str:
+    return capital(name.replace("_", " "))
+
+
+def running_best(study: Study) -> dict[int, float]:
+    """The best value so far at each complete trial, by its number."""
+    best, values = -np.inf, {}
+    for trial in complete_trials(study):
+        best = max(best, trial.value if trial.value is not None else best)
+        values[trial.number] = float(best)
+    return values
+
+
+def default_value(study: Study, configuration: StudyConfiguration) -> float | None:
+    """Of the first complete trial with the default configuration."""
+    default = default_parameters(configuration.search_space, configuration.base)
+    return next((trial.value for trial in complete_trials(study) if trial.params == default), None)
+
+
+def curve_of(trial: FrozenTrial, metric: str) -> list[float]:
+    """A score per epoch; the best one so far where a trial has recorded no more."""
+    reported = [value for _, value in sorted(trial.intermediate_values.items())]
+    values = trial.user_attrs.get("curve", {}).get(metric) or reported
+    return [float(value) for value in values if np.isfinite(value)]
+
+
+def most_important_pair(space: Space, importances: Importances) -> tuple[str, str]:
+    """Of numbers; hidden size and learning rate where these are all that is searched, or nothing is known."""
+    numbers = [name for name, range_ in space.items() if not isinstance(range_, CategoricalDistribution)]
+    if len(numbers) > 2 and importances.parameters:
+        numbers = [one.parameter for one in importances.parameters if one.parameter in numbers]
+    return numbers[0], numbers[1]
+
+
+def parallel_parameters(space: Space, importances: Importances) -> list[str]:
+    """As many as can be read, in the order of the space."""
+    ranked = [one.parameter for one in importances.parameters] or list(space)
+    return [name for name in space if name in ranked[:AXES]]
+
+
+def workers_of(trials: list[FrozenTrial]) -> dict[int, str]:
+    """A short name for the worker of each trial, by the trial's number; the first to begin is worker 1."""
+    names = dict.fromkeys(trial.user_attrs.get(WORKER) for trial in sorted(trials, key=lambda trial: trial.number))
+    short = {name: f"Worker {number}" for number, name in enumerate(names, start=1)}
+    return {trial.number: short[trial.user_attrs.get(WORKER)] for trial in trials}
+
+
+def span(range_: BaseDistribution, name: str, trials: list[FrozenTrial]) -> str:
+    values = [trial.params[name] for trial in trials if name in trial.params]
+    if not values or isinstance(range_, CategoricalDistribution):
+        counts = Counter(map(str, values)).most_common()
+        return " or ".join(f"{value} ({count})" for value, count in counts) or "unknown"
+    ends = (min(values), max(values))
+    return " to ".join(dict.fromkeys(f"{end:.3g}" if isinstance(end, float) else str(end) for end in ends))
+
+
+def best_first(trial: FrozenTrial) -> tuple[float, int]:
+    """The best one first."""
+    return -(trial.value or 0.0), trial.number
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
