@@ -21,13 +21,14 @@ import torch
 from optuna.trial import Trial
 
 from data.source import find_source
+from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import open_prepared, prepare_for_search
 from study.objective import run_trial
 from study.search import search
-from study.search_space import TrialSettings, search_space
+from study.search_space import search_space
 from study.storage import open_storage
 from study.trial_queue import TrialQueue, finished_trials
 
@@ -66,7 +67,7 @@ def measure_opening(folder: Path) -> None:
 
 def measure_memory(folder: Path) -> None:
     prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"))
-    base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=1), TextLimits(max_tokens=10))
+    base = Settings(LSTMConfig(), TrainingConfig(epochs=1), TextLimits(max_tokens=10))
     checkpoints = folder / "checkpoints"
     run = partial(
         run_trial, base=base, prepared=prepared, device=torch.device("cpu"), checkpoints=checkpoints, on_event=print

@@ -99,12 +99,9 @@ def save_model(
     JSON can hold. One process at a time may write a folder. Raises `ModelError` when it cannot be written.
     """
     words = limits.kept_words(vocabulary.counts)
-    if (words, len(classes)) != (model.embedding.num_embeddings, model.head.out_features):
-        raise ValueError(
-            f"The model is for {model.embedding.num_embeddings} words and {model.head.out_features} classes, "
-            f"got {words} and {len(classes)}."
-        )
     weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    if _shapes(weights) != _shapes(_empty(model.config, words, len(classes)).state_dict()):
+        raise ValueError(f"The model is not one for {words} words and {len(classes)} classes.")
     files = {
         WEIGHTS_FILE: safetensors.torch.save(weights),
         VOCABULARY_FILE: "\n".join(vocabulary.words.slice(0, words).to_pylist()).encode(),
@@ -156,12 +153,16 @@ def load_model(folder: Path) -> TextClassifier:
 def _build(config: LSTMConfig, words: int, classes: int, weights: bytes) -> LSTMClassifier:
     """The network with these weights. Raises `ValueError` when they are another network's."""
     tensors = safetensors.torch.load(weights)
-    with torch.device("meta"):  # without memory, and without drawing weights that would be overwritten
-        model = LSTMClassifier(config, words=words, classes=classes)
+    model = _empty(config, words, classes)
     if _shapes(model.state_dict()) != _shapes(tensors):
         raise ValueError("The weights are another network's.")
     model.to_empty(device="cpu").load_state_dict(tensors)
     return model.eval().requires_grad_(False)
+
+
+def _empty(config: LSTMConfig, words: int, classes: int) -> LSTMClassifier:
+    with torch.device("meta"):  # without memory, and without drawing weights that would be overwritten
+        return LSTMClassifier(config, words=words, classes=classes)
 
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:

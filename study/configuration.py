@@ -4,10 +4,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from data.source import DataSource
+from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import DeviceName, TrainingConfig
 from preprocessing.batches import TextLimits
-from study.search_space import Space, SpaceName, TrialSettings, search_space
+from study.search_space import Space, SpaceName, search_space
 
 SamplerName = Literal["tpe", "random"]
 PrunerName = Literal["median", "none"]
@@ -17,7 +18,7 @@ PrunerName = Literal["median", "none"]
 class StudyConfiguration:
     source: DataSource
     cache_dir: str  # absolute
-    base: TrialSettings  # of every trial, but for what is searched
+    base: Settings  # of every trial, but for what is searched
     split_seed: int = 0
     model: str = "lstm"
     space: SpaceName = "default"
@@ -41,7 +42,7 @@ class StudyConfiguration:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "StudyConfiguration":
         base = stored["base"]
-        settings = TrialSettings(
+        settings = Settings(
             LSTMConfig(**base["model"]), TrainingConfig(**base["training"]), TextLimits(**base["limits"])
         )
         return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings})

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from models.baselines import PUBLISHED, PublishedResult
 from models.exported import save_model
-from models.lstm import LSTMClassifier
+from models.learning import restore
 from models.scores import Metric
 from models.statistics import ClassScores, Estimate, bootstrap_interval, confusion, paired_bootstrap, per_class_scores
 from study.configuration import StudyConfiguration
@@ -103,9 +103,7 @@ def export_winner(confirmation: Confirmation, folder: Path) -> None:
     draw = int(trial.user_attrs[DRAW])
     prepared = prepare_draw(configuration, draw)
     settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
-    words = settings.limits.kept_words(prepared.word_counts)
-    model = LSTMClassifier(settings.model, words=words, classes=len(prepared.classes))
-    model.load_state_dict(load_file(weights_file(confirmation.checkpoints, trial.number)))
+    model = restore(settings, prepared, load_file(weights_file(confirmation.checkpoints, trial.number)))
     save_model(
         folder,
         model,

@@ -10,11 +10,10 @@ from optuna.trial import Trial
 
 from data.errors import UserError
 from models.checkpoint import Checkpoint
-from models.lstm import LSTMClassifier
-from models.training import EpochResult, TrainingResult, train
-from preprocessing.batches import EvaluationBatches, TrainingBatches
+from models.learning import Settings, learn
+from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts
-from study.search_space import TrialSettings, apply_parameters
+from study.search_space import apply_parameters
 from study.storage import STORAGE_ERRORS
 
 CURVES = ("training_loss", "validation_loss", "accuracy", "macro_f1")
@@ -24,7 +23,7 @@ def run_trial(
     trial: Trial,
     on_epoch_end: Callable[[EpochResult], None],
     *,
-    base: TrialSettings,
+    base: Settings,
     prepared: PreparedTexts,
     device: torch.device,
     checkpoints: Path,
@@ -52,30 +51,13 @@ def run_trial(
         if result.epoch < settings.training.epochs - 1 and trial.should_prune():
             raise TrialPruned
 
-    torch.manual_seed(settings.training.seed)
-    words = settings.limits.kept_words(prepared.word_counts)
-    max_tokens = settings.limits.max_tokens
-    model = LSTMClassifier(settings.model, words=words, classes=len(prepared.classes))
-    training = TrainingBatches(
-        prepared.training, settings.training.batch_size, max_tokens, words, settings.training.seed
-    )
-    validation = EvaluationBatches(prepared.validation, max_tokens, words)
-
     trial.set_user_attr("training_seed", settings.training.seed)
     identity = {"trial": trial.number, "parameters": trial.params, "device": device.type, "torch": version("torch")}
     checkpoint = Checkpoint(checkpoint_file(checkpoints, trial.number), identity, on_event)
     if reported_before is not None and not checkpoint.path.exists():
         on_event(f"There is no checkpoint of trial {trial.number} here; it starts anew.")
     try:
-        result = train(
-            model,
-            training,
-            validation,
-            settings.training,
-            device=device,
-            on_epoch_end=report,
-            checkpoint=checkpoint,
-        )
+        result = learn(settings, prepared, device=device, on_epoch_end=report, checkpoint=checkpoint)
     except (*STORAGE_ERRORS, UserError):  # it will go on
         raise
     except Exception:  # pruned or failed

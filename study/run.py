@@ -156,17 +156,17 @@ def run(
         source, sentence = find_source(data, label_column=label_column, text_column=text_column)
         console.print(f"Data: {sentence}")
 
+        from models.learning import Settings
         from models.lstm import LSTMConfig
         from models.training import TrainingConfig
         from preprocessing.batches import TextLimits
         from study.configuration import StudyConfiguration
         from study.full_search import search_study
-        from study.search_space import TrialSettings
 
         configuration = StudyConfiguration(
             source=source,
             cache_dir=str(cache_dir.resolve()),
-            base=TrialSettings(
+            base=Settings(
                 LSTMConfig(),
                 TrainingConfig(epochs=epochs, patience=patience, metric=metric, seed=seed),
                 TextLimits(max_tokens, vocabulary_size, min_frequency),

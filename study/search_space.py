@@ -4,7 +4,7 @@ A parameter is called like the configuration field that it sets; its default is 
 trial of every study is the one with all defaults.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 from optuna.distributions import (
@@ -14,24 +14,13 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from models.lstm import LSTMConfig
-from models.training import TrainingConfig
-from preprocessing.batches import TextLimits
+from models.learning import Settings
 
 Space = dict[str, BaseDistribution]
 SpaceName = Literal["default", "wide"]
 
 
-@dataclass(frozen=True)
-class TrialSettings:
-    """All that decides what a trial computes, besides the texts."""
-
-    model: LSTMConfig
-    training: TrainingConfig
-    limits: TextLimits
-
-
-def search_space(name: SpaceName, base: TrialSettings) -> Space:
+def search_space(name: SpaceName, base: Settings) -> Space:
     """The distributions to search; they always contain the values of `base`."""
     space: Space = {
         # Below 16 R8 is not learned; above about 100 scores are flat (Reimers & Gurevych 2017), and time is quadratic.
@@ -59,18 +48,18 @@ def search_space(name: SpaceName, base: TrialSettings) -> Space:
     return space
 
 
-def default_parameters(space: Space, base: TrialSettings) -> dict[str, Any]:
+def default_parameters(space: Space, base: Settings) -> dict[str, Any]:
     values = {field.name: getattr(part, field.name) for part in _parts(base) for field in fields(part)}
     return {name: values[name] for name in space}
 
 
-def apply_parameters(base: TrialSettings, parameters: dict[str, Any]) -> TrialSettings:
+def apply_parameters(base: Settings, parameters: dict[str, Any]) -> Settings:
     """`base` with the given fields changed, whichever of its parts they belong to."""
     model, training, limits = (
         replace(part, **{field.name: parameters[field.name] for field in fields(part) if field.name in parameters})
         for part in _parts(base)
     )
-    return TrialSettings(model, training, limits)
+    return Settings(model, training, limits)
 
 
 def describe(space: Space) -> dict[str, str]:
@@ -85,5 +74,5 @@ def _describe_range(distribution: BaseDistribution) -> str:
     return f"{distribution.low:g}-{distribution.high:g}{' (log)' if distribution.log else ''}"
 
 
-def _parts(settings: TrialSettings) -> tuple[Any, Any, Any]:
+def _parts(settings: Settings) -> tuple[Any, Any, Any]:
     return settings.model, settings.training, settings.limits

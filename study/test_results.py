@@ -22,9 +22,7 @@ from safetensors.torch import load_file
 
 from data.source import load_search_texts, load_test_texts
 from models.baselines import Fit, fit_baselines
-from models.lstm import LSTMClassifier
-from models.training import predict
-from preprocessing.batches import EvaluationBatches
+from models.learning import classify
 from preprocessing.prepared import prepare_test
 from study.configuration import StudyConfiguration
 from study.confirmation import DRAW, Confirmed, prepare_draw, weights_file, with_draw
@@ -149,10 +147,8 @@ def _predict_network(
         draw=draw,
     )
     settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
-    words = settings.limits.kept_words(prepared.word_counts)
-    model = LSTMClassifier(settings.model, words=words, classes=len(prepared.classes)).to(device)
-    model.load_state_dict(load_file(weights_file(checkpoints, trial.number), device=str(device)))
-    predictions, _ = predict(model, EvaluationBatches(texts, settings.limits.max_tokens, words), device=device)
+    weights = load_file(weights_file(checkpoints, trial.number))
+    predictions = classify(settings, prepared, weights, texts, device=device)
     return texts.labels.astype(np.int64), prepared.classes, predictions
 
 

@@ -161,7 +161,7 @@ def test_another_models_vocabulary_or_classes_are_not_saved(tmp_path: Path) -> N
     vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
     for words, classes in ((4, 2), (3, 3)):
         model = LSTMClassifier(LSTMConfig(4, 4), words=words, classes=classes)
-        with pytest.raises(ValueError, match="The model is for"):
+        with pytest.raises(ValueError, match="The model is not one for"):
             save_model(tmp_path / "model", model, vocabulary=vocabulary, classes="ab", limits=TextLimits(), about={})
 
 

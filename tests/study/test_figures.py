@@ -15,6 +15,7 @@ from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
 from data.source import DataSource
+from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
@@ -24,11 +25,10 @@ from study.figure_words import most_important_pair
 from study.figures import all_figures
 from study.findings import Importance, Importances
 from study.pictures import save_pictures
-from study.search_space import TrialSettings
 from study.storage import close_storage, open_storage
 from study.trial_queue import FAILURE, WORKER
 
-BASE = TrialSettings(LSTMConfig(), TrainingConfig(), TextLimits())
+BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 DEFAULT = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE)
 WIDE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, space="wide")
 NAMES = (

@@ -12,16 +12,16 @@ from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
 from data.source import DataSource
+from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfiguration
 from study.findings import find, find_cost, find_edges, find_failures, find_importances, find_interaction, position
-from study.search_space import TrialSettings
 from study.storage import close_storage, open_storage
 from study.trial_queue import FAILURE
 
-BASE = TrialSettings(LSTMConfig(), TrainingConfig(), TextLimits())
+BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 TPE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE)
 RANDOM = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, sampler="random", pruner="none")
 WIDE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, space="wide", sampler="random", pruner="none")

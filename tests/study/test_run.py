@@ -12,12 +12,12 @@ import pytest
 from optuna.trial import TrialState
 
 from data.source import DataSource
+from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfiguration
 from study.run import run as run_function
-from study.search_space import TrialSettings
 from study.stored_study import load_configuration
 
 Capture = pytest.CaptureFixture[str]
@@ -75,7 +75,7 @@ def test_the_options_defaults_are_those_of_the_configurations() -> None:
     parameters = inspect.signature(run_function).parameters
     compared = 0
     source = DataSource("toy", "00")
-    study = StudyConfiguration(source, "", TrialSettings(LSTMConfig(), TrainingConfig(), TextLimits()))
+    study = StudyConfiguration(source, "", Settings(LSTMConfig(), TrainingConfig(), TextLimits()))
     for configuration in (TrainingConfig(), TextLimits(), source, study):
         for field in fields(configuration):
             if field.name in parameters and field.default is not MISSING:

@@ -14,6 +14,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import Trial, TrialState
 
 from data.source import find_source
+from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig
 from preprocessing.batches import TextLimits
@@ -21,7 +22,7 @@ from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.interruption import Interrupted
 from study.objective import run_trial
 from study.search import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
-from study.search_space import Space, TrialSettings
+from study.search_space import Space
 from study.storage import STORAGE_ERRORS, PatientStorage, open_storage, reason_of
 from study.trial_queue import TrialQueue
 
@@ -34,7 +35,7 @@ def search_in(study: Study, storage: PatientStorage, space: Space, run: RunTrial
     search(queue, space, run, trials=trials, deadline=float("inf"), on_change=lambda: None)
 
 
-def objective(base: TrialSettings, prepared: PreparedTexts) -> RunTrial:
+def objective(base: Settings, prepared: PreparedTexts) -> RunTrial:
     checkpoints = prepared.entry.folder.parent / "checkpoints"
     device = torch.device("cpu")
     return partial(run_trial, base=base, prepared=prepared, device=device, checkpoints=checkpoints, on_event=print)
@@ -59,7 +60,7 @@ def prepared(toy_csv: Path, tmp_path: Path) -> PreparedTexts:
 def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
     study: Study, storage: PatientStorage, prepared: PreparedTexts
 ) -> None:
-    base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=2), TextLimits())
+    base = Settings(LSTMConfig(), TrainingConfig(epochs=2), TextLimits())
     run = objective(base, prepared)
     diverging = {"learning_rate": FloatDistribution(1e39, 1e40)}
     search_in(study, storage, diverging, run, trials=1)
@@ -115,7 +116,7 @@ def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: 
 def test_a_trial_that_is_interrupted_while_it_is_pruned_is_pruned_at_the_same_epoch(
     moment: str, storage: PatientStorage, prepared: PreparedTexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = TrialSettings(LSTMConfig(), TrainingConfig(epochs=6, patience=6), TextLimits())
+    base = Settings(LSTMConfig(), TrainingConfig(epochs=6, patience=6), TextLimits())
     run = objective(base, prepared)
 
     def two_trials(name: str) -> Study:

@@ -2,13 +2,14 @@
 
 import pytest
 
+from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfiguration
-from study.search_space import TrialSettings, apply_parameters, default_parameters, search_space
+from study.search_space import apply_parameters, default_parameters, search_space
 
-BASE = TrialSettings(LSTMConfig(), TrainingConfig(), TextLimits())
+BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 
 
 def test_by_default_hidden_size_and_learning_rate_are_searched() -> None:
@@ -22,7 +23,7 @@ def test_by_default_hidden_size_and_learning_rate_are_searched() -> None:
 @pytest.mark.parametrize("name", ["default", "wide"])
 @pytest.mark.parametrize("limits", [TextLimits(), TextLimits(20, 500, 1), TextLimits(1_000, 90_000, 1)])
 def test_the_default_configuration_lies_in_the_space(name: str, limits: TextLimits) -> None:
-    base = TrialSettings(LSTMConfig(), TrainingConfig(), limits)
+    base = Settings(LSTMConfig(), TrainingConfig(), limits)
     space = search_space(name, base)  # type: ignore[arg-type]
     defaults = default_parameters(space, base)
     assert all(range_._contains(range_.to_internal_repr(defaults[key])) for key, range_ in space.items())

@@ -15,11 +15,12 @@ import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from models.learning import Settings
 from models.lstm import LSTMClassifier
 from models.training import train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import PreparedTexts, prepare_for_search
-from study.search_space import TrialSettings, apply_parameters
+from study.search_space import apply_parameters
 from study.stored_study import load_configuration
 
 TRIALS = 60
@@ -43,7 +44,7 @@ def kill_something(process: subprocess.Popen[str], chance: random.Random) -> str
     return what
 
 
-def train_again(trial: FrozenTrial, base: TrialSettings, prepared: PreparedTexts) -> list[float]:
+def train_again(trial: FrozenTrial, base: Settings, prepared: PreparedTexts) -> list[float]:
     """The curve that the stored parameters and seed give."""
     settings = apply_parameters(base, trial.params)
     seed = trial.user_attrs["training_seed"]
