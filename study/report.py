@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.command_line import INTERRUPTED, STORAGE_VARIABLE, command_again, run_command
+from study.command_line import INTERRUPTED, command_again, run_command
+from study.options import DEFAULT_STORAGE, ExistingStudy, Storage, Workers, count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,27 +35,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
     f"and write the report and the model.\n{EXAMPLES}"
 )
 def report(
-    storage: Annotated[
-        str, typer.Option(metavar="URL", envvar=STORAGE_VARIABLE, help="Where the study is kept.")
-    ] = "sqlite:///study.db",
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="the only one there")
-    ] = None,
-    top: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="How many of the best configurations to train again.")
-    ] = 3,
-    seeds: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="On how many fresh seeds and splits each.")
-    ] = 3,
+    storage: Storage = DEFAULT_STORAGE,
+    name: ExistingStudy = None,
+    top: Annotated[int, count("How many of the best configurations to train again.", most=1000)] = 3,
+    seeds: Annotated[int, count("On how many fresh seeds and splits each.", most=1000)] = 3,
     retrain: Annotated[
         bool, typer.Option("--retrain/--no-retrain", help="Without it: tables and figures of the search alone.")
     ] = True,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, max=100_000, help="Processes that train at the same time.", show_default="one per core"
-        ),
-    ] = None,
+    workers: Workers = None,
     output: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The folder of the report.", show_default="reports/<study>"),

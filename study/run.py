@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from study.command_line import INTERRUPTED, STORAGE_VARIABLE, command_again, run_command
+from study.command_line import INTERRUPTED, command_again, run_command
+from study.options import DEFAULT_STORAGE, CacheDir, Device, Storage, Timeout, Workers, count
 
 EXAMPLES = """
 Examples:
@@ -24,27 +25,12 @@ Examples:
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-@app.command(help=f"Search the hyper-parameters of an LSTM text classifier; a rerun goes on with it.\n{EXAMPLES}")
+@app.command(help=f"Search the hyper-parameters of a text classifier; a rerun goes on with it.\n{EXAMPLES}")
 def run(
     trials: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=10_000_000,
-            help="Trials in all, over restarts: complete, pruned and failed ones count.",
-        ),
+        int, count("Trials in all, over restarts: complete, pruned and failed ones count.", most=10_000_000)
     ] = 50,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=100_000,
-            help="Processes that run trials at the same time.",
-            show_default="one per core on the CPU, otherwise one per GPU; what the cluster has room for",
-        ),
-    ] = None,
+    workers: Workers = None,
     cluster: Annotated[
         str | None,
         typer.Option(
@@ -53,15 +39,7 @@ def run(
             show_default="on this machine",
         ),
     ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            min=0.001,
-            help="Seconds after which this call begins no new trial.",
-            show_default="no limit",
-        ),
-    ] = None,
+    timeout: Timeout = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -73,25 +51,15 @@ def run(
     label_column: Annotated[str, typer.Option(metavar="NAME", help="The column with the class.")] = "Category",
     text_column: Annotated[str, typer.Option(metavar="NAME", help="The column with the text.")] = "description_pre",
     split_seed: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=0, max=2**32 - 1, help="Draws training, validation and test; keep it to compare studies."
-        ),
+        int, count("Draws training, validation and test; keep it to compare studies.", least=0, most=2**32 - 1)
     ] = 0,
-    storage: Annotated[
-        str,
-        typer.Option(
-            metavar="URL",
-            envvar=STORAGE_VARIABLE,
-            help="Where the trials are kept: sqlite:///FILE.db, or postgresql://HOST/DATABASE.",
-        ),
-    ] = "sqlite:///study.db",
+    storage: Storage = DEFAULT_STORAGE,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="<data>-<model>")
     ] = None,
     space: Annotated[
         Literal["default", "wide"],
-        typer.Option(help="default: hidden size and learning rate; wide: ten more, from dropout to vocabulary."),
+        typer.Option(help="default: two parameters of the model; wide: all that may matter."),
     ] = "default",
     sampler: Annotated[
         Literal["tpe", "random"], typer.Option(help="Who chooses parameters; random for an unbiased picture.")
@@ -102,35 +70,23 @@ def run(
     metric: Annotated[
         Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")
     ] = "macro_f1",
-    epochs: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Epochs per trial, at most.")] = 6,
+    epochs: Annotated[int | None, count("Epochs per trial, at most.", most=10_000, default="6")] = None,
     patience: Annotated[
-        int, typer.Option(metavar="N", min=1, max=10_000, help="Epochs without a better score before a trial stops.")
-    ] = 2,
+        int | None, count("Epochs without a better score before a trial stops.", most=10_000, default="2")
+    ] = None,
     max_tokens: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=1_000_000,
-            help="Words per text, the rest is cut off; with --space wide the first trial's.",
+        int | None,
+        count(
+            "Words per text, the rest is cut off; with --space wide the first trial's.", most=1_000_000, default="200"
         ),
-    ] = 200,
+    ] = None,
     vocabulary_size: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=3,
-            max=2**31 - 1,
-            help="Words known at most, the most frequent; with --space wide the first trial's.",
-        ),
-    ] = 30_000,
-    min_frequency: Annotated[
-        int, typer.Option(metavar="N", min=1, max=2**31 - 1, help="Rarer words of the training texts are unknown.")
-    ] = 2,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seeds the sampler and every training.")
-    ] = 0,
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
+        int | None,
+        count("Words known at most, the most frequent; with --space wide the first trial's.", least=3, default="30000"),
+    ] = None,
+    min_frequency: Annotated[int | None, count("Rarer words of the training texts are unknown.", default="2")] = None,
+    seed: Annotated[int, count("Seeds the sampler and every training.", least=0, most=2**32 - 1)] = 0,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
     heartbeat: Annotated[
         int,
         typer.Option(
@@ -140,9 +96,7 @@ def run(
             help="Between the signs of life of workers on other machines; after four without one, their trial goes on.",
         ),
     ] = 30,
-    cache_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="Prepared texts and downloads; see them with python -m study.cache.")
-    ] = Path(".cache"),
+    cache_dir: CacheDir = Path(".cache"),
 ) -> int:
     from rich.console import Console
 
@@ -156,21 +110,26 @@ def run(
         source, sentence = find_source(data, label_column=label_column, text_column=text_column)
         console.print(f"Data: {sentence}")
 
-        from models.learning import Settings
-        from models.lstm import LSTMConfig
-        from models.training import TrainingConfig
-        from preprocessing.batches import TextLimits
         from study.configuration import StudyConfiguration
         from study.full_search import search_study
+        from study.model_choice import choose_settings
 
+        base = choose_settings(
+            "lstm",
+            {
+                "metric": metric,
+                "seed": seed,
+                "epochs": epochs,
+                "patience": patience,
+                "max_tokens": max_tokens,
+                "vocabulary_size": vocabulary_size,
+                "min_frequency": min_frequency,
+            },
+        )
         configuration = StudyConfiguration(
             source=source,
             cache_dir=str(cache_dir.resolve()),
-            base=Settings(
-                LSTMConfig(),
-                TrainingConfig(epochs=epochs, patience=patience, metric=metric, seed=seed),
-                TextLimits(max_tokens, vocabulary_size, min_frequency),
-            ),
+            base=base,
             split_seed=split_seed,
             space=space,
             sampler=sampler,

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,10 +17,10 @@ from study.command_line import (
     CACHE_VARIABLE,
     DATA_VARIABLE,
     INTERRUPTED,
-    STORAGE_VARIABLE,
     command_again,
     run_command,
 )
+from study.options import DEFAULT_STORAGE, Device, ExistingStudy, Storage, Timeout, count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,31 +44,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 
 @app.command(help=f"Run trials of a study that `study.run` has begun, as one process with one thread.\n{EXAMPLES}")
 def work(
-    storage: Annotated[
-        str, typer.Option(metavar="URL", envvar=STORAGE_VARIABLE, help="Where the study is kept.")
-    ] = "sqlite:///study.db",
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="the only one there")
-    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    name: ExistingStudy = None,
     trials: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=10_000_000,
-            help="Trials in all, over all workers.",
-            show_default="what study.run asked for",
-        ),
+        int | None, count("Trials in all, over all workers.", most=10_000_000, default="what study.run asked for")
     ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            min=0.001,
-            help="Seconds after which this worker begins no new trial.",
-            show_default="no limit",
-        ),
-    ] = None,
+    timeout: Timeout = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -88,8 +69,7 @@ def work(
         ),
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"] | None,
-        typer.Option(help="Where to compute.", show_default="as the study was begun"),
+        Device | None, typer.Option(help="Where to compute.", show_default="as the study was begun")
     ] = None,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     prepared: Annotated[Path | None, typer.Option(hidden=True)] = None,
