@@ -11,7 +11,7 @@ from torch import Tensor
 from models.checkpoint import Checkpoint
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.training import EpochResult, TrainingConfig, TrainingResult, predict, train
-from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches
+from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches, limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
 
@@ -41,15 +41,13 @@ def learn(
     This is where the global seed is set.
     """
     torch.manual_seed(settings.training.seed)
-    words = _words(settings, prepared)
-    training = TrainingBatches(
-        prepared.training, settings.training.batch_size, settings.limits.max_tokens, words, settings.training.seed
-    )
+    training, limits = settings.training, settings.limits
+    texts = limited_training_texts(prepared.training, limits)
     return train(
         _network(settings, prepared),
-        training,
+        TrainingBatches(texts, training.batch_size, limits.max_tokens, _words(settings, prepared), training.seed),
         _batches(settings, prepared, prepared.validation),
-        settings.training,
+        training,
         device=device,
         on_epoch_end=on_epoch_end,
         checkpoint=checkpoint,

@@ -25,11 +25,14 @@ class TextLimits:
     max_tokens: int = 200  # per text; the rest of a longer one is cut off
     vocabulary_size: int = 30_000  # ids at most, <pad> and <unk> included
     min_frequency: int = 2  # rarer words of the training texts are <unk>, so that <unk> is trained
+    max_training_texts: int | None = None  # a stratified part of them; None: all
 
     def __post_init__(self) -> None:
         for name, minimum in (("max_tokens", 1), ("vocabulary_size", 3), ("min_frequency", 1)):
             if getattr(self, name) < minimum:
                 raise ValueError(f"`{name} >= {minimum}` must hold, got {getattr(self, name)}.")
+        if self.max_training_texts is not None and self.max_training_texts < 1:
+            raise ValueError(f"`max_training_texts >= 1` must hold, got {self.max_training_texts}.")
 
     def kept_words(self, word_counts: npt.NDArray[np.int64]) -> int:
         return kept_words(word_counts, vocabulary_size=self.vocabulary_size, min_frequency=self.min_frequency)
@@ -79,6 +82,19 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[Batch]:
         for rows in _cut(np.argsort(self.texts.lengths, kind="stable"), EVALUATION_BATCH_SIZE):
             yield make_batch(self.texts, rows, max_tokens=self.max_tokens, words=self.words)
+
+
+def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTexts:
+    """Of each class the same share, chosen at random, always in the same way; all of them where the limits say so."""
+    if limits.max_training_texts is None or limits.max_training_texts >= len(texts):
+        return texts
+    shuffled = np.random.default_rng(0).permutation(len(texts))
+    by_class = shuffled[np.argsort(texts.labels[shuffled], kind="stable")]
+    sizes = np.bincount(texts.labels)
+    ranks = np.arange(len(texts)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within the class
+    quantiles = (ranks + 0.5) / np.repeat(sizes, sizes)
+    quantiles[ranks == 0] = 0  # each class keeps a text
+    return texts.take(np.sort(by_class[np.argsort(quantiles, kind="stable")[: limits.max_training_texts]]))
 
 
 def make_batch(texts: EncodedTexts, rows: npt.NDArray[np.intp], *, max_tokens: int, words: int) -> Batch:

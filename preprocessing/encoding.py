@@ -29,6 +29,13 @@ class EncodedTexts:
         """Tokens per text."""
         return np.diff(self.offsets)
 
+    def take(self, rows: npt.NDArray[np.intp]) -> "EncodedTexts":
+        """Some of the texts, in this order, as a copy."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return EncodedTexts(np.asarray(self.token_ids[positions]), offsets, np.asarray(self.labels[rows]))
+
 
 @dataclass(frozen=True)
 class _Words:

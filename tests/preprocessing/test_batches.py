@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches
+from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches, limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
 
@@ -54,3 +54,21 @@ def test_epochs_differ_and_each_can_be_had_again() -> None:
 def test_impossible_limits_are_refused() -> None:
     with pytest.raises(ValueError, match="`max_tokens >= 1` must hold, got 0"):
         TextLimits(max_tokens=0)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 70))
+def test_a_part_of_the_training_texts_has_the_classes_shares(labels: list[int], most: int) -> None:
+    lengths = np.arange(len(labels)) % 4 + 1
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    classes = np.unique(labels, return_inverse=True)[1].astype(np.int32)
+    texts = EncodedTexts(np.repeat(np.arange(len(labels), dtype=np.int32), lengths), offsets, classes)
+    part = limited_training_texts(texts, TextLimits(max_training_texts=most))
+    assert len(part) == min(most, len(labels))
+    rows = part.token_ids[part.offsets[:-1]]  # a text's ids are its number
+    assert part.token_ids.tolist() == np.repeat(rows, lengths[rows]).tolist()
+    assert part.labels.tolist() == classes[rows].tolist()
+    sizes, kept = np.bincount(classes), np.bincount(part.labels, minlength=classes.max() + 1)
+    if most >= len(sizes):
+        assert (kept > 0).all()
+    expected = sizes * len(part) / len(labels)
+    assert (np.abs(kept - expected) <= len(sizes)).all()
