@@ -1,12 +1,15 @@
 """The contract that all networks face: shape, padding, gradients, learning, same seed same scores."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from models.cnn import CNNClassifier, CNNConfig
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.training import TrainingConfig, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
@@ -21,6 +24,11 @@ def lstm(**changes: object) -> MakeNetwork:
     return lambda: LSTMClassifier(config, words=WORDS, classes=CLASSES)
 
 
+def cnn(**changes: object) -> MakeNetwork:
+    config = CNNConfig(**{"embedding_size": 12, "filters": 10, **changes})  # type: ignore[arg-type]
+    return lambda: CNNClassifier(config, words=WORDS, classes=CLASSES)
+
+
 NETWORKS = {
     "lstm": lstm(),
     "lstm mean": lstm(pooling="mean"),
@@ -28,6 +36,9 @@ NETWORKS = {
     "lstm one direction": lstm(bidirectional=False),
     "lstm two layers": lstm(layers=2),
     "lstm two layers, one direction, last": lstm(layers=2, bidirectional=False, pooling="last"),
+    "cnn": cnn(),
+    "cnn one width": cnn(widths=(2,)),
+    "cnn wider than most texts": cnn(widths=(1, 9)),
 }
 every_network = pytest.mark.parametrize("make_network", NETWORKS.values(), ids=NETWORKS.keys())
 
@@ -105,14 +116,25 @@ def test_the_same_seed_gives_the_same_scores(make_network: MakeNetwork) -> None:
     assert all(torch.equal(first_weights[name], weights[name]) for name in weights)
 
 
+def test_a_cnn_configuration_survives_json() -> None:
+    config = CNNConfig(widths=(2, 3))
+    assert CNNConfig(**json.loads(json.dumps(asdict(config)))) == config
+
+
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("config", "wrong", "message"),
     [
-        ({"hidden_size": 0}, "`hidden_size >= 1` must hold, got 0"),
-        ({"dropout": 1.0}, "`0 <= dropout < 1` must hold, got 1.0"),
-        ({"pooling": "sum"}, "`pooling` must be max, mean or last, got 'sum'"),
+        (LSTMConfig, {"hidden_size": 0}, "`hidden_size >= 1` must hold, got 0"),
+        (LSTMConfig, {"dropout": 1.0}, "`0 <= dropout < 1` must hold, got 1.0"),
+        (LSTMConfig, {"pooling": "sum"}, "`pooling` must be max, mean or last, got 'sum'"),
+        (CNNConfig, {"filters": 0}, "`filters >= 1` must hold, got 0"),
+        (CNNConfig, {"embedding_dropout": 1.0}, "`0 <= embedding_dropout < 1` must hold, got 1.0"),
+        (CNNConfig, {"widths": ()}, r"`widths` must be one or more whole numbers from 1 on, got \(\)"),
+        (CNNConfig, {"widths": [3, 0]}, r"`widths` must be one or more whole numbers from 1 on, got \(3, 0\)"),
     ],
 )
-def test_impossible_configurations_are_refused(wrong: dict[str, object], message: str) -> None:
+def test_impossible_configurations_are_refused(
+    config: Callable[..., object], wrong: dict[str, object], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        LSTMConfig(**wrong)  # type: ignore[arg-type]
+        config(**wrong)

@@ -1,0 +1,72 @@
+"""A convolutional classifier (Kim 2014, https://arxiv.org/abs/1408.5882) whose scores do not depend on padding.
+
+The usual one takes the maximum over whatever padding a batch has, too, so that a text's score changes with its company.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.dropout import FastDropout
+from models.embedding import word_embedding
+from preprocessing.vocabulary import PAD_ID
+
+
+@dataclass(frozen=True)
+class CNNConfig:
+    embedding_size: int = 128
+    filters: int = 128  # per width
+    widths: tuple[int, ...] = (3, 4, 5)  # of the filters, in words
+    dropout: float = 0.5  # on the pooled features, probability of zeroing
+    embedding_dropout: float = 0.2  # on the embedded words, probability of zeroing
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))  # JSON makes it a list
+        for name in ("embedding_size", "filters"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
+        for name in ("dropout", "embedding_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`0 <= {name} < 1` must hold, got {getattr(self, name)}.")
+        if not self.widths or min(self.widths) < 1:
+            raise ValueError(f"`widths` must be one or more whole numbers from 1 on, got {self.widths}.")
+
+
+class CNNClassifier(nn.Module):
+    """Embedding, parallel convolutions, maximum over time, ReLU, dropout, linear.
+
+    A filter stands on each word of the text in turn and sees the words after it; behind the end it sees zeros. So
+    texts that are shorter than a filter need no rule of their own.
+    """
+
+    def __init__(self, config: CNNConfig, *, words: int, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = word_embedding(words, config.embedding_size)
+        self.embedding_dropout = FastDropout(config.embedding_dropout)
+        # Texts as images one pixel high, channels last. With one thread (R8's lengths, 32 texts, forward and backward)
+        # that is 1.05 to 1.6 times as fast as `Conv1d`, and twice as fast as a matrix product per word of the filter
+        # or over unfolded windows.
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(config.embedding_size, config.filters, (1, width)) for width in config.widths
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.filters * len(config.widths), classes)
+
+    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Token ids (B, T) and lengths (B,) to logits (B, classes)."""
+        time = token_ids.shape[1]
+        inside = torch.arange(time, device=token_ids.device) < lengths[:, None]  # (B, T)
+        outside = torch.where(inside, 0.0, float("-inf"))[:, None]  # to add is several times faster than to fill in
+
+        padded = functional.pad(token_ids, (0, max(self.config.widths) - 1), value=PAD_ID)
+        features = self.embedding_dropout(self.embedding(padded))
+        images = features.transpose(1, 2)[:, :, None]  # (B, embedding, 1, T + widest - 1)
+        pooled = []
+        for convolution in self.convolutions:
+            responses = convolution(images)[:, :, 0, :time]  # (B, filters, T)
+            pooled.append((responses + outside.to(responses.dtype)).amax(dim=2))
+        logits: Tensor = self.head(self.dropout(functional.relu(torch.cat(pooled, dim=1))))
+        return logits
