@@ -24,7 +24,7 @@ import torch
 from safetensors import SafetensorError
 
 from data.errors import UserError
-from models.lstm import LSTMClassifier, LSTMConfig
+from models.networks import CONFIGURATIONS, ModelConfig, WordNetwork, word_network
 from preprocessing.batches import Batch, EvaluationBatches, TextLimits
 from preprocessing.cleaning import CLEANING_VERSION
 from preprocessing.encoding import EncodedTexts, encode
@@ -33,7 +33,7 @@ from preprocessing.vocabulary import Vocabulary
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.txt"  # a word a line; the line's number from 0 is the word's id
-WRITTEN_FOR = {"format": 1, "architecture": "lstm", "cleaning": CLEANING_VERSION}  # what a reader must agree with
+WRITTEN_FOR = {"format": 2, "cleaning": CLEANING_VERSION}  # what a reader must agree with
 
 
 class ModelError(UserError):
@@ -50,7 +50,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class TextClassifier:
-    model: LSTMClassifier  # on the CPU, in evaluation mode
+    model: WordNetwork  # on the CPU, in evaluation mode
     vocabulary: Vocabulary  # what the model knows; the counts are not kept, they are 0
     classes: tuple[str, ...]
     limits: TextLimits
@@ -86,7 +86,7 @@ class TextClassifier:
 
 def save_model(
     folder: Path,
-    model: LSTMClassifier,
+    model: WordNetwork,
     *,
     vocabulary: Vocabulary,
     classes: Sequence[str],
@@ -108,6 +108,7 @@ def save_model(
     }
     config = {
         **WRITTEN_FOR,
+        "architecture": next(name for name, kind in CONFIGURATIONS.items() if isinstance(model.config, kind)),
         "model": asdict(model.config),
         "words": words,
         "limits": asdict(limits),
@@ -138,7 +139,9 @@ def load_model(folder: Path) -> TextClassifier:
                 raise ModelError(f"The model {folder} is damaged: {name} differs from its checksum. Export it anew.")
         words = files[VOCABULARY_FILE].decode().split("\n")
         classes = tuple(map(str, config["classes"]))
-        model = _build(LSTMConfig(**config["model"]), len(words), len(classes), files[WEIGHTS_FILE])
+        model = _build(
+            CONFIGURATIONS[config["architecture"]](**config["model"]), len(words), len(classes), files[WEIGHTS_FILE]
+        )
         vocabulary = Vocabulary(pa.array(words, pa.large_string()), np.zeros(len(words), np.int64))
         return TextClassifier(model, vocabulary, classes, TextLimits(**config["limits"]), dict(config["about"]))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -150,7 +153,7 @@ def load_model(folder: Path) -> TextClassifier:
         raise ModelError(f"{folder} is no model, or a damaged one: its {CONFIG_FILE} cannot be used.") from None
 
 
-def _build(config: LSTMConfig, words: int, classes: int, weights: bytes) -> LSTMClassifier:
+def _build(config: ModelConfig, words: int, classes: int, weights: bytes) -> WordNetwork:
     """The network with these weights. Raises `ValueError` when they are another network's."""
     tensors = safetensors.torch.load(weights)
     model = _empty(config, words, classes)
@@ -160,9 +163,9 @@ def _build(config: LSTMConfig, words: int, classes: int, weights: bytes) -> LSTM
     return model.eval().requires_grad_(False)
 
 
-def _empty(config: LSTMConfig, words: int, classes: int) -> LSTMClassifier:
+def _empty(config: ModelConfig, words: int, classes: int) -> WordNetwork:
     with torch.device("meta"):  # without memory, and without drawing weights that would be overwritten
-        return LSTMClassifier(config, words=words, classes=classes)
+        return word_network(config, words=words, classes=classes)
 
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
@@ -224,4 +227,4 @@ def _strings(texts: Sequence[str | None] | pa.Array) -> pa.Array:
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items()) or "neither format nor architecture"
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "no format"

@@ -9,14 +9,11 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import Checkpoint
-from models.lstm import LSTMClassifier, LSTMConfig
+from models.networks import ModelConfig, WordNetwork, word_network
 from models.training import EpochResult, TrainingConfig, TrainingResult, predict, train
 from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches, limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
-
-ModelConfig = LSTMConfig
-CONFIGURATIONS: dict[str, type[ModelConfig]] = {"lstm": LSTMConfig}
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def learn(
     )
 
 
-def restore(settings: Settings, prepared: PreparedTexts, weights: Mapping[str, Tensor]) -> LSTMClassifier:
+def restore(settings: Settings, prepared: PreparedTexts, weights: Mapping[str, Tensor]) -> WordNetwork:
     """The network that `learn` has found these weights for."""
     model = _network(settings, prepared)
     model.load_state_dict(dict(weights))
@@ -74,8 +71,8 @@ def classify(
     return predict(model, _batches(settings, prepared, texts), device=device)[0]
 
 
-def _network(settings: Settings, prepared: PreparedTexts) -> LSTMClassifier:
-    return LSTMClassifier(settings.model, words=_words(settings, prepared), classes=len(prepared.classes))
+def _network(settings: Settings, prepared: PreparedTexts) -> WordNetwork:
+    return word_network(settings.model, words=_words(settings, prepared), classes=len(prepared.classes))
 
 
 def _batches(settings: Settings, prepared: PreparedTexts, texts: EncodedTexts) -> EvaluationBatches:

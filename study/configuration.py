@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from data.source import DataSource
 from models.learning import Settings
-from models.lstm import LSTMConfig
+from models.networks import CONFIGURATIONS
 from models.training import DeviceName, TrainingConfig
 from preprocessing.batches import TextLimits
 from study.search_space import Space, SpaceName, search_space
@@ -43,6 +43,8 @@ class StudyConfiguration:
     def from_dict(cls, stored: dict[str, Any]) -> "StudyConfiguration":
         base = stored["base"]
         settings = Settings(
-            LSTMConfig(**base["model"]), TrainingConfig(**base["training"]), TextLimits(**base["limits"])
+            CONFIGURATIONS[stored["model"]](**base["model"]),
+            TrainingConfig(**base["training"]),
+            TextLimits(**base["limits"]),
         )
         return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings})

@@ -2,22 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import Any
 
+from models.cnn import CNNConfig
 from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.errors import StudyError
 
-ModelName = Literal["lstm"]
 DEFAULTS: dict[str, Settings] = {
     "lstm": Settings(LSTMConfig(), TrainingConfig(), TextLimits()),
+    "cnn": Settings(CNNConfig(), TrainingConfig(learning_rate=2e-3), TextLimits()),
 }
-COMMON = {"metric", "seed"}
+COMMON = {"metric", "seed", "max_training_texts"}
 WORDS = {"max_tokens", "vocabulary_size", "min_frequency"}
 TRAINER = {"epochs", "patience"}
-MEANINGFUL: dict[str, set[str]] = {"lstm": COMMON | WORDS | TRAINER}
+MEANINGFUL: dict[str, set[str]] = {"lstm": COMMON | WORDS | TRAINER, "cnn": COMMON | WORDS | TRAINER}
 
 
 def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:

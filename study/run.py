@@ -30,6 +30,7 @@ def run(
     trials: Annotated[
         int, count("Trials in all, over restarts: complete, pruned and failed ones count.", most=10_000_000)
     ] = 50,
+    model: Annotated[Literal["lstm", "cnn"], typer.Option(help="What is trained.")] = "lstm",
     workers: Workers = None,
     cluster: Annotated[
         str | None,
@@ -85,6 +86,10 @@ def run(
         count("Words known at most, the most frequent; with --space wide the first trial's.", least=3, default="30000"),
     ] = None,
     min_frequency: Annotated[int | None, count("Rarer words of the training texts are unknown.", default="2")] = None,
+    max_training_texts: Annotated[
+        int | None,
+        count("Train on a part of the training texts, of each class the same share.", default="all"),
+    ] = None,
     seed: Annotated[int, count("Seeds the sampler and every training.", least=0, most=2**32 - 1)] = 0,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
     heartbeat: Annotated[
@@ -115,8 +120,9 @@ def run(
         from study.model_choice import choose_settings
 
         base = choose_settings(
-            "lstm",
+            model,
             {
+                "max_training_texts": max_training_texts,
                 "metric": metric,
                 "seed": seed,
                 "epochs": epochs,
@@ -130,6 +136,7 @@ def run(
             source=source,
             cache_dir=str(cache_dir.resolve()),
             base=base,
+            model=model,
             split_seed=split_seed,
             space=space,
             sampler=sampler,
@@ -138,7 +145,7 @@ def run(
             device=device,
             heartbeat_seconds=heartbeat,
         )
-        study_name = f"{source.name}-{configuration.model}" if name is None else name
+        study_name = f"{source.name}-{model}" if name is None else name
         search_study(
             configuration,
             study_name,

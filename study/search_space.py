@@ -4,6 +4,7 @@ A parameter is called like the configuration field that it sets; its default is 
 trial of every study is the one with all defaults.
 """
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, Literal
 
@@ -14,7 +15,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from models.cnn import CNNConfig
 from models.learning import Settings
+from models.lstm import LSTMConfig
 
 Space = dict[str, BaseDistribution]
 SpaceName = Literal["default", "wide"]
@@ -22,30 +25,54 @@ SpaceName = Literal["default", "wide"]
 
 def search_space(name: SpaceName, base: Settings) -> Space:
     """The distributions to search; they always contain the values of `base`."""
-    space: Space = {
+    default, more = SPACES[type(base.model)](base)
+    return default | more if name == "wide" else default
+
+
+def _lstm_space(base: Settings) -> tuple[Space, Space]:
+    """What is searched by default, and what the wide space has besides; likewise for the other models."""
+    default: Space = {
         # Below 16 R8 is not learned; above about 100 scores are flat (Reimers & Gurevych 2017), and time is quadratic.
         "hidden_size": IntDistribution(16, 256, log=True),
         # Decides more than all others (Greff et al. 2017). Lower ends untrained, higher diverges or forgets.
         "learning_rate": FloatDistribution(1e-4, 3e-2, log=True),
     }
-    if name == "wide":
-        space |= {
-            "dropout": FloatDistribution(0.0, 0.7),  # more than that starves the classifier
-            "embedding_dropout": FloatDistribution(0.0, 0.7),  # likewise
-            "embedding_size": IntDistribution(32, 300, log=True),  # 300 is what published vectors have
-            "layers": IntDistribution(1, 2),  # a third one has not helped classifiers of this size
-            "pooling": CategoricalDistribution(["max", "mean", "last"]),
-            "bidirectional": CategoricalDistribution([True, False]),
-            "batch_size": CategoricalDistribution([16, 32, 64, 128]),  # smaller is slow, larger takes too few steps
-            "weight_decay": FloatDistribution(1e-4, 1.0, log=True),  # from no effect at all to one that shows
-            # A quarter to twice the default: the lead of a text often tells its class.
-            "max_tokens": IntDistribution(min(50, base.limits.max_tokens), max(400, base.limits.max_tokens), log=True),
-            # From the words that most texts share to more than a corpus of this kind repeats.
-            "vocabulary_size": IntDistribution(
-                min(2_000, base.limits.vocabulary_size), max(50_000, base.limits.vocabulary_size), log=True
-            ),
-        }
-    return space
+    more: Space = {
+        "layers": IntDistribution(1, 2),  # a third one has not helped classifiers of this size
+        "pooling": CategoricalDistribution(["max", "mean", "last"]),
+        "bidirectional": CategoricalDistribution([True, False]),
+    }
+    return default, more | _of_word_networks(base)
+
+
+def _cnn_space(base: Settings) -> tuple[Space, Space]:
+    default: Space = {
+        "filters": IntDistribution(32, 512, log=True),  # per width; Kim 2014 has 100, more than 600 may overfit
+        "learning_rate": FloatDistribution(1e-4, 3e-2, log=True),
+    }
+    return default, _of_word_networks(base)
+
+
+def _of_word_networks(base: Settings) -> Space:
+    return {
+        "dropout": FloatDistribution(0.0, 0.7),  # more than that starves the classifier
+        "embedding_dropout": FloatDistribution(0.0, 0.7),  # likewise
+        "embedding_size": IntDistribution(32, 300, log=True),  # 300 is what published vectors have
+        "batch_size": CategoricalDistribution([16, 32, 64, 128]),  # smaller is slow, larger takes too few steps
+        "weight_decay": FloatDistribution(1e-4, 1.0, log=True),  # from no effect at all to one that shows
+        # A quarter to twice the default: the lead of a text often tells its class.
+        "max_tokens": IntDistribution(min(50, base.limits.max_tokens), max(400, base.limits.max_tokens), log=True),
+        # From the words that most texts share to more than a corpus of this kind repeats.
+        "vocabulary_size": IntDistribution(
+            min(2_000, base.limits.vocabulary_size), max(50_000, base.limits.vocabulary_size), log=True
+        ),
+    }
+
+
+SPACES: dict[type, Callable[[Settings], tuple[Space, Space]]] = {
+    LSTMConfig: _lstm_space,
+    CNNConfig: _cnn_space,
+}
 
 
 def default_parameters(space: Space, base: Settings) -> dict[str, Any]:
@@ -59,7 +86,7 @@ def apply_parameters(base: Settings, parameters: dict[str, Any]) -> Settings:
         replace(part, **{field.name: parameters[field.name] for field in fields(part) if field.name in parameters})
         for part in _parts(base)
     )
-    return Settings(model, training, limits)
+    return replace(base, model=model, training=training, limits=limits)
 
 
 def describe(space: Space) -> dict[str, str]:
