@@ -1,6 +1,7 @@
-"""Where a pretrained encoder lies: unpacked from a pinned wheel, in a folder of the user's, or in the hub's own cache."""
+"""Where a pretrained encoder lies: unpacked from a pinned wheel, in a user's folder, or in the hub's own cache."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class PretrainedEncoder:
 
     folder: Path
     identity: str  # SHA-256 of its configuration and weights
+    max_tokens: int  # per text: it has no positions for more
 
 
 def find_encoder(pretrained: str, *, cache_dir: Path, on_download: OnDownload | None = None) -> PretrainedEncoder:
@@ -48,17 +50,19 @@ def find_encoder(pretrained: str, *, cache_dir: Path, on_download: OnDownload | 
         folder = Path(pretrained).expanduser()
         if not folder.is_dir():
             folder = _fetch(pretrained)
-    files = [folder / CONFIG_FILE, *sorted(folder.glob("model*.safetensors"))]
-    if len(files) == 1 or not files[0].is_file():
+    config, weights = folder / CONFIG_FILE, sorted(folder.glob("model*.safetensors"))
+    if not config.is_file() or not weights:
         raise PretrainedError(
             f"{folder} is no encoder: it needs {CONFIG_FILE}, tokenizer.json or vocab.txt, and model.safetensors, "
             "as transformers' save_pretrained writes them."
         )
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return PretrainedEncoder(folder, digest.hexdigest())
+    try:
+        positions = int(json.loads(config.read_text(encoding="utf-8"))["max_position_embeddings"])
+    except (ValueError, LookupError, TypeError):
+        raise PretrainedError(
+            f"{config} does not tell `max_position_embeddings`; name an encoder such as BERT."
+        ) from None
+    return PretrainedEncoder(folder, _sha256([config, *weights]), positions)
 
 
 @contextmanager
@@ -84,3 +88,12 @@ def _fetch(model_id: str) -> Path:
             f"The encoder '{model_id}' cannot be had: there is no such folder here, and the hub says: {reason[:200]} "
             f"Name a folder that holds it, or {MINILM}, which needs no hub."
         ) from error
+
+
+def _sha256(files: list[Path]) -> str:
+    """Of files one after the other."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from preprocessing.encoding import join, slices
-from preprocessing.pretrained import PretrainedError, bert_extra
+from preprocessing.pretrained import PretrainedEncoder, PretrainedError, bert_extra
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -69,11 +69,14 @@ class WordPieces:
         return tokenizer
 
 
-def read_word_pieces(folder: Path, *, max_tokens: int) -> WordPieces:
-    """The tokenizer in an encoder's folder: tokenizer.json, or that made of an older model's vocab.txt.
+def read_word_pieces(encoder: PretrainedEncoder, *, max_tokens: int) -> WordPieces:
+    """The tokenizer of an encoder: its tokenizer.json, or what is made of an older one's vocab.txt.
 
-    Raises `PretrainedError` where there is neither, or nothing that can be used.
+    Raises `PretrainedError` where there is neither, or nothing that can be used, or too few positions.
     """
+    folder = encoder.folder
+    if max_tokens > encoder.max_tokens:
+        raise PretrainedError(f"The encoder reads up to {encoder.max_tokens} tokens of a text, got {max_tokens}.")
     file = next((folder / name for name in ("tokenizer.json", "vocab.txt") if (folder / name).is_file()), None)
     if file is None:
         raise PretrainedError(f"{folder} has no tokenizer: it needs tokenizer.json or vocab.txt.")

@@ -14,7 +14,7 @@ from hypothesis import settings
 from data.corpus import CorpusError
 from data.source import find_source, load_test_texts
 from data.standard_corpora import read_official_split
-from preprocessing.pretrained import MINILM, find_encoder
+from preprocessing.pretrained import MINILM, PretrainedEncoder, find_encoder
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)  # the machine may be busy
 settings.load_profile("repeatable")
@@ -87,8 +87,8 @@ def standard_cache() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a BERT with random weights: hidden size 16, 2 layers, letters and whole words of the toy corpus."""
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> PretrainedEncoder:
+    """A BERT with random weights: hidden size 16, 2 layers, letters and whole words of the toy corpus."""
     import torch
     import transformers
     from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
@@ -111,14 +111,14 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         initializer_range=0.2,  # so that different texts have different features without any training
     )
     transformers.BertModel(config).save_pretrained(folder)
-    return folder
+    return find_encoder(str(folder), cache_dir=folder)
 
 
 @pytest.fixture(scope="session")
-def minilm() -> Path:
-    """The folder of the real encoder, in the cache folder of this checkout."""
+def minilm() -> PretrainedEncoder:
+    """The real encoder, in the cache folder of this checkout."""
     try:
-        return find_encoder(MINILM, cache_dir=Path(__file__).parent.parent / ".cache").folder
+        return find_encoder(MINILM, cache_dir=Path(__file__).parent.parent / ".cache")
     except CorpusError as error:
         if "CI" in os.environ:
             raise

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import preprocessing.word_pieces
 from data.source import find_source, load_search_texts
 from preprocessing.prepared import open_prepared, prepare_for_search, prepare_test
-from preprocessing.pretrained import PretrainedError
+from preprocessing.pretrained import PretrainedEncoder, PretrainedError
 from preprocessing.word_pieces import WordPieces, read_word_pieces
 
 ODD_TEXTS = [
@@ -41,31 +41,31 @@ def transformers_ids(folder: Path, texts: list[str], max_tokens: int) -> list[li
 
 
 @pytest.mark.parametrize("max_tokens", [3, 10, 60])
-def test_they_are_those_of_transformers(max_tokens: int, tiny_encoder: Path) -> None:
+def test_they_are_those_of_transformers(max_tokens: int, tiny_encoder: PretrainedEncoder) -> None:
     texts = [*ODD_TEXTS, "the surgery of 1 surgeon, painting"]
     ids = ids_of(read_word_pieces(tiny_encoder, max_tokens=max_tokens), texts)
-    assert ids == transformers_ids(tiny_encoder, texts, max_tokens)
+    assert ids == transformers_ids(tiny_encoder.folder, texts, max_tokens)
     assert max(map(len, ids)) == max_tokens
     assert all((of_one_text[0], of_one_text[-1]) == (2, 3) for of_one_text in ids)  # [CLS], [SEP]
 
 
-def test_those_of_minilm_are_those_of_transformers(minilm: Path) -> None:
+def test_those_of_minilm_are_those_of_transformers(minilm: PretrainedEncoder) -> None:
     texts = [*ODD_TEXTS, "Oil prices rose 3.5% after OPEC cut its output, the 'Financial Times' reported."]
     pieces = read_word_pieces(minilm, max_tokens=128)
-    assert ids_of(pieces, texts) == transformers_ids(minilm, texts, 128)
+    assert ids_of(pieces, texts) == transformers_ids(minilm.folder, texts, 128)
     assert len(pieces) == 30_522
 
 
-def test_a_vocabulary_alone_gives_the_same(minilm: Path, tmp_path: Path) -> None:
+def test_a_vocabulary_alone_gives_the_same(minilm: PretrainedEncoder, tmp_path: Path) -> None:
     for name in ("vocab.txt", "tokenizer_config.json"):
-        shutil.copy(minilm / name, tmp_path)
-    pieces = read_word_pieces(tmp_path, max_tokens=128)
+        shutil.copy(minilm.folder / name, tmp_path)
+    pieces = read_word_pieces(PretrainedEncoder(tmp_path, "", 512), max_tokens=128)
     assert ids_of(pieces, ODD_TEXTS) == ids_of(read_word_pieces(minilm, max_tokens=128), ODD_TEXTS)
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=10))
 def test_any_text_has_its_special_pieces_and_is_encoded_alone_as_among_others(
-    tiny_encoder: Path, texts: list[str]
+    tiny_encoder: PretrainedEncoder, texts: list[str]
 ) -> None:
     pieces = read_word_pieces(tiny_encoder, max_tokens=12)
     together = ids_of(pieces, texts)
@@ -74,7 +74,7 @@ def test_any_text_has_its_special_pieces_and_is_encoded_alone_as_among_others(
 
 
 def test_large_corpora_are_encoded_slice_by_slice_with_the_same_result(
-    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces = read_word_pieces(tiny_encoder, max_tokens=12)
     texts = [f"number {number} {'law ' * (number % 7)}" for number in range(200)]
@@ -83,7 +83,7 @@ def test_large_corpora_are_encoded_slice_by_slice_with_the_same_result(
     assert ids_of(pieces, texts) == whole
 
 
-def test_the_cache_holds_them_beside_the_words(toy_csv: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_the_cache_holds_them_beside_the_words(toy_csv: Path, tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
     source, _ = find_source(str(toy_csv))
     where: dict[str, Any] = {"split_seed": 0, "cache_dir": tmp_path / "cache"}
     pieces = read_word_pieces(tiny_encoder, max_tokens=12)
@@ -105,7 +105,9 @@ def test_the_cache_holds_them_beside_the_words(toy_csv: Path, tiny_encoder: Path
     assert prepare_for_search(source, draw=0, pieces=pieces, **where).entry.folder != prepared.entry.folder
 
 
-def test_the_test_texts_are_encoded_as_the_others(toy_csv: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_the_test_texts_are_encoded_as_the_others(
+    toy_csv: Path, tiny_encoder: PretrainedEncoder, tmp_path: Path
+) -> None:
     source, _ = find_source(str(toy_csv))
     pieces = read_word_pieces(tiny_encoder, max_tokens=12)
     words = prepare_test(source, split_seed=0, cache_dir=tmp_path)
@@ -122,9 +124,14 @@ def test_words_are_kept_under_the_key_that_they_always_had(toy_csv: Path, tmp_pa
     assert sorted(key) == ["columns", "kind_of_file", "rules", "sha256", "split_seed"]
 
 
-def test_too_few_tokens_are_refused(tiny_encoder: Path) -> None:
+def test_too_few_tokens_are_refused(tiny_encoder: PretrainedEncoder) -> None:
     with pytest.raises(ValueError, match="`max_tokens >= 3` must hold, got 2"):
         read_word_pieces(tiny_encoder, max_tokens=2)
+
+
+def test_more_tokens_than_positions_are_refused(tiny_encoder: PretrainedEncoder) -> None:
+    with pytest.raises(PretrainedError, match="up to 64 tokens of a text, got 65"):
+        read_word_pieces(tiny_encoder, max_tokens=65)
 
 
 @pytest.mark.parametrize(("file", "message"), [(None, "has no tokenizer"), ("tokenizer.json", "cannot be used")])
@@ -132,14 +139,16 @@ def test_a_folder_without_a_usable_tokenizer_is_one_line(file: str | None, messa
     if file:
         (tmp_path / file).write_text("{}")
     with pytest.raises(PretrainedError, match=message):
-        read_word_pieces(tmp_path, max_tokens=10)
+        read_word_pieces(PretrainedEncoder(tmp_path, "", 512), max_tokens=10)
 
 
-def test_nothing_of_this_needs_torch(tiny_encoder: Path) -> None:
+def test_nothing_of_this_needs_torch(tiny_encoder: PretrainedEncoder) -> None:
     program = (
         "import sys, pathlib, pyarrow\n"
+        "from preprocessing.pretrained import find_encoder\n"
         "from preprocessing.word_pieces import read_word_pieces\n"
-        f"read_word_pieces(pathlib.Path({str(tiny_encoder)!r}), max_tokens=9).encode(pyarrow.array(['a text']))\n"
+        f"encoder = find_encoder({str(tiny_encoder.folder)!r}, cache_dir=pathlib.Path())\n"
+        "read_word_pieces(encoder, max_tokens=9).encode(pyarrow.array(['a text']))\n"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
