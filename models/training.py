@@ -12,19 +12,29 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from models.checkpoint import Checkpoint
+from models.features import FeatureEvaluationBatches, FeatureTrainingBatches
 from models.scores import METRICS, Metric, accuracy, macro_f1
+from models.trained_weights import FineTuned, load_trained, parameter_groups, trained_weights
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-WARM_UP_SHARE = 0.3  # of all steps, before the one-cycle schedule begins to anneal
+AnyTrainingBatches = TrainingBatches | FeatureTrainingBatches
+AnyEvaluationBatches = EvaluationBatches | FeatureEvaluationBatches
+
+# How the learning rate rises to its peak and falls to zero: one cycle along a cosine, momentum falling as it rises
+# (Smith & Topin 2018, arXiv:1708.07120), or two straight lines, as is usual for fine-tuning (Devlin et al. 2019,
+# arXiv:1810.04805; Mosbach et al. 2021, arXiv:2006.04884).
+Schedule = Literal["one_cycle", "linear"]
+WARM_UP_SHARES: dict[Schedule, float] = {"one_cycle": 0.3, "linear": 0.1}  # of all steps, before the rate falls
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     epochs: int = 6
-    learning_rate: float = 5e-3  # the peak of the one-cycle schedule
+    learning_rate: float = 5e-3  # the peak of the schedule
     batch_size: int = 32
     label_smoothing: float = 0.1  # share of the target that is spread over all classes (arXiv:1512.00567)
     weight_decay: float = 0.01  # decoupled (AdamW), per step and unit of learning rate
@@ -32,6 +42,7 @@ class TrainingConfig:
     patience: int = 2  # epochs without a better score before training stops
     metric: Metric = "macro_f1"  # on validation: decides which epoch is the best
     seed: int = 0
+    schedule: Schedule = "one_cycle"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
@@ -44,10 +55,16 @@ class TrainingConfig:
             raise ValueError(f"`0 <= label_smoothing < 1` must hold, got {self.label_smoothing}.")
         if self.metric not in METRICS:
             raise ValueError(f"`metric` must be one of {', '.join(METRICS)}, got {self.metric!r}.")
+        if self.schedule not in WARM_UP_SHARES:
+            raise ValueError(f"`schedule` must be one of {', '.join(WARM_UP_SHARES)}, got {self.schedule!r}.")
+
+    @property
+    def warm_up_share(self) -> float:
+        return WARM_UP_SHARES[self.schedule]
 
     @property
     def first_annealing_epoch(self) -> int:
-        return math.ceil(self.epochs * WARM_UP_SHARE)
+        return math.ceil(self.epochs * self.warm_up_share)
 
 
 @dataclass(frozen=True)
@@ -64,7 +81,7 @@ class EpochResult:
 class TrainingResult:
     curve: tuple[EpochResult, ...]
     best: EpochResult
-    best_weights: dict[str, Tensor]
+    best_weights: dict[str, Tensor]  # those that training changes; for `models.trained_weights.load_trained`
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -73,15 +90,15 @@ class TrainingDivergedError(ArithmeticError):
 
 def train(
     model: nn.Module,
-    training: TrainingBatches,
-    validation: EvaluationBatches,
+    training: AnyTrainingBatches,
+    validation: AnyEvaluationBatches,
     config: TrainingConfig,
     *,
     device: torch.device,
     on_epoch_end: Callable[[EpochResult], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> TrainingResult:
-    """Train with smoothed cross-entropy, AdamW and a one-cycle schedule (Smith & Topin 2018, arXiv:1708.07120).
+    """Train with smoothed cross-entropy, AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) and the schedule.
 
     `on_epoch_end` may raise to end the training; the exception passes through. A training that left a `checkpoint`
     goes on from it, to the same curve and weights, bit for bit, on the same machine; `on_epoch_end` hears of its
@@ -105,16 +122,16 @@ def train(
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, batches: EvaluationBatches, *, device: torch.device
+    model: nn.Module, batches: AnyEvaluationBatches, *, device: torch.device
 ) -> tuple[npt.NDArray[np.int64], float]:
     """The most probable class of every text, in the texts' own order, and the mean cross-entropy."""
     model.eval()
     predictions = np.empty(len(batches.texts), np.int64)
     total = 0.0
     for batch in batches:
-        _, lengths, labels, rows = on_device = batch.to(device)
+        inputs, lengths, labels, rows = batch.to(device)
         with _autocast(device):
-            logits = model(on_device.token_ids, lengths)
+            logits = model(inputs, lengths)
         total += functional.cross_entropy(logits.float(), labels, reduction="sum").item()
         predictions[rows] = logits.argmax(dim=1).cpu().numpy()
     return predictions, total / len(predictions)
@@ -138,12 +155,11 @@ class _Run:
         self.model = model.to(device)
         self.config = config
         self.device = device
+        groups = parameter_groups(self.model, config.learning_rate)
         self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, config.learning_rate, total_steps=config.epochs * steps_per_epoch, pct_start=WARM_UP_SHARE
-        )
+        self.schedule = _schedule(self.optimizer, config, steps=config.epochs * steps_per_epoch)
         self.scaler: Any = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
         self.curve: list[EpochResult] = []
         self.best_weights: dict[str, Tensor] = {}
@@ -165,8 +181,10 @@ class _Run:
         waited = self.curve[-1].epoch - max(self.best.epoch, self.config.first_annealing_epoch)
         return len(self.curve) == self.config.epochs or waited >= self.config.patience
 
-    def train_epoch(self, training: TrainingBatches, validation: EvaluationBatches) -> EpochResult:
+    def train_epoch(self, training: AnyTrainingBatches, validation: AnyEvaluationBatches) -> EpochResult:
         start, epoch = time.perf_counter(), len(self.curve)
+        if isinstance(self.model, FineTuned):
+            self.model.before_epoch(epoch)
         training_loss = self._train(training, epoch)
         _check_finite("training", training_loss, epoch)
         predictions, validation_loss = predict(self.model, validation, device=self.device)
@@ -176,13 +194,15 @@ class _Run:
         result = EpochResult(epoch, training_loss, validation_loss, *scores, time.perf_counter() - start)
         self.curve.append(result)
         if self.best is result:
-            self.best_weights = _copy_weights(self.model)
+            self.best_weights = {
+                name: copy.deepcopy(tensor).cpu() for name, tensor in trained_weights(self.model).items()
+            }
         return result
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on: its batches, too, are drawn from the seed and its number alone."""
         return {
-            "model": self.model.state_dict(),
+            "model": trained_weights(self.model),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -193,7 +213,7 @@ class _Run:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
+        load_trained(self.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
@@ -203,14 +223,14 @@ class _Run:
         self.curve = [EpochResult(**result) for result in state["curve"]]
         self.best_weights = state["best_weights"]
 
-    def _train(self, batches: TrainingBatches, epoch: int) -> float:
+    def _train(self, batches: AnyTrainingBatches, epoch: int) -> float:
         """One pass over the training texts; returns the mean loss per text."""
         self.model.train()
         total = torch.zeros((), device=self.device)
         for batch in batches.epoch(epoch):
-            token_ids, lengths, labels, _ = batch.to(self.device)
+            inputs, lengths, labels, _ = batch.to(self.device)
             with _autocast(self.device):
-                logits = self.model(token_ids, lengths)
+                logits = self.model(inputs, lengths)
                 loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()
@@ -223,6 +243,15 @@ class _Run:
         return total.item() / len(batches.texts)
 
 
+def _schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, *, steps: int) -> LRScheduler:
+    """Every group of parameters keeps its own rate in proportion."""
+    if config.schedule == "one_cycle":
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        return OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=config.warm_up_share)
+    rising = max(1, round(steps * config.warm_up_share))
+    return LambdaLR(optimizer, lambda step: min((step + 1) / rising, (steps - step) / (steps - rising + 1)))
+
+
 def _check_finite(side: str, loss: float, epoch: int) -> None:
     if not math.isfinite(loss):
         raise TrainingDivergedError(f"The {side} loss is {loss} in epoch {epoch}.")
@@ -230,7 +259,3 @@ def _check_finite(side: str, loss: float, epoch: int) -> None:
 
 def _autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda")
-
-
-def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: copy.deepcopy(tensor.detach()).cpu() for name, tensor in model.state_dict().items()}

@@ -48,7 +48,7 @@ class _Words:
 
 def encode(texts: pa.Array, vocabulary: Vocabulary) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """Token ids and offsets of texts; a text without a known word is at least one `<unk>`."""
-    return _join((vocabulary.ids(piece.words)[piece.numbers], piece.lengths) for piece in _split_into_words(texts))
+    return join((vocabulary.ids(piece.words)[piece.numbers], piece.lengths) for piece in _split_into_words(texts))
 
 
 def learn_and_encode(texts: pa.Array) -> tuple[Vocabulary, npt.NDArray[np.int32], npt.NDArray[np.int64]]:
@@ -56,23 +56,30 @@ def learn_and_encode(texts: pa.Array) -> tuple[Vocabulary, npt.NDArray[np.int32]
     pieces = list(_split_into_words(texts))
     counts = [np.bincount(piece.numbers, minlength=len(piece.words)) for piece in pieces]
     vocabulary = build_vocabulary(pa.concat_arrays([piece.words for piece in pieces]), np.concatenate(counts))
-    return vocabulary, *_join((vocabulary.ids(piece.words)[piece.numbers], piece.lengths) for piece in pieces)
+    return vocabulary, *join((vocabulary.ids(piece.words)[piece.numbers], piece.lengths) for piece in pieces)
+
+
+def slices(texts: pa.Array, size: int) -> Iterator[pa.Array]:
+    """The texts in parts of about `size` bytes."""
+    texts_per_slice = max(1, len(texts) * size // max(1, texts.nbytes))
+    for start in range(0, len(texts), texts_per_slice):
+        yield texts.slice(start, texts_per_slice)
+
+
+def join(
+    parts: Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Token ids and offsets of all texts, from the token ids and the lengths of the texts of each part."""
+    token_ids, lengths = zip(*parts, strict=True)
+    return np.concatenate(token_ids), np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
 
 
 def _split_into_words(texts: pa.Array) -> Iterator[_Words]:
-    texts_per_piece = max(1, len(texts) * BYTES_PER_PIECE // max(1, texts.nbytes))
-    for start in range(0, len(texts), texts_per_piece):
-        words = tokenize(clean(texts.slice(start, texts_per_piece)))
+    for part in slices(texts, BYTES_PER_PIECE):
+        words = tokenize(clean(part))
         distinct = words.flatten().dictionary_encode()
         yield _Words(
             distinct.dictionary,
             distinct.indices.to_numpy(),
             words.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64),
         )
-
-
-def _join(
-    pieces: Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]],
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    token_ids, lengths = zip(*pieces, strict=True)
-    return np.concatenate(token_ids), np.concatenate([[0], np.cumsum(np.concatenate(lengths))])

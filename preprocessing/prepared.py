@@ -1,9 +1,9 @@
 """The texts of a study as arrays: what the cache holds for the search, and apart from it for the test split."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ from preprocessing.cache import CacheEntry, OnEvent, ignore, open_entry, open_or
 from preprocessing.cleaning import CLEANING_VERSION
 from preprocessing.encoding import EncodedTexts, encode, learn_and_encode
 from preprocessing.vocabulary import Vocabulary
+from preprocessing.word_pieces import WordPieces
 
 RULES = f"split {SPLIT_VERSION}, cleaning {CLEANING_VERSION}"
 ABOUT_FILE = "about.json"
 VOCABULARY_FILE = "vocabulary.txt"  # a word a line; the line's number from 0 is the word's id
+
+Encode = Callable[[pa.Array], tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]]  # texts to token ids, offsets
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,14 @@ class PreparedTexts:
     entry: CacheEntry
     training: EncodedTexts
     validation: EncodedTexts
-    word_counts: npt.NDArray[np.int64]  # in the training texts, by id
+    word_counts: npt.NDArray[np.int64]  # in the training texts, by id; of word pieces where they are prepared as such
     classes: tuple[str, ...]
     test_texts: int  # how many are held back
     notes: tuple[str, ...]  # what was noticed while reading
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
+        """The words of the training texts; there are none of texts that are prepared as word pieces."""
         words = (self.entry.folder / VOCABULARY_FILE).read_text(encoding="utf-8").split("\n")
         return Vocabulary(pa.array(words, pa.large_string()), np.asarray(self.word_counts))
 
@@ -49,30 +53,40 @@ def prepare_for_search(
     split_seed: int,
     cache_dir: Path,
     draw: int | None = None,
+    pieces: WordPieces | None = None,
     on_event: OnEvent = ignore,
     on_download: OnDownload | None = None,
 ) -> PreparedTexts:
     """Prepare the training and validation texts, or open what has been prepared before.
 
-    `draw` divides them another way between training and validation than the search has done it. Raises
-    `data.corpus.CorpusError` for texts that cannot be used, `CacheError` for a cache that cannot be written.
+    `draw` divides them another way between training and validation than the search has done it. With `pieces` they are
+    word pieces of a pretrained encoder, otherwise words, in entries of their own. Raises `data.corpus.CorpusError` for
+    texts that cannot be used, `CacheError` for a cache that cannot be written.
     """
 
     def build(folder: Path) -> None:
-        on_event(f"Preparing {source.name}: read, clean, tokenize, build the vocabulary, encode.")
+        steps = "split into word pieces" if pieces else "clean, tokenize, build the vocabulary, encode"
+        on_event(f"Preparing {source.name}: read, {steps}.")
         texts = load_search_texts(
             source, split_seed=split_seed, cache_dir=cache_dir, draw=draw, on_download=on_download
         )
-        vocabulary, token_ids, offsets = learn_and_encode(texts.training.texts)
+        encode_texts: Encode
+        if pieces:
+            encode_texts = pieces.encode
+            token_ids, offsets = encode_texts(texts.training.texts)
+            counts = np.bincount(token_ids, minlength=len(pieces))
+        else:
+            vocabulary, token_ids, offsets = learn_and_encode(texts.training.texts)
+            encode_texts, counts = partial(encode, vocabulary=vocabulary), vocabulary.counts
+            (folder / VOCABULARY_FILE).write_text("\n".join(vocabulary.words.to_pylist()), encoding="utf-8")
         classes = _ordered(set(texts.training.labels.unique().to_pylist()))
-        (folder / VOCABULARY_FILE).write_text("\n".join(vocabulary.words.to_pylist()), encoding="utf-8")
-        np.save(folder / "word_counts.npy", vocabulary.counts)
+        np.save(folder / "word_counts.npy", counts)
         _save(folder, "training", EncodedTexts(token_ids, offsets, _class_numbers(texts.training, classes)))
-        _save(folder, "validation", _encode(texts.validation, vocabulary, classes))
+        _save(folder, "validation", _encode(texts.validation, encode_texts, classes))
         about = {"classes": classes, "notes": texts.notes, "test_texts": texts.test_texts}
         (folder / ABOUT_FILE).write_text(json.dumps(about, indent=1))
 
-    name, key = source.name, _key(source, split_seed, draw)
+    name, key = _name(source, pieces), _key(source, split_seed, draw, pieces)
     return _open(
         open_or_build(cache_dir, name if draw is None else f"{name} draw {draw}", key, build, on_event=on_event)
     )
@@ -84,32 +98,49 @@ def open_prepared(folder: Path) -> PreparedTexts:
 
 
 def prepare_test(
-    source: DataSource, *, split_seed: int, cache_dir: Path, draw: int | None = None, on_event: OnEvent = ignore
+    source: DataSource,
+    *,
+    split_seed: int,
+    cache_dir: Path,
+    draw: int | None = None,
+    pieces: WordPieces | None = None,
+    on_event: OnEvent = ignore,
 ) -> EncodedTexts:
-    """The test split, encoded with the training vocabulary: an entry of its own, made when it is first opened.
+    """The test split, encoded as the training texts are: an entry of its own, made when it is first opened.
 
     Only the command that confirms a finished search may call this (held by a test).
     """
-    prepared = prepare_for_search(source, split_seed=split_seed, cache_dir=cache_dir, draw=draw, on_event=on_event)
+    prepared = prepare_for_search(
+        source, split_seed=split_seed, cache_dir=cache_dir, draw=draw, pieces=pieces, on_event=on_event
+    )
 
     def build(folder: Path) -> None:
         texts = load_test_texts(source, split_seed=split_seed, cache_dir=cache_dir)
-        _save(folder, "test", _encode(texts, prepared.vocabulary, prepared.classes))
+        encode_texts: Encode = pieces.encode if pieces else partial(encode, vocabulary=prepared.vocabulary)
+        _save(folder, "test", _encode(texts, encode_texts, prepared.classes))
 
-    key = {**_key(source, split_seed, draw), "side": "test"}
-    return _load(open_or_build(cache_dir, f"{source.name} test", key, build, on_event=on_event).folder, "test")
+    name, key = f"{_name(source, pieces)} test", {**_key(source, split_seed, draw, pieces), "side": "test"}
+    return _load(open_or_build(cache_dir, name, key, build, on_event=on_event).folder, "test")
 
 
-def _key(source: DataSource, split_seed: int, draw: int | None) -> dict[str, Any]:
+def _name(source: DataSource, pieces: WordPieces | None) -> str:
+    return f"{source.name} word pieces" if pieces else source.name
+
+
+def _key(source: DataSource, split_seed: int, draw: int | None, pieces: WordPieces | None) -> dict[str, Any]:
     """What the arrays depend on; where the file lies and what it is called are no part of it."""
-    key = {
+    key: dict[str, Any] = {
         "sha256": source.sha256,
         "kind_of_file": kind_of_file(Path(source.path)) if source.path else None,
         "columns": [source.label_column, source.text_column],
         "split_seed": split_seed,
         "rules": RULES,
     }
-    return key if draw is None else {**key, "draw": draw}
+    if draw is not None:
+        key["draw"] = draw
+    if pieces is not None:
+        key["word_pieces"] = pieces.identity
+    return key
 
 
 def _open(entry: CacheEntry) -> PreparedTexts:
@@ -136,8 +167,8 @@ def _load(folder: Path, side: str) -> EncodedTexts:
     return EncodedTexts(*(np.load(file, mmap_mode="r", allow_pickle=False) for file in files))
 
 
-def _encode(texts: LabelledTexts, vocabulary: Vocabulary, classes: Sequence[str]) -> EncodedTexts:
-    return EncodedTexts(*encode(texts.texts, vocabulary), _class_numbers(texts, classes))
+def _encode(texts: LabelledTexts, encode_texts: Encode, classes: Sequence[str]) -> EncodedTexts:
+    return EncodedTexts(*encode_texts(texts.texts), _class_numbers(texts, classes))
 
 
 def _class_numbers(texts: LabelledTexts, classes: Sequence[str]) -> npt.NDArray[np.int32]:

@@ -1,6 +1,8 @@
-"""Texts that the tests share: small ones made here, and the standard corpora when a registry can be reached."""
+"""What the tests share: small texts and an encoder made here; standard corpora and MiniLM if a registry is reached."""
 
+import json
 import os
+import string
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import settings
 from data.corpus import CorpusError
 from data.source import find_source, load_test_texts
 from data.standard_corpora import read_official_split
+from preprocessing.pretrained import MINILM, PretrainedEncoder, find_encoder
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)  # the machine may be busy
 settings.load_profile("repeatable")
@@ -22,6 +25,9 @@ TOPICS = {
     "painter": "gallery canvas colour exhibition art",
 }
 FILLER = "the a of and since university city years works lives studied member award team"
+SPECIAL_PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+LETTERS = [*string.ascii_lowercase, *string.digits]
+PIECES = [*SPECIAL_PIECES, *LETTERS, *(f"##{letter}" for letter in LETTERS), "##ing", "é", "中", ".", "!"]
 
 
 @pytest.fixture
@@ -78,3 +84,42 @@ def standard_cache() -> Path:
             raise
         pytest.skip(str(error))
     return cache_dir
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> PretrainedEncoder:
+    """A BERT with random weights: hidden size 16, 2 layers, letters and whole words of the toy corpus."""
+    import torch
+    import transformers
+    from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny") / "encoder"
+    folder.mkdir()
+    pieces = [*PIECES, *FILLER.split()[1:], *" ".join(TOPICS.values()).split(), "number"]
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    BertWordPieceTokenizer(str(folder / "vocab.txt"), lowercase=True).save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 64}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        initializer_range=0.2,  # so that different texts have different features without any training
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    return find_encoder(str(folder), cache_dir=folder)
+
+
+@pytest.fixture(scope="session")
+def minilm() -> PretrainedEncoder:
+    """The real encoder, in the cache folder of this checkout."""
+    try:
+        return find_encoder(MINILM, cache_dir=Path(__file__).parent.parent / ".cache")
+    except CorpusError as error:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(error))

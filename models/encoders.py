@@ -1,0 +1,89 @@
+"""Pretrained encoders of transformers: loaded from a folder, adapted, described and built again. Quiet and offline."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from preprocessing.pretrained import PretrainedError, bert_extra
+
+
+def load_encoder(folder: Path) -> nn.Module:
+    """The encoder in a folder that `from_pretrained` can read, without a pooler: (B, T) to hidden states (B, T, D).
+
+    Raises `PretrainedError` when there is none that can be used.
+    """
+    with bert_extra():
+        from transformers import AutoModel
+    try:
+        with _quiet():
+            encoder, report = AutoModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
+    except (OSError, ValueError, LookupError, RuntimeError) as error:
+        raise PretrainedError(f"The encoder {folder} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+    if missing := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
+        raise PretrainedError(f"The encoder {folder} cannot be used: its weights lack {missing[0]}.")
+    return _without_pooler(encoder)
+
+
+def describe_encoder(encoder: nn.Module) -> str:
+    """Its configuration as JSON; with its weights all that `build_encoder` needs."""
+    return str(encoder.config.to_json_string())  # type: ignore[operator,union-attr]
+
+
+def build_encoder(described: str) -> nn.Module:
+    """An encoder with random weights. Raises `ValueError` when the description cannot be used."""
+    with bert_extra():
+        from transformers import AutoConfig, AutoModel
+    with _quiet():
+        return _without_pooler(AutoModel.from_config(AutoConfig.for_model(**json.loads(described))))
+
+
+def layers_of(encoder: nn.Module) -> list[nn.Module]:
+    """The layers of an encoder from the bottom up."""
+    count = encoder.config.num_hidden_layers  # type: ignore[union-attr]
+    lists = [module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
+    return list(lists[0])
+
+
+def with_adapters(encoder: nn.Module, *, rank: int, alpha: float, dropout: float) -> nn.Module:
+    """The encoder with low-rank adapters beside its query and value weights, the only ones that require a gradient."""
+    with bert_extra():
+        from peft import LoraConfig, LoraModel
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout)
+    adapted: nn.Module = LoraModel(encoder, config, "default")
+    return adapted
+
+
+def without_adapters(encoder: nn.Module) -> nn.Module:
+    """The encoder with its adapters added to its weights; the one that is given is used up."""
+    merged: nn.Module = encoder.merge_and_unload()  # type: ignore[operator]
+    return merged
+
+
+def _without_pooler(encoder: Any) -> nn.Module:
+    if hasattr(encoder, "pooler"):
+        encoder.pooler = None  # for sentence pairs; it would be trained weights without a gradient
+    module: nn.Module = encoder
+    return module
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars, and no reports of weights that are left out."""
+    from transformers.utils import logging
+
+    verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows_progress:
+            logging.enable_progress_bar()

