@@ -45,7 +45,7 @@ class Audit:
         which = (
             "all that the search has pruned"
             if count == self.pruned
-            else f"of the {self.pruned} that the search has pruned those with the best score by then, the worst case"
+            else f"the worst case: of the {self.pruned} that the search has pruned those with the best score by then"
         )
         told = [
             f"The audit of pruning: trained to the end, {self.into_top or 'none'} of {count} pruned "

@@ -36,6 +36,8 @@ SEED = 0  # of the bootstrap
 class Tested:
     """A system's scores on the test split, the mean over its draws, with 95 % intervals."""
 
+    __test__ = False  # pytest: not a test
+
     system: System
     accuracy: Estimate
     macro_f1: Estimate
