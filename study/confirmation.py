@@ -2,7 +2,8 @@
 
 A study of its own beside the search, in the same database: its queued trials hold a configuration and a draw, which
 stands for a fresh training seed and a fresh division of the texts between training and validation. The same workers run
-them, with the same resume. The weights of each are kept in the cache folder.
+them, with the same resume. The weights of each are kept in the cache folder. Trials of the search that were pruned can
+be queued there, too, to be finished on the search's own seed and texts (`study.audit`).
 """
 
 import math
@@ -24,10 +25,12 @@ from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.objective import run_trial
 from study.search_space import default_parameters
+from study.trial_queue import complete_trials
 
 SUFFIX = "/confirmation"  # of the search's name
-CONFIRMS = "confirms"  # the study attribute that names the search
+CONFIRMS = "confirms"  # the study attribute that holds the search's identity
 DRAW = "draw"  # the trial attribute: which fresh seed and division of the texts
+AUDITS = "audits"  # the trial attribute, in the place of a draw: the number of the pruned trial that it finishes
 
 Parameters = dict[str, Any]
 
@@ -73,49 +76,65 @@ def find_candidates(study: Study, configuration: StudyConfiguration, *, top: int
 
     Raises `StudyError` when no trial is complete.
     """
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if not complete:
+    ranked = rank_configurations(study)
+    if not ranked:
         raise StudyError(f"Study '{study.study_name}' has no complete trial yet; go on with study.run first.")
     default = default_parameters(configuration.search_space, configuration.base)
-    best_first = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
-    distinct = {tuple(sorted(trial.params.items())): trial for trial in reversed(best_first)}
-    chosen = sorted(distinct.values(), key=lambda trial: (-(trial.value or 0.0), trial.number))[:top]
-    candidates = [Candidate(trial.params, trial, trial.params == default) for trial in chosen]
+    candidates = [Candidate(trial.params, trial, trial.params == default) for trial in ranked[:top]]
     if not any(candidate.is_default for candidate in candidates):
-        tried = next((trial for trial in best_first if trial.params == default), None)
+        tried = next((trial for trial in ranked if trial.params == default), None)
         candidates.append(Candidate(default, tried, is_default=True))
     return candidates
 
 
-def enqueue(study: Study, candidates: list[Candidate], *, draws: int, checkpoints: Path) -> int:
+def rank_configurations(study: Study) -> list[FrozenTrial]:
+    """The best complete trial of every configuration, the best first, and of equals the earliest."""
+    best_first = sorted(complete_trials(study), key=lambda trial: (-(trial.value or 0.0), trial.number))
+    best = {tuple(sorted(trial.params.items())): trial.number for trial in reversed(best_first)}
+    return [trial for trial in best_first if trial.number in best.values()]
+
+
+def enqueue(
+    study: Study, candidates: list[Candidate], pruned: list[FrozenTrial], *, draws: int, checkpoints: Path
+) -> int:
     """Queue what the confirmation does not have yet, or has lost the weights of; returns how many trials it has then.
 
-    To be called by one process at a time.
+    `pruned`: trials of the search that are to be finished; their weights are not needed. To be called by one process at
+    a time.
     """
+    trials = study.get_trials(deepcopy=False)
     there = [
-        (_asked_parameters(trial), trial.user_attrs[DRAW])
-        for trial in study.get_trials(deepcopy=False)
+        (_asked_parameters(trial), trial.user_attrs.get(DRAW))
+        for trial in trials
         if trial.state != TrialState.COMPLETE or weights_file(checkpoints, trial.number).exists()
     ]
+    audited = {trial.user_attrs.get(AUDITS) for trial in trials}
     for draw in range(draws):
         for candidate in candidates:
             if (candidate.parameters, draw) not in there:
                 study.enqueue_trial(candidate.parameters, user_attrs={DRAW: draw})
+    for trial in pruned:
+        if trial.number not in audited:
+            study.enqueue_trial(trial.params, user_attrs={AUDITS: trial.number})
     return len(study.get_trials(deepcopy=False))
 
 
 def confirmed(study: Study, candidates: list[Candidate], *, draws: int) -> list[Confirmed]:
-    """The candidates by their mean score on fresh draws, the best first; those that failed on one are left out."""
+    """The candidates by their mean score on fresh draws, the best first; those that failed on one are left out.
+
+    Where the default configuration is as good as another, it comes first: nothing speaks for a change.
+    """
     complete = {
         (tuple(sorted(trial.params.items())), trial.user_attrs[DRAW]): trial
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        for trial in complete_trials(study)
+        if DRAW in trial.user_attrs
     }
     found = []
     for candidate in candidates:
         keys = [(tuple(sorted(candidate.parameters.items())), draw) for draw in range(draws)]
         if all(key in complete for key in keys):
             found.append(Confirmed(candidate, tuple(complete[key] for key in keys)))
-    return sorted(found, key=lambda one: -one.mean)
+    return sorted(found, key=lambda one: (-one.mean, not one.candidate.is_default))
 
 
 def run_confirming_trial(
@@ -127,17 +146,17 @@ def run_confirming_trial(
     checkpoints: Path,
     on_event: Callable[[str], None],
 ) -> float:
-    """Train one candidate on one draw and keep its weights; otherwise as `run_trial`."""
-    draw = int(trial.user_attrs[DRAW])
+    """Train one candidate on one draw and keep its weights, or finish a pruned trial; otherwise as `run_trial`."""
+    draw = trial.user_attrs.get(DRAW)  # None: a pruned trial
     return run_trial(
         trial,
         on_epoch_end,
-        base=with_draw(configuration, draw).base,
+        base=configuration.base if draw is None else with_draw(configuration, draw).base,
         prepared=prepare_draw(configuration, draw),
         device=device,
         checkpoints=checkpoints,
         on_event=on_event,
-        on_trained=partial(_save_weights, weights_file(checkpoints, trial.number)),
+        on_trained=None if draw is None else partial(_save_weights, weights_file(checkpoints, trial.number)),
     )
 
 
@@ -153,8 +172,8 @@ def weights_file(checkpoints: Path, number: int) -> Path:
 
 
 @lru_cache(maxsize=1)
-def prepare_draw(configuration: StudyConfiguration, draw: int) -> PreparedTexts:
-    """The texts as a draw divides them."""
+def prepare_draw(configuration: StudyConfiguration, draw: int | None) -> PreparedTexts:
+    """The texts as a draw divides them; None: as the search does."""
     return prepare_for_search(
         configuration.source, split_seed=configuration.split_seed, cache_dir=Path(configuration.cache_dir), draw=draw
     )

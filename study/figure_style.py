@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study.display import format_parameters
 from study.figure_words import STATES
-from study.findings import value_at
+from study.surrogate import value_at
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 COLOURS = {COMPLETE: "#2a7fbf", PRUNED: "#8c8c8c", FAIL: "#b5539c"}

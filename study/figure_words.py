@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study.configuration import StudyConfiguration
 from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds
-from study.findings import Importances, complete_trials, find_cost
+from study.findings import Importances, find_cost
 from study.search_space import Space, default_parameters
-from study.trial_queue import WORKER, finished_trials
+from study.trial_queue import WORKER, complete_trials, finished_trials
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 AXES = 5  # parallel ones, at most: more cannot be read on a phone

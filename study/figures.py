@@ -45,21 +45,10 @@ from study.figure_words import (
     running_best,
     workers_of,
 )
-from study.findings import (
-    TRIALS_OF_A_SURROGATE,
-    Floats,
-    Importances,
-    complete_trials,
-    encode,
-    find_cost,
-    find_importances,
-    fit_surrogate,
-    position,
-    trial_seconds,
-    value_at,
-)
+from study.findings import Importances, find_cost, find_importances, trial_seconds
 from study.search_space import Space
-from study.trial_queue import finished_trials
+from study.surrogate import TRIALS_OF_A_SURROGATE, Floats, encode, fit_surrogate, position, value_at
+from study.trial_queue import complete_trials, finished_trials
 
 SURFACE, REACH = 61, 0.25  # grid points per axis; how far from a complete trial, in widths of a range, it is drawn
 TRIALS_FOR_SURFACE = 5

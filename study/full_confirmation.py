@@ -1,4 +1,7 @@
-"""The confirmation of a search from beginning to end: choose candidates, train them on fresh draws, rank them."""
+"""The confirmation of a search from beginning to end: choose candidates, train them on fresh draws, rank them.
+
+With it, pruned trials are finished where an audit of pruning is asked for.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +12,9 @@ import torch
 from optuna.study import Study
 from rich.console import Console
 
+from study.audit import Audit, audit, choose_pruned
 from study.configuration import StudyConfiguration
-from study.confirmation import Confirmed, confirmed, enqueue, find_candidates
+from study.confirmation import Candidate, Confirmed, confirmed, enqueue, find_candidates
 from study.deployment import Deployment
 from study.devices import find_study_device
 from study.errors import StudyError
@@ -29,25 +33,37 @@ class Confirmation:
     storage: PatientStorage
     configuration: StudyConfiguration
     ranking: tuple[Confirmed, ...]
+    left_out: tuple[Candidate, ...]  # those whose training has failed on a draw
+    top: int  # configurations of the search that were asked for
+    draws: int
+    audit: Audit | None  # None: not asked for
     checkpoints: Path  # the folder of its weights
     device: torch.device
 
 
 @contextmanager
 def confirmed_search(
-    url: str, name: str | None, *, top: int, draws: int, workers: int | None, console: Console
+    url: str, name: str | None, *, top: int, draws: int, audits: int = 0, workers: int | None, console: Console
 ) -> Iterator[Confirmation]:
-    """Train what is not trained yet, with progress. Raises `UserError`; `Interrupted`, after which it can go on."""
+    """Train what is not trained yet, with progress. Raises `UserError`; `Interrupted`, after which it can go on.
+
+    `audits`: how many pruned trials to finish, or all if there are fewer.
+    """
     with joined_study(url, name) as (search, storage):
         configuration = load_configuration(search)
         device = find_study_device(configuration.device)
         candidates = find_candidates(search, configuration, top=top)
+        pruned = choose_pruned(search, trials=audits)
+        if len(pruned) < audits:
+            console.print(
+                f"Note: --audit {audits}: only {len(pruned)} trials were pruned, so all of them are finished."
+            )
 
         def prepare() -> tuple[Study, int]:
             with exclusive(storage, search.study_name):
                 confirmation = open_confirmation(search, storage, configuration)
                 weights = checkpoints_of(confirmation, configuration)
-                total = enqueue(confirmation, candidates, draws=draws, checkpoints=weights)
+                total = enqueue(confirmation, candidates, pruned, draws=draws, checkpoints=weights)
                 confirmation.set_user_attr(TRIALS, total)
                 return confirmation, total
 
@@ -57,9 +73,23 @@ def confirmed_search(
         queue.recover()
         if len(finished_trials(confirmation)) < total:
             console.print(f"Confirming {len(candidates)} configurations on {draws} fresh seeds and splits each.")
+            if pruned:
+                console.print(f"Finishing {len(pruned)} pruned trials on the search's own seed and split.")
             Deployment(queue, own, None, url, total, float("inf"), console).run(workers, None, device)
         ranking = confirmed(confirmation, candidates, draws=draws)
         if not ranking:
             raise StudyError(f"No candidate of study '{search.study_name}' could be trained on all fresh seeds.")
-        checkpoints = checkpoints_of(confirmation, own)
-        yield Confirmation(search, confirmation, storage, configuration, tuple(ranking), checkpoints, device)
+        ranked = [one.candidate for one in ranking]
+        yield Confirmation(
+            search,
+            confirmation,
+            storage,
+            configuration,
+            tuple(ranking),
+            left_out=tuple(candidate for candidate in candidates if candidate not in ranked),
+            top=top,
+            draws=draws,
+            audit=audit(search, confirmation, pruned, top=top) if audits else None,
+            checkpoints=checkpoints_of(confirmation, own),
+            device=device,
+        )

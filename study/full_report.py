@@ -16,12 +16,15 @@ from models.exported import save_model
 from models.learning import restore
 from models.scores import Metric
 from models.statistics import ClassScores, Estimate, bootstrap_interval, confusion, paired_bootstrap, per_class_scores
+from study.audit import Audit
 from study.configuration import StudyConfiguration
-from study.confirmation import DRAW, Confirmed, prepare_draw, weights_file, with_draw
+from study.confirmation import DRAW, Candidate, Confirmed, prepare_draw, weights_file, with_draw
+from study.display import best_trial
 from study.findings import Findings, find
 from study.full_confirmation import Confirmation
+from study.reproduction import Reproduction, reproduction
 from study.search_space import apply_parameters
-from study.storage import PatientStorage
+from study.stored_study import FINGERPRINT
 from study.test_results import Opening, System, TestResults, load_results, open_test_split, openings
 from study.trial_queue import finished_trials
 from study.verdict import Verdict, judge
@@ -32,6 +35,8 @@ SEED = 0  # of the bootstrap
 @dataclass(frozen=True)
 class Tested:
     """A system's scores on the test split, the mean over its draws, with 95 % intervals."""
+
+    __test__ = False  # pytest: not a test
 
     system: System
     accuracy: Estimate
@@ -58,7 +63,10 @@ class Report:
     study: Study
     configuration: StudyConfiguration
     findings: Findings
+    reproduction: Reproduction
     ranking: tuple[Confirmed, ...] = ()  # empty when nothing was trained again
+    left_out: tuple[Candidate, ...] = ()  # of the ranking, since their training has failed on a fresh seed
+    audit: Audit | None = None  # None: not asked for
     test: TestReport | None = None
 
     @property
@@ -68,7 +76,7 @@ class Report:
 
 def search_report(study: Study, configuration: StudyConfiguration) -> Report:
     """What the search alone tells."""
-    return Report(study, configuration, find(study, configuration))
+    return Report(study, configuration, find(study, configuration), reproduction(study, configuration, retrain=False))
 
 
 def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
@@ -86,13 +94,17 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
             checkpoints=confirmation.checkpoints,
             on_event=console.print,
         )
-    configuration = confirmation.configuration
+    search, configuration, audit = confirmation.search, confirmation.configuration, confirmation.audit
+    options = {"top": confirmation.top, "seeds": confirmation.draws, "audit": len(audit.audited) if audit else 0}
     return Report(
-        confirmation.search,
+        search,
         configuration,
-        find(confirmation.search, configuration),
-        confirmation.ranking,
-        _judge_test(results, configuration, confirmation.storage),
+        find(search, configuration),
+        reproduction(search, configuration, **options),
+        ranking=confirmation.ranking,
+        left_out=confirmation.left_out,
+        audit=audit,
+        test=_judge_test(results, confirmation),
     )
 
 
@@ -125,17 +137,15 @@ def best_params(report: Report) -> dict[str, Any]:
     """What `best_params.json` holds: the parameters, how sure they are, and how to come to them again."""
     configuration = report.configuration
     winner = report.winner
-    best = max(
-        (trial for trial in finished_trials(report.study) if trial.state.name == "COMPLETE"),
-        key=lambda trial: (trial.value or 0.0, -trial.number),
-        default=None,
-    )
+    best = best_trial(report.study)
     content: dict[str, Any] = {
         "study": report.study.study_name,
         "metric": configuration.metric,
         "parameters": winner.candidate.parameters if winner else best.params if best else None,
         "search": None if best is None else {"trial": best.number, "value": best.value, "parameters": best.params},
-        "fingerprint": report.study.user_attrs["fingerprint"],
+        "fingerprint": report.study.user_attrs[FINGERPRINT],
+        "versions": report.reproduction.versions,
+        "command": {"search": report.reproduction.search, "report": report.reproduction.report},
     }
     if winner:
         content |= {
@@ -154,9 +164,30 @@ def best_params(report: Report) -> dict[str, Any]:
                 ],
             },
         }
+    if report.audit:
+        content["audit"] = {
+            "pruned": report.audit.pruned,
+            "top": report.audit.top,
+            "into_top": report.audit.into_top,
+            "trials": [
+                {
+                    "trial": one.pruned.number,
+                    "parameters": one.pruned.params,
+                    "value_when_pruned": one.pruned.value,
+                    "value": one.finished.value,
+                    "rank": one.rank,
+                    "is_repeated": one.is_repeated,
+                }
+                for one in report.audit.audited
+            ],
+        }
     if report.test:
         content["test"] = {
-            tested.system.name: {"accuracy": vars(tested.accuracy), "macro_f1": vars(tested.macro_f1)}
+            tested.system.name: {
+                "accuracy": vars(tested.accuracy),
+                "macro_f1": vars(tested.macro_f1),
+                "parameters": tested.system.parameters,
+            }
             for tested in report.test.tested
         }
         content["verdict"] = report.test.verdict.sentence
@@ -168,7 +199,8 @@ def _compared(ranking: tuple[Confirmed, ...]) -> list[Confirmed]:
     return [ranking[0], *(one for one in ranking[1:] if one.candidate.is_default)]
 
 
-def _judge_test(results: TestResults, configuration: StudyConfiguration, storage: PatientStorage) -> TestReport:
+def _judge_test(results: TestResults, confirmation: Confirmation) -> TestReport:
+    configuration, ranking = confirmation.configuration, confirmation.ranking
     metric = configuration.base.training.metric
     labels = results.labels
     tested = tuple(
@@ -189,6 +221,8 @@ def _judge_test(results: TestResults, configuration: StudyConfiguration, storage
         else paired_bootstrap(labels, winner.predictions, default.predictions, metric, seed=SEED),
         baseline=paired_bootstrap(labels, winner.predictions, baseline.predictions, metric, seed=SEED),
         baseline_title=baseline.title,
+        is_default=ranking[0].candidate.is_default,
+        rivals=len(ranking) - 1,
     )
     classes = len(results.classes)
     per_class = per_class_scores(labels, winner.predictions, classes=classes)
@@ -197,6 +231,6 @@ def _judge_test(results: TestResults, configuration: StudyConfiguration, storage
         verdict,
         tuple(zip(results.classes, per_class, strict=True)),
         tuple(map(tuple, confusion(labels, winner.predictions, classes=classes).tolist())),
-        tuple(openings(storage, configuration)),
+        tuple(openings(confirmation.storage, configuration)),
         PUBLISHED.get(configuration.source.name, ()) if configuration.source.path is None else (),
     )

@@ -24,7 +24,8 @@ from study.figure_words import (
     running_best,
 )
 from study.figures import STEPS, smooth_surface, surface_limits
-from study.findings import Importances, find_importances, value_at
+from study.findings import Importances, find_importances
+from study.surrogate import value_at
 from study.trial_queue import finished_trials
 
 SIZE, DOTS_PER_INCH = (7.5, 4.2), 160  # 1200 pixels wide: sharp on a phone and on a large screen

@@ -24,6 +24,8 @@ Examples:
 
   python -m study.report --top 5 --seeds 5        more certainty
 
+  python -m study.report --audit 5                whether pruning has cost one of the best
+
   python -m study.report --no-retrain             the search alone, in seconds; the test split stays closed
 """
 
@@ -39,6 +41,9 @@ def report(
     name: ExistingStudy = None,
     top: Annotated[int, count("How many of the best configurations to train again.", most=1000)] = 3,
     seeds: Annotated[int, count("On how many fresh seeds and splits each.", most=1000)] = 3,
+    audit: Annotated[
+        int, count("How many pruned trials to finish, those that were best.", least=0, most=1_000_000)
+    ] = 0,
     retrain: Annotated[
         bool, typer.Option("--retrain/--no-retrain", help="Without it: tables and figures of the search alone.")
     ] = True,
@@ -55,7 +60,17 @@ def report(
     end_on_signals()
     console = Console(highlight=False, markup=False, soft_wrap=True)
     try:
-        _report(storage, name, top=top, seeds=seeds, retrain=retrain, workers=workers, output=output, console=console)
+        _report(
+            storage,
+            name,
+            top=top,
+            seeds=seeds,
+            audit=audit,
+            retrain=retrain,
+            workers=workers,
+            output=output,
+            console=console,
+        )
     except Interrupted:
         hold_signals()
         console.print(f"Interrupted. What was trained is kept. To go on: {command_again('study.report', sys.argv[1:])}")
@@ -69,19 +84,26 @@ def _report(
     *,
     top: int,
     seeds: int,
+    audit: int,
     retrain: bool,
     workers: int | None,
     output: Path | None,
     console: "Console",
 ) -> None:
+    from study.errors import StudyError
     from study.full_confirmation import confirmed_search
     from study.full_report import confirmed_report, export_winner, search_report
-    from study.report_pages import headline, paragraphs, publish, write_report
+    from study.report_pages import publish, write_report
+    from study.report_words import headline, paragraphs
     from study.stored_study import joined_study, load_configuration
 
+    if audit and not retrain:
+        raise StudyError("--audit finishes pruned trials, --no-retrain trains nothing: leave one of them away.")
     if retrain:
         with (
-            confirmed_search(url, name, top=top, draws=seeds, workers=workers, console=console) as confirmation,
+            confirmed_search(
+                url, name, top=top, draws=seeds, audits=audit, workers=workers, console=console
+            ) as confirmation,
             _new_folder(output or Path("reports") / _folder_name(confirmation.search.study_name)) as (folder, written),
         ):
             found = confirmed_report(confirmation, console)

@@ -1,7 +1,6 @@
 """A report as files: one HTML page that needs no network, Markdown with pictures, JSON and CSV."""
 
 import json
-import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +10,16 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from models.statistics import Estimate
-from study.display import METRIC_TITLES, format_parameters, format_seconds
 from study.errors import StudyError
 from study.figure_style import PAGE_STYLE
 from study.figures import all_figures
 from study.full_report import Report, best_params
 from study.pictures import save_pictures
-from study.trial_queue import finished_trials
+from study.report_tables import tables
+from study.report_words import headline, notes, paragraphs
 
 TEMPLATES = Path(__file__).parent / "templates"
 NO_COLUMNS = ("curve", "worker", "deaths")  # trial attributes that are no column of trials.csv
-
-
-@dataclass(frozen=True)
-class Table:
-    name: str  # for an anchor
-    title: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +55,7 @@ def write_report(report: Report, folder: Path) -> None:
             "paragraphs": paragraphs(report),
             "tables": tables(report),
             "notes": notes(report),
+            "reproduction": report.reproduction,
         }
         loader = FileSystemLoader(TEMPLATES)
         html = Environment(loader=loader, autoescape=True, trim_blocks=True).get_template("report.html")
@@ -87,135 +77,6 @@ def publish(written: Path, folder: Path) -> None:
         folder.rename(replaced)
     written.rename(folder)
     shutil.rmtree(replaced, ignore_errors=True)
-
-
-def headline(report: Report) -> str:
-    if report.test:
-        return report.test.verdict.sentence
-    return "This report shows the search alone: its best value is optimistic. Leave --no-retrain away to confirm it."
-
-
-def paragraphs(report: Report) -> list[str]:
-    metric = METRIC_TITLES[report.configuration.metric]
-    told = []
-    if winner := report.winner:
-        which = "The default configuration" if winner.candidate.is_default else "The search's winner"
-        deviation = "" if math.isnan(winner.deviation) else f" ± {winner.deviation:.4f}"
-        told.append(
-            f"{which} ({format_parameters(winner.candidate.parameters)}) has a validation {metric} of "
-            f"{winner.mean:.4f}{deviation}, the mean of {len(winner.trials)} fresh seeds and splits."
-        )
-        if winner.optimism is not None and winner.candidate.trial is not None:
-            told.append(
-                f"The search claimed {winner.candidate.trial.value:.4f} for it: {winner.optimism:+.4f} of optimism."
-            )
-    if report.test:
-        tested = report.test.tested[0]
-        told.append(
-            f"On the test split: accuracy {_interval(tested.accuracy)}, macro-F1 {_interval(tested.macro_f1)} "
-            "(95 % bootstrap intervals)."
-        )
-        told.append(_openings_sentence(report))
-    return told
-
-
-def tables(report: Report) -> list[Table]:
-    found: list[Table] = []
-    rows: list[tuple[str, ...]] = []
-    columns: tuple[str, ...]
-    metric = METRIC_TITLES[report.configuration.metric]
-    if report.ranking:
-        for one in report.ranking:
-            claimed = one.candidate.trial
-            rows.append(
-                (
-                    format_parameters(one.candidate.parameters) + (" (default)" if one.candidate.is_default else ""),
-                    "-" if claimed is None else f"{claimed.value:.4f}",
-                    f"{one.mean:.4f}",
-                    "-" if math.isnan(one.deviation) else f"{one.deviation:.4f}",
-                    "-" if one.optimism is None else f"{one.optimism:+.4f}",
-                )
-            )
-        columns = ("Configuration", "In the search", "Fresh mean", "Deviation", "Optimism")
-        caption = f"Validation {metric}: what the search claimed, and what fresh seeds and splits give."
-        found.append(Table("confirmation", "Confirmation", caption, columns, tuple(rows)))
-    if test := report.test:
-        rows = [
-            (
-                one.system.title,
-                _interval(one.accuracy),
-                _interval(one.macro_f1),
-                format_parameters(one.system.parameters),
-            )
-            for one in test.tested
-        ]
-        columns = ("System", "Accuracy", "Macro-F1", "Parameters")
-        caption = "Means over the draws, with 95 % bootstrap intervals. All are fitted on the same training texts."
-        found.append(Table("test", "On the test split", caption, columns, tuple(rows)))
-        if test.published:
-            rows = [(row.model, f"{row.accuracy:.4f}", row.source) for row in test.published]
-            caption = "What others report on the same test split."
-            found.append(Table("published", "Published results", caption, ("Model", "Accuracy", "Source"), tuple(rows)))
-        rows = [
-            (name, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", f"{one.support:,}")
-            for name, one in test.per_class
-        ]
-        columns = ("Class", "Precision", "Recall", "F1", "Texts")
-        found.append(Table("classes", "Class by class", "The winner on the test split.", columns, tuple(rows)))
-        names = [name for name, _ in test.per_class]
-        rows = [
-            (name, *(f"{count:g}" if count == int(count) else f"{count:.1f}" for count in row))
-            for name, row in zip(names, test.confusion, strict=True)
-        ]
-        caption = "The winner: texts of each class (rows) by the class that was predicted, the mean over the draws."
-        found.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(rows)))
-    return found
-
-
-def notes(report: Report) -> list[str]:
-    findings, cost = report.findings, report.findings.cost
-    told = list(findings.edges)
-    told.append(
-        f"{len(finished_trials(report.study))} trials took {format_seconds(cost.total_seconds)} of training over all "
-        f"workers, the median one {format_seconds(cost.median_seconds)}."
-    )
-    if cost.pruned:
-        told.append(
-            f"Pruning ended {cost.pruned} trials early and saved up to {cost.epochs_saved} epochs, "
-            f"about {format_seconds(cost.seconds_saved)}; {cost.epochs} epochs were run."
-        )
-    interaction = findings.interaction
-    if interaction.share is not None:
-        first, second = interaction.parameters
-        told.append(
-            f"The interaction of {first} and {second} makes {interaction.share:.0%} of their variance "
-            f"({interaction.low:.0%} to {interaction.high:.0%})."
-        )
-    elif interaction.reason:
-        told.append(f"No figure for the interaction of parameters: {interaction.reason}")
-    if findings.importances.reason:
-        told.append(f"No importance of parameters: {findings.importances.reason}")
-    told += [
-        f"Failed, {len(failure.trials)} trials ({', '.join(map(str, failure.trials))}): {failure.reason}"
-        for failure in findings.failures
-    ]
-    return told
-
-
-def _openings_sentence(report: Report) -> str:
-    assert report.test is not None
-    stamps = report.test.openings
-    if len(stamps) == 1:
-        return f"This test split has been opened once, on {stamps[0].moment[:10]}."
-    listed = "; ".join(f"{stamp.moment[:10]} by {stamp.study} after {stamp.search_trials} trials" for stamp in stamps)
-    return (
-        f"Caution: this test split has been opened {len(stamps)} times ({listed}). Each look that guides a choice "
-        "makes its figures more optimistic."
-    )
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
 
 
 def _trials(report: Report) -> pd.DataFrame:

@@ -70,11 +70,20 @@ def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, PatientSto
 
 
 def open_confirmation(study: Study, storage: PatientStorage, configuration: StudyConfiguration) -> Study:
-    """The study that confirms this one, in the same database; to be called by one process at a time."""
+    """The study that confirms this one, in the same database; to be called by one process at a time.
+
+    Raises `StudyError` for the one of an earlier study of this name, which was deleted without it.
+    """
     confirmation = optuna.create_study(
         storage=storage, study_name=study.study_name + SUFFIX, direction="maximize", load_if_exists=True
     )
-    confirmation.set_user_attr(CONFIRMS, study.study_name)
+    identity = study.user_attrs[IDENTITY]
+    if confirmation.user_attrs.get(CONFIRMS, identity) != identity:
+        raise StudyError(
+            f"'{confirmation.study_name}' confirms an earlier study of the name '{study.study_name}', which is gone. "
+            "Delete it, too, or search under another --name; the openings of the test split that it counts stay true."
+        )
+    confirmation.set_user_attr(CONFIRMS, identity)
     confirmation.set_user_attr(CONFIGURATION, replace(configuration, pruner="none").to_dict())
     if IDENTITY not in confirmation.user_attrs:
         confirmation.set_user_attr(IDENTITY, secrets.token_hex(8))

@@ -30,7 +30,7 @@ from study.search_space import apply_parameters
 from study.storage import PatientStorage
 
 OPENINGS = "openings"  # the study attribute: when the test split was opened, for what
-RESULTS = "test_results"  # the study attribute: what was predicted
+RESULTS = "test_results"  # the study attribute, followed by what was compared: what was predicted
 
 Numbers = npt.NDArray[np.int64]
 
@@ -41,7 +41,7 @@ class System:
 
     name: str
     title: str
-    parameters: dict[str, Any]
+    parameters: dict[str, Any]  # of a baseline lists, a value per draw: each draw is tuned on its own
     validation: tuple[float, ...]  # the score on each draw's own validation texts
     predictions: Numbers
 
@@ -67,8 +67,8 @@ class Opening:
 
 def load_results(confirmation: Study, compared: Sequence[Confirmed]) -> TestResults | None:
     """What was predicted for these systems when the test split was opened, or None."""
-    stored = confirmation.user_attrs.get(RESULTS)
-    if stored is None or stored["compared"] != _identity(compared):
+    stored = confirmation.user_attrs.get(_results_of(compared))
+    if stored is None:
         return None
     systems = tuple(
         System(one["name"], one["title"], one["parameters"], tuple(one["validation"]), _unpack(one["predictions"]))
@@ -184,7 +184,7 @@ def _predict_baselines(
         System(
             kinds[0].name,
             kinds[0].title,
-            kinds[0].parameters,
+            {name: [kind.parameters[name] for kind in kinds] for name in kinds[0].parameters},
             tuple(kind.validation_score for kind in kinds),
             np.stack([kind.predict(test.texts) for kind in kinds]),
         )
@@ -194,23 +194,17 @@ def _predict_baselines(
 
 def _store(confirmation: Study, results: TestResults, compared: Sequence[Confirmed]) -> None:
     systems = [{**vars(system), "predictions": _pack(system.predictions)} for system in results.systems]
-    confirmation.set_user_attr(
-        RESULTS,
-        {
-            "compared": _identity(compared),
-            "classes": results.classes,
-            "labels": _pack(results.labels[None]),
-            "systems": systems,
-        },
-    )
+    content = {"classes": results.classes, "labels": _pack(results.labels[None]), "systems": systems}
+    confirmation.set_user_attr(_results_of(compared), content)
 
 
-def _identity(compared: Sequence[Confirmed]) -> list[list[Any]]:
-    """By parameters and draws: trained again, they come to the same."""
-    return [
+def _results_of(compared: Sequence[Confirmed]) -> str:
+    """The attribute's name, from parameters and draws: trained again, they come to the same."""
+    facts = [
         [sorted(map(list, one.candidate.parameters.items())), [trial.user_attrs[DRAW] for trial in one.trials]]
         for one in compared
     ]
+    return f"{RESULTS} {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
 
 
 def _pack(numbers: Numbers) -> dict[str, Any]:

@@ -36,6 +36,10 @@ def finished_trials(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=FINISHED)
 
 
+def complete_trials(study: Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
 class TrialQueue:
     """The trials of a study, as one worker sees them, or one who only looks after others'.
 

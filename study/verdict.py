@@ -30,35 +30,47 @@ class JudgedComparison:
 @dataclass(frozen=True)
 class Verdict:
     sentence: str
-    against_default: JudgedComparison | None  # None: the winner is the default configuration
+    against_default: JudgedComparison | None  # None: the winner is the default configuration, or that one has failed
     against_baseline: JudgedComparison
 
 
 def judge(
-    metric: Metric, *, default: PairedComparison | None, baseline: PairedComparison, baseline_title: str
+    metric: Metric,
+    *,
+    default: PairedComparison | None,
+    baseline: PairedComparison,
+    baseline_title: str,
+    is_default: bool,
+    rivals: int,
 ) -> Verdict:
     """The verdict from the winner's paired comparisons with the default configuration and with the best baseline.
 
     The baseline must have been chosen on validation texts. `default` is None where the winner is the default
-    configuration itself: then one comparison remains, and nothing is to be corrected for. Otherwise the p values of
-    both are corrected together (Holm 1979); the intervals are of 95 % each, uncorrected, so that one may be clear of
-    zero where no difference is shown.
+    configuration itself (`is_default`), or that one has failed on fresh seeds: then one comparison remains, and nothing
+    is to be corrected for. Otherwise the p values of both are corrected together (Holm 1979); the intervals are of 95 %
+    each, uncorrected, so that one may be clear of zero where no difference is shown. `rivals`: how many configurations
+    the winner has left behind on fresh seeds.
     """
     opponent = f"the best baseline, {baseline_title}"
     if default is None:
         judged = _judged(opponent, baseline, baseline.p_value)
-        sentence = (
-            "No configuration that the search proposed beats the default configuration on fresh seeds; "
-            f"on the test split the default configuration {_told(judged, metric)}."
-        )
-        return Verdict(sentence, None, judged)
+        if not is_default:
+            begin = (
+                "The default configuration failed on fresh seeds, so that the search's winner is not compared with it"
+            )
+        elif rivals:
+            begin = "None of the search's best configurations beats the default configuration on fresh seeds"
+        else:
+            begin = "Only the default configuration was trained on fresh seeds"
+        winner = "the default configuration" if is_default else "the winner"
+        return Verdict(f"{begin}; on the test split {winner} {_told(judged, metric)}.", None, judged)
     default_p_value, baseline_p_value = holm([default.p_value, baseline.p_value])
     first = _judged("the default configuration", default, default_p_value)
     second = _judged(opponent, baseline, baseline_p_value)
     conjunction = "and" if first.outcome == second.outcome else "but"
     sentence = (
         f"On the test split the search's winner {_told(first, metric)}, {conjunction} {_told(second, metric)}; "
-        "p is corrected for two comparisons."
+        "p, unlike the intervals, is corrected for two comparisons."
     )
     return Verdict(sentence, first, second)
 

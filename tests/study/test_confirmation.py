@@ -3,11 +3,13 @@
 from io import StringIO
 from typing import Any
 
+import optuna
 import pytest
+from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 from rich.console import Console
 
-from study.confirmation import DRAW, find_candidates, prepare_draw
+from study.confirmation import DRAW, Candidate, confirmed, find_candidates, prepare_draw
 from study.errors import StudyError
 from study.full_confirmation import Confirmation, confirmed_search
 from study.search_space import default_parameters
@@ -55,6 +57,17 @@ def test_a_second_confirmation_trains_only_what_is_missing(toy: Any) -> None:
     assert len(toy.load(name="toy-lstm/confirmation").trials) == 3 * len(first)
     numbers = {trial.number for one in first for trial in one.trials}
     assert {trial.number for one in more for trial in one.trials[:2]} == numbers
+
+
+def test_where_it_is_a_tie_the_default_configuration_comes_first() -> None:
+    study = optuna.create_study(direction="maximize")
+    candidates = [
+        Candidate({"hidden_size": size}, None, is_default=is_default) for size, is_default in ((16, False), (64, True))
+    ]
+    for candidate in candidates:
+        study.enqueue_trial(candidate.parameters, user_attrs={DRAW: 0})
+        study.tell(study.ask({"hidden_size": IntDistribution(16, 256)}), 0.5)
+    assert [one.candidate.is_default for one in confirmed(study, candidates, draws=1)] == [True, False]
 
 
 def test_a_search_without_a_complete_trial_cannot_be_confirmed(toy: Any) -> None:

@@ -17,8 +17,10 @@ from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfiguration
-from study.findings import find, find_cost, find_edges, find_failures, find_importances, find_interaction, position
+from study.findings import find, find_cost, find_edges, find_failures, find_importances
+from study.interaction import find_interaction
 from study.storage import close_storage, open_storage
+from study.surrogate import position
 from study.trial_queue import FAILURE
 
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())

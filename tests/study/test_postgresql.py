@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from study.command_line import command_again
+from study.command_line import command_again, run_command
+from study.report import app as report_app
 from study.storage import safe_url
 
 SLOW = ("--epochs", 40, "--patience", 40)
@@ -43,6 +44,8 @@ def test_the_table_is_the_same_as_on_sqlite_and_the_password_is_nowhere(toy: Any
     assert "wrong" not in printed
     study = toy.load(name=name, url=postgres.url)
     assert "secret" not in str([study.user_attrs, [[trial.user_attrs, trial.system_attrs] for trial in study.trials]])
+    assert run_command(report_app, ["--no-retrain", "--name", name, "--storage", postgres.url]) == 0
+    assert (toy.folder / "reports").is_dir()
     left = [path for path in Path(toy.folder).rglob("*") if path.is_file()]
     assert left
     assert not any(b"secret" in path.read_bytes() for path in left)

@@ -14,7 +14,11 @@ from markupsafe import escape
 from optuna.trial import TrialState
 
 from study.command_line import run_command
+from study.confirmation import DRAW
 from study.report import app
+from study.search_space import default_parameters
+from study.storage import close_storage, open_storage
+from study.stored_study import load_configuration, open_confirmation
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--top", "1", "--seeds", "2", "--workers", "1")
@@ -39,6 +43,7 @@ def test_a_report_confirms_judges_and_exports_the_winner(toy: Any, capsys: Captu
     draws = found["confirmed"]["draws"]
     assert found["confirmed"]["mean"] == pytest.approx(sum(draw["value"] for draw in draws) / 2)
     assert "opened once" in printed
+    assert len(found["test"]["linear_svm"]["parameters"]["C"]) == 2
     page = (folder / "report.html").read_text()
     assert str(escape(found["verdict"])) in page
     assert "<script src=" not in page
@@ -71,6 +76,51 @@ def test_drawing_it_again_opens_nothing_and_a_look_after_more_trials_is_flagged(
     printed = capsys.readouterr().out
     if "Opening the test split" in printed:  # another configuration has won
         assert "Caution: this test split has been opened 2 times" in printed
+
+
+def test_the_audit_of_pruning_is_told_everywhere(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 8) == 0
+    capsys.readouterr()
+    assert report(*QUICK[:2], "--seeds", "1", "--workers", "1", "--audit", "1") == 0
+    printed = capsys.readouterr().out
+    folder = toy.folder / "reports" / "toy-lstm"
+    found = json.loads((folder / "best_params.json").read_text())
+    (audited,) = found["audit"]["trials"]
+    assert audited["is_repeated"]
+    assert audited["value"] >= audited["value_when_pruned"]
+    assert found["command"]["report"] == "python -m study.report --top 1 --seeds 1 --audit 1"
+    for told in (printed, (folder / "report.html").read_text(), (folder / "report.md").read_text()):
+        assert "The audit of pruning: trained to the end, " in told
+    assert f"| {audited['trial']} | hidden_size=" in (folder / "report.md").read_text()
+    assert "on one fresh seed and split" in printed
+
+
+def test_a_default_configuration_that_fails_on_fresh_seeds_is_left_out_and_told(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 4) == 0
+    search, storage = toy.load(), open_storage("sqlite:///study.db")
+    configuration = load_configuration(search)
+    confirmation = open_confirmation(search, storage, configuration)
+    default = default_parameters(configuration.search_space, configuration.base)
+    confirmation.enqueue_trial(default, user_attrs={DRAW: 0})
+    confirmation.tell(confirmation.ask(configuration.search_space), state=TrialState.FAIL)
+    close_storage(storage)
+    assert report(*QUICK) == 0
+    printed = capsys.readouterr().out
+    assert "The default configuration failed on fresh seeds, so that the search's winner is not compared" in printed
+    assert "Left out, since training failed on a fresh seed: hidden_size=64  learning_rate=0.005 (default)." in printed
+    assert "default" not in json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())["test"]
+
+
+def test_the_confirmation_of_an_earlier_study_of_the_same_name_is_not_taken_for_its_own(
+    toy: Any, capsys: Capture
+) -> None:
+    assert toy.run("--trials", 2) == 0
+    assert report(*QUICK) == 0
+    storage = toy.load()._storage
+    storage.delete_study(storage.get_study_id_from_name("toy-lstm"))
+    assert toy.run("--trials", 2, "--epochs", 2) == 0
+    assert report(*QUICK) == 2
+    assert "confirms an earlier study of the name 'toy-lstm'" in capsys.readouterr().err
 
 
 def test_the_search_alone_is_shown_without_opening_anything(toy: Any, marked_csv: Path, capsys: Capture) -> None:
@@ -117,6 +167,8 @@ def test_an_interrupted_report_leaves_nothing_half_written_and_goes_on(toy: Any)
         (["--name", "nothing"], "There is no study 'nothing'"),
         (["--storage", "sqlite:///none/study.db"], "does not exist"),
         (["--top", "0"], "--top"),
+        (["--audit", "-1"], "--audit"),
+        (["--audit", "2"], "--audit finishes pruned trials, --no-retrain trains nothing"),
         (["--output", "toy.csv/report"], "cannot be written"),
     ],
 )

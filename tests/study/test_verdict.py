@@ -13,16 +13,17 @@ CLOSE = PairedComparison(0.005, 0.0002, 0.01, 0.04)
 
 
 def test_a_clear_win_over_both_is_told_with_its_figures() -> None:
-    verdict = judge("macro_f1", default=WIN, baseline=WIN, baseline_title="linear SVM")
+    verdict = judge("macro_f1", default=WIN, baseline=WIN, baseline_title="linear SVM", is_default=False, rivals=3)
     assert verdict.sentence == (
         "On the test split the search's winner is better than the default configuration (macro-F1 +0.0120, "
         "95 % interval +0.0040 to +0.0200, p = 0.0044), and is better than the best baseline, linear SVM (macro-F1 "
-        "+0.0120, 95 % interval +0.0040 to +0.0200, p = 0.0044); p is corrected for two comparisons."
+        "+0.0120, 95 % interval +0.0040 to +0.0200, p = 0.0044); p, unlike the intervals, is corrected for two "
+        "comparisons."
     )
 
 
 def test_a_win_over_the_default_does_not_hide_that_the_baseline_is_better() -> None:
-    verdict = judge("accuracy", default=WIN, baseline=LOSS, baseline_title="linear SVM")
+    verdict = judge("accuracy", default=WIN, baseline=LOSS, baseline_title="linear SVM", is_default=False, rivals=3)
     assert "winner is better than the default configuration (accuracy +0.0120" in verdict.sentence
     assert (
         "but is worse than the best baseline, linear SVM (accuracy -0.0300, 95 % interval -0.0410 to -0.0190, "
@@ -32,7 +33,7 @@ def test_a_win_over_the_default_does_not_hide_that_the_baseline_is_better() -> N
 
 
 def test_a_tie_is_no_difference_shown() -> None:
-    verdict = judge("macro_f1", default=TIE, baseline=TIE, baseline_title="linear SVM")
+    verdict = judge("macro_f1", default=TIE, baseline=TIE, baseline_title="linear SVM", is_default=False, rivals=3)
     assert "winner shows no difference from the default configuration (macro-F1 -0.0010" in verdict.sentence
     assert "and shows no difference from the best baseline, linear SVM" in verdict.sentence
     assert "better" not in verdict.sentence
@@ -41,7 +42,7 @@ def test_a_tie_is_no_difference_shown() -> None:
 
 @pytest.mark.parametrize("other", [CLOSE, TIE])
 def test_a_close_win_does_not_stand_the_correction_for_two_comparisons(other: PairedComparison) -> None:
-    verdict = judge("macro_f1", default=CLOSE, baseline=other, baseline_title="linear SVM")
+    verdict = judge("macro_f1", default=CLOSE, baseline=other, baseline_title="linear SVM", is_default=False, rivals=3)
     assert verdict.against_default is not None
     assert verdict.against_default.outcome == "no difference shown"
     assert verdict.against_default.adjusted_p_value == pytest.approx(0.08)
@@ -49,26 +50,43 @@ def test_a_close_win_does_not_stand_the_correction_for_two_comparisons(other: Pa
 
 def test_a_close_win_stands_beside_a_sure_one() -> None:
     """Holm's second step: the larger of two p values is not multiplied."""
-    verdict = judge("macro_f1", default=CLOSE, baseline=LOSS, baseline_title="linear SVM")
+    verdict = judge("macro_f1", default=CLOSE, baseline=LOSS, baseline_title="linear SVM", is_default=False, rivals=3)
     assert verdict.against_default is not None
     assert verdict.against_default.outcome == "better"
     assert verdict.against_default.adjusted_p_value == 0.04
 
 
 def test_a_winner_that_is_the_default_is_held_against_the_baseline_alone_and_not_corrected() -> None:
-    verdict = judge("macro_f1", default=None, baseline=CLOSE, baseline_title="linear SVM")
+    verdict = judge("macro_f1", default=None, baseline=CLOSE, baseline_title="linear SVM", is_default=True, rivals=3)
     assert verdict.against_default is None
     assert verdict.against_baseline.adjusted_p_value == CLOSE.p_value
     assert verdict.sentence == (
-        "No configuration that the search proposed beats the default configuration on fresh seeds; on the test split "
+        "None of the search's best configurations beats the default configuration on fresh seeds; on the test split "
         "the default configuration is better than the best baseline, linear SVM (macro-F1 +0.0050, 95 % interval "
         "+0.0002 to +0.0100, p = 0.0400)."
     )
 
 
+def test_where_nothing_but_the_default_was_tried_again_no_rival_is_said_to_be_beaten() -> None:
+    verdict = judge("macro_f1", default=None, baseline=LOSS, baseline_title="linear SVM", is_default=True, rivals=0)
+    assert verdict.sentence.startswith(
+        "Only the default configuration was trained on fresh seeds; on the test split the default configuration is "
+        "worse than the best baseline"
+    )
+
+
+def test_a_default_configuration_that_failed_is_not_taken_for_the_winner() -> None:
+    verdict = judge("macro_f1", default=None, baseline=WIN, baseline_title="linear SVM", is_default=False, rivals=1)
+    assert verdict.against_default is None
+    assert verdict.sentence.startswith(
+        "The default configuration failed on fresh seeds, so that the search's winner is not compared with it; on the "
+        "test split the winner is better than the best baseline, linear SVM (macro-F1 +0.0120"
+    )
+
+
 def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
     tiny = PairedComparison(-0.00001, -0.00004, 0.0, 0.5)
-    verdict = judge("accuracy", default=None, baseline=tiny, baseline_title="linear SVM")
+    verdict = judge("accuracy", default=None, baseline=tiny, baseline_title="linear SVM", is_default=True, rivals=3)
     assert "accuracy +0.0000, 95 % interval +0.0000 to +0.0000" in verdict.sentence
 
 
@@ -80,5 +98,5 @@ def test_the_verdict_follows_from_the_predictions(errors: int, outcome: str) -> 
     winner[:20] += 1
     baseline[-errors:] += 1
     compared = paired_bootstrap(labels, winner[None] % 4, baseline[None] % 4, "macro_f1", seed=0, rounds=2000)
-    verdict = judge("macro_f1", default=None, baseline=compared, baseline_title="linear SVM")
+    verdict = judge("macro_f1", default=None, baseline=compared, baseline_title="linear SVM", is_default=True, rivals=3)
     assert verdict.against_baseline.outcome == outcome

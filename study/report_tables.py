@@ -1,0 +1,119 @@
+"""A report in tables."""
+
+import math
+from dataclasses import dataclass
+
+from study.audit import Audit
+from study.display import METRIC_TITLES, format_parameters
+from study.full_report import Report, TestReport
+from study.report_words import interval_in_words
+from study.test_results import System
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str  # for an anchor
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(report: Report) -> list[Table]:
+    metric = METRIC_TITLES[report.configuration.metric]
+    found = [_confirmation_table(report, metric)] if report.ranking else []
+    if report.test:
+        found += _test_tables(report.test)
+    if report.audit and report.audit.audited:
+        found.append(_audit_table(report.audit, metric))
+    return found
+
+
+def _confirmation_table(report: Report, metric: str) -> Table:
+    rows = [
+        (
+            format_parameters(one.candidate.parameters) + (" (default)" if one.candidate.is_default else ""),
+            "-" if one.candidate.trial is None else f"{one.candidate.trial.value:.4f}",
+            f"{one.mean:.4f}",
+            "-" if math.isnan(one.deviation) else f"{one.deviation:.4f}",
+            "-" if one.optimism is None else f"{one.optimism:+z.4f}",
+        )
+        for one in report.ranking
+    ]
+    caption = f"Validation {metric}: what the search claimed, and what fresh seeds and splits give."
+    columns = ("Configuration", "In the search", "Fresh mean", "Deviation", "Optimism")
+    return Table("confirmation", "Confirmation", caption, columns, tuple(rows))
+
+
+def _test_tables(test: TestReport) -> list[Table]:
+    found = [_systems_table(test)]
+    if test.published:
+        rows = [(row.model, f"{row.accuracy:.4f}", row.source) for row in test.published]
+        rows += [(one.system.title, f"{one.accuracy.value:.4f}", "this report") for one in test.tested]
+        caption = "What others report on the same test split, and what this report has found."
+        found.append(Table("published", "Published results", caption, ("Model", "Accuracy", "Source"), tuple(rows)))
+    classes = [
+        (name, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", f"{one.support:,}")
+        if one.support
+        else (name, "-", "-", "-", "0")
+        for name, one in test.per_class
+    ]
+    caption = "The winner on the test split, the mean of its trainings. Macro-F1 leaves out a class without a text."
+    columns = ("Class", "Precision", "Recall", "F1", "Texts")
+    found.append(Table("classes", "Class by class", caption, columns, tuple(classes)))
+    names = [name for name, _ in test.per_class]
+    counts = [
+        (name, *(f"{count:g}" if count == int(count) else f"{count:.1f}" for count in row))
+        for name, row in zip(names, test.confusion, strict=True)
+    ]
+    caption = "The winner: texts of each class (rows) by the class that was predicted, the mean of its trainings."
+    found.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(counts)))
+    return found
+
+
+def _systems_table(test: TestReport) -> Table:
+    rows = [
+        (one.system.title, interval_in_words(one.accuracy), interval_in_words(one.macro_f1), _parameters(one.system))
+        for one in test.tested
+    ]
+    if len(test.tested[0].system.predictions) > 1:
+        caption = (
+            "Means over the fresh seeds and splits, with 95 % bootstrap intervals over texts and seeds. On each split "
+            "all are fitted on the same training texts, and the baselines tuned anew."
+        )
+    else:
+        caption = (
+            "Of one training each, with 95 % bootstrap intervals over texts: how much the seed decides, they do not "
+            "tell. All are fitted on the same training texts."
+        )
+    columns = ("System", "Accuracy", "Macro-F1", "Parameters")
+    return Table("test", "On the test split", caption, columns, tuple(rows))
+
+
+def _audit_table(audit: Audit, metric: str) -> Table:
+    rows = [
+        (
+            str(one.pruned.number),
+            format_parameters(one.pruned.params),
+            f"{one.pruned.value:.4f} after epoch {len(one.pruned.intermediate_values)}",
+            "failed" if one.rank is None else f"{one.finished.value:.4f}",
+            "-" if one.rank is None else str(one.rank),
+        )
+        for one in audit.audited
+    ]
+    caption = (
+        f"Validation {metric} of pruned trials that were trained again to their end, on the search's own seed and "
+        "split, and their rank among all of them and the configurations that the search has completed."
+    )
+    columns = ("Trial", "Configuration", "When pruned", "Finished", "Rank")
+    return Table("audit", "Audit of pruning", caption, columns, tuple(rows))
+
+
+def _parameters(system: System) -> str:
+    """Of a baseline as C=1, 1, 3: a value per draw."""
+    return format_parameters(
+        {
+            name: ", ".join(f"{one:g}" for one in value) if isinstance(value, list) else value
+            for name, value in system.parameters.items()
+        }
+    )

@@ -1,0 +1,95 @@
+"""A report in sentences: the verdict first, then what stands behind it, then what else the search has shown."""
+
+from models.statistics import Estimate
+from study.confirmation import Confirmed
+from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds
+from study.full_report import Report
+from study.test_results import Opening
+
+
+def headline(report: Report) -> str:
+    if report.test:
+        return report.test.verdict.sentence
+    return "This report shows the search alone: its best value is optimistic. Leave --no-retrain away to confirm it."
+
+
+def paragraphs(report: Report) -> list[str]:
+    told = _about_winner(report.winner, METRIC_TITLES[report.configuration.metric]) if report.winner else []
+    told += [
+        f"Left out, since training failed on a fresh seed: {format_parameters(candidate.parameters)}"
+        f"{' (default)' if candidate.is_default else ''}."
+        for candidate in report.left_out
+    ]
+    if report.test:
+        tested = report.test.tested[0]
+        told.append(
+            f"On the test split, {tested.system.title} has accuracy {interval_in_words(tested.accuracy)} and macro-F1 "
+            f"{interval_in_words(tested.macro_f1)} (95 % bootstrap intervals)."
+        )
+        told.append(_openings_sentence(report.test.openings))
+    if report.audit and (claimed := (report.winner and report.winner.candidate.trial) or best_trial(report.study)):
+        told.append(report.audit.describe(claimed.value or 0.0))
+    return told
+
+
+def notes(report: Report) -> list[str]:
+    findings, cost = report.findings, report.findings.cost
+    told = list(findings.edges)
+    told.append(
+        f"{_trials_in_words(len(cost.trial_seconds))} took {format_seconds(cost.total_seconds)} of training over all "
+        f"workers, the median one {format_seconds(cost.median_seconds)}."
+    )
+    if cost.pruned:
+        told.append(
+            f"Pruning ended {_trials_in_words(cost.pruned)} early and saved up to {cost.epochs_saved} epochs, "
+            f"about {format_seconds(cost.seconds_saved)}; {cost.epochs} epochs were run."
+        )
+    interaction = findings.interaction
+    if interaction.share is not None:
+        first, second = interaction.parameters
+        told.append(
+            f"The interaction of {first} and {second} makes {interaction.share:.0%} of their variance "
+            f"({interaction.low:.0%} to {interaction.high:.0%})."
+        )
+    elif interaction.reason:
+        told.append(f"No figure for the interaction of parameters: {interaction.reason}")
+    if findings.importances.reason:
+        told.append(f"No importance of parameters: {findings.importances.reason}")
+    told += [
+        f"Failed, {_trials_in_words(len(failure.trials))} ({', '.join(map(str, failure.trials))}): {failure.reason}"
+        for failure in findings.failures
+    ]
+    return told
+
+
+def interval_in_words(estimate: Estimate) -> str:
+    return f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
+
+
+def _about_winner(winner: Confirmed, metric: str) -> list[str]:
+    which = "The default configuration" if winner.candidate.is_default else "The search's winner"
+    found = f"{winner.mean:.4f} on one fresh seed and split"
+    if len(winner.trials) > 1:
+        found = (
+            f"{winner.mean:.4f} ± {winner.deviation:.4f}, mean and standard deviation of {len(winner.trials)} fresh "
+            "seeds and splits"
+        )
+    told = [f"{which} ({format_parameters(winner.candidate.parameters)}) has a validation {metric} of {found}."]
+    if winner.optimism is not None and winner.candidate.trial is not None:
+        claimed = winner.candidate.trial.value
+        told.append(f"The search claimed {claimed:.4f} for it: {winner.optimism:+z.4f} of optimism.")
+    return told
+
+
+def _openings_sentence(openings: tuple[Opening, ...]) -> str:
+    if len(openings) == 1:
+        return f"This test split has been opened once, on {openings[0].moment[:10]}, as far as this database knows."
+    listed = "; ".join(f"{stamp.moment[:10]} by {stamp.study} after {stamp.search_trials} trials" for stamp in openings)
+    return (
+        f"Caution: this test split has been opened {len(openings)} times ({listed}). Each look that guides a choice "
+        "makes its figures more optimistic."
+    )
+
+
+def _trials_in_words(count: int) -> str:
+    return "1 trial" if count == 1 else f"{count} trials"

@@ -1,0 +1,104 @@
+"""The command lines that come to the same search and the same report again, and what they need.
+
+They name no storage: the same search in the same database would go on, not begin. So no password can be in them.
+"""
+
+import inspect
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from optuna.study import Study
+
+from study.configuration import StudyConfiguration
+from study.fingerprint import ENVIRONMENT
+from study.stored_study import FINGERPRINT
+from study.trial_queue import finished_trials
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    search: str  # a command line, as the next
+    report: str
+    about: str  # in sentences
+    versions: dict[str, str]  # of Python and the packages that decide, when the search began
+
+
+def reproduction(study: Study, configuration: StudyConfiguration, **report_options: Any) -> Reproduction:
+    """`report_options`: those of `study.report` by their names there, where they decide what it tells."""
+    from study.report import report
+
+    source = configuration.source
+    place = "In a folder without a study.db"
+    if source.path is not None:
+        place = f"In a folder with {Path(source.path).name} (SHA-256 {source.sha256[:12]}...) and without a study.db"
+    about = f"{place}, on the same kind of machine and with the same versions, this gives the same trials, bit for bit."
+    if _has_run_in_parallel(study):
+        about = (
+            f"{place}, this searches in the same way. Not the same trials: several workers ran this study at a time, "
+            "so what the sampler and the pruner knew depended on which trial ended first."
+        )
+    environment = {
+        key.removeprefix(ENVIRONMENT): value
+        for key, value in study.user_attrs[FINGERPRINT].items()
+        if key.startswith(ENVIRONMENT)
+    }
+    environment.pop("device")
+    return Reproduction(
+        search_command(study, configuration), _command("study.report", report, report_options), about, environment
+    )
+
+
+def search_command(study: Study, configuration: StudyConfiguration) -> str:
+    """`study.run` with one worker, the only way to have the same trials again, and all options that differ."""
+    from study.run import run
+
+    source, training, limits = configuration.source, configuration.base.training, configuration.base.limits
+    options = {
+        "workers": 1,
+        "data": source.name if source.path is None else Path(source.path).name,
+        "label_column": source.label_column,
+        "text_column": source.text_column,
+        "split_seed": configuration.split_seed,
+        "space": configuration.space,
+        "sampler": configuration.sampler,
+        "pruner": configuration.pruner,
+        "metric": training.metric,
+        "epochs": training.epochs,
+        "patience": training.patience,
+        "max_tokens": limits.max_tokens,
+        "vocabulary_size": limits.vocabulary_size,
+        "min_frequency": limits.min_frequency,
+        "seed": configuration.seed,
+        "device": configuration.device,
+    }
+    if study.study_name != f"{source.name}-{configuration.model}":
+        options["name"] = study.study_name
+    trials = str(max(len(finished_trials(study)), 1))
+    return _command("study.run", run, options, "--trials", trials)
+
+
+def _command(module: str, function: Callable[..., Any], options: dict[str, Any], *words: str) -> str:
+    """The command line with the options that are not as in the function's signature."""
+    parameters = inspect.signature(function).parameters
+    line = ["python", "-m", module, *words]
+    for name, value in options.items():
+        option = name.replace("_", "-")
+        if value is False:
+            line.append(f"--no-{option}")
+        elif value != parameters[name].default:
+            line += [f"--{option}", str(value)]
+    return shlex.join(line)
+
+
+def _has_run_in_parallel(study: Study) -> bool:
+    """Whether a trial began before the one before it had ended."""
+    times = sorted(
+        (trial.datetime_start, trial.datetime_complete)
+        for trial in finished_trials(study)
+        if trial.datetime_start and trial.datetime_complete
+    )
+    return any(start < end for (_, end), (start, _) in pairwise(times))

@@ -1,0 +1,71 @@
+"""The tables of a report, where something is missing."""
+
+from pathlib import Path
+
+import numpy as np
+import optuna
+
+from data.source import DataSource
+from models.baselines import PublishedResult
+from models.learning import Settings
+from models.lstm import LSTMConfig
+from models.statistics import ClassScores, Estimate, PairedComparison
+from models.training import TrainingConfig
+from preprocessing.batches import TextLimits
+from study.configuration import StudyConfiguration
+from study.findings import find
+from study.full_report import Report, Tested, TestReport
+from study.report_tables import Table, tables
+from study.reproduction import Reproduction
+from study.test_results import System
+from study.verdict import judge
+
+CONFIGURATION = StudyConfiguration(
+    DataSource("toy", "00"), str(Path.cwd()), Settings(LSTMConfig(), TrainingConfig(), TextLimits())
+)
+TIE = PairedComparison(0.0, -0.1, 0.1, 1.0)
+
+
+def tables_of(draws: int) -> dict[str, Table]:
+    study = optuna.create_study(direction="maximize")
+    predictions = np.zeros((draws, 3), np.int64)
+    estimate = Estimate(0.5, 0.4, 0.6)
+    systems = [
+        System("winner", "the search's winner", {"hidden_size": 64, "dropout": 0.25}, (0.5,) * draws, predictions),
+        System("linear_svm", "linear SVM", {"C": [1, 1, 0.3][:draws]}, (0.5,) * draws, predictions),
+    ]
+    test = TestReport(
+        tuple(Tested(system, estimate, estimate) for system in systems),
+        judge("macro_f1", default=None, baseline=TIE, baseline_title="linear SVM", is_default=True, rivals=1),
+        (("there", ClassScores(0.5, 1.0, 0.667, 3)), ("nowhere", ClassScores(0.0, 0.0, 0.0, 0))),
+        ((3.0, 0.0), (0.0, 0.0)),
+        (),
+        (PublishedResult("LSTM", 0.9, "someone"),),
+    )
+    findings = find(study, CONFIGURATION)
+    return {table.name: table for table in tables(Report(study, CONFIGURATION, findings, NOTHING, test=test))}
+
+
+NOTHING = Reproduction("", "", "", {})
+
+
+def test_a_baseline_shows_what_each_draw_was_tuned_to() -> None:
+    rows = tables_of(draws=3)["test"].rows
+    assert rows[0][-1] == "hidden_size=64  dropout=0.25"
+    assert rows[1][-1] == "C=1, 1, 0.3"
+
+
+def test_a_class_without_a_text_in_the_test_has_no_scores() -> None:
+    rows = tables_of(draws=3)["classes"].rows
+    assert rows == (("there", "0.500", "1.000", "0.667", "3"), ("nowhere", "-", "-", "-", "0"))
+
+
+def test_of_one_seed_the_intervals_do_not_claim_to_tell_of_seeds() -> None:
+    assert "over texts and seeds" in tables_of(draws=3)["test"].caption
+    assert "they do not tell" in tables_of(draws=1)["test"].caption
+
+
+def test_ours_stand_beside_the_published_results() -> None:
+    rows = tables_of(draws=1)["published"].rows
+    assert rows[0] == ("LSTM", "0.9000", "someone")
+    assert rows[1] == ("the search's winner", "0.5000", "this report")

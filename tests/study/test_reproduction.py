@@ -1,0 +1,110 @@
+"""The command lines of a report: they come to the same, and forget no option that decides."""
+
+import inspect
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from study.command_line import run_command
+from study.configuration import StudyConfiguration
+from study.report import app
+from study.reproduction import reproduction, search_command
+from study.run import run
+from study.stored_study import load_configuration
+
+DECIDE_NOTHING = {"timeout", "cluster", "storage", "heartbeat", "cache_dir"}
+
+
+def run_in(folder: Path, command: str) -> None:
+    words = shlex.split(command)
+    assert words[0] == "python"
+    subprocess.run([sys.executable, *words[1:]], cwd=folder, check=True, capture_output=True)
+
+
+def test_the_command_of_best_params_comes_to_the_same_study_in_an_empty_folder(toy: Any) -> None:
+    odd = ("--name", "-my study", "--split-seed", 3, "--seed", 7, "--metric", "accuracy", "--max-tokens", 15)
+    assert toy.run("--trials", 8, *odd) == 0
+    assert run_command(app, ["--no-retrain", "--output", "report"]) == 0
+    found = json.loads((toy.folder / "report" / "best_params.json").read_text())
+    assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert {"torch", "optuna", "numpy"} <= found["versions"].keys()
+    empty = toy.folder / "empty"
+    empty.mkdir()
+    shutil.copy(toy.csv, empty)
+    run_in(empty, found["command"]["search"])
+    table = toy.table(name="-my study")
+    assert len(table) == 8
+    assert replace(toy, csv=empty / "toy.csv").table(name="-my study") == table
+    assert found["command"]["report"] == "python -m study.report --no-retrain"
+    run_in(empty, found["command"]["report"])
+    again = json.loads((empty / "reports" / "-my study".replace(" ", "_") / "best_params.json").read_text())
+    assert again == found
+    for page in ("report.html", "report.md"):
+        content = (toy.folder / "report" / page).read_text()
+        assert "--trials 8 --workers 1 --data toy.csv" in content
+        assert str(toy.folder) not in content
+
+
+@pytest.fixture
+def configuration(toy: Any) -> StudyConfiguration:
+    assert toy.run("--trials", 1) == 0
+    return load_configuration(toy.load())
+
+
+def test_every_option_that_decides_is_in_the_command(toy: Any, configuration: StudyConfiguration) -> None:
+    base = configuration.base
+    other = replace(
+        configuration,
+        source=replace(configuration.source, label_column="a", text_column="b c"),
+        base=replace(
+            base,
+            training=replace(base.training, metric="accuracy", epochs=9, patience=8),
+            limits=replace(base.limits, max_tokens=7, vocabulary_size=100, min_frequency=5),
+        ),
+        split_seed=4,
+        space="wide",
+        sampler="random",
+        pruner="none",
+        seed=2,
+        device="cpu",
+        model="other",  # so that the study's name is not the default one
+    )
+    words = shlex.split(search_command(toy.load(), other))
+    options = {word[2:].replace("-", "_") for word in words if word.startswith("--")}
+    assert options == set(inspect.signature(run).parameters) - DECIDE_NOTHING
+    assert words[words.index("--text-column") + 1] == "b c"
+
+
+def test_options_as_they_are_by_default_are_left_out(toy: Any, configuration: StudyConfiguration) -> None:
+    assert search_command(toy.load(), configuration) == (
+        "python -m study.run --trials 1 --workers 1 --data toy.csv --epochs 3 --max-tokens 20"
+    )
+    told = reproduction(toy.load(), configuration, top=3, seeds=5, audit=0)
+    assert told.report == "python -m study.report --seeds 5"
+    assert "the same trials, bit for bit" in told.about
+
+
+@pytest.mark.parametrize(("gap", "sentence"), [(1, "bit for bit"), (-1, "several workers ran this study at a time")])
+def test_trials_of_several_workers_are_not_promised_again(
+    gap: int, sentence: str, configuration: StudyConfiguration
+) -> None:
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr("fingerprint", {"environment.device": "cpu", "environment.torch": "1"})
+    for number in range(3):
+        trial = create_trial(state=TrialState.COMPLETE, value=0.5)
+        trial.datetime_start = datetime(2026, 1, 1) + timedelta(seconds=10 * number)
+        trial.datetime_complete = trial.datetime_start + timedelta(seconds=10 - gap)
+        study.add_trial(trial)
+    told = reproduction(study, configuration, retrain=False)
+    assert sentence in told.about
+    assert told.versions == {"torch": "1"}
