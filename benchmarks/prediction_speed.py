@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from models.classifier import TextClassifier
 from models.exported import save_model
 from models.lstm import LSTMClassifier, LSTMConfig
-from preprocessing.batches import TextLimits
 from preprocessing.vocabulary import build_vocabulary
 
 TEXTS, WORDS_PER_TEXT, WORDS, CLASSES = 10_000, 100, 30_000, 50
@@ -25,14 +25,14 @@ def main() -> None:
     generator = np.random.default_rng(0)
     words = [f"word{number}" for number in range(WORDS)]
     vocabulary = build_vocabulary(pa.array(words, pa.large_string()), np.full(len(words), 2))
-    classes, limits = list(map(str, range(CLASSES))), TextLimits(vocabulary_size=WORDS)
+    classes = tuple(map(str, range(CLASSES)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         texts = [" ".join(row) for row in generator.choice(words, (TEXTS, WORDS_PER_TEXT))]
         pd.DataFrame({"description_pre": texts}).to_csv(folder / "in.csv", index=False)
         for hidden_size in (64, 256):
             model = LSTMClassifier(LSTMConfig(hidden_size=hidden_size), words=WORDS, classes=CLASSES)
-            save_model(folder / "model", model, vocabulary=vocabulary, classes=classes, limits=limits, about={})
+            save_model(folder / "model", TextClassifier(model, vocabulary.first(WORDS), classes, 200, {}))
             command = [sys.executable, "-m", "study.predict", "--model", folder / "model", "--input", folder / "in.csv"]
             start = time.perf_counter()
             subprocess.run([*command, "--output", folder / "out.csv", "--force"], check=True)

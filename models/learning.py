@@ -2,18 +2,35 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.bert import BERTClassifier, BERTConfig, FeatureHead, merged
 from models.checkpoint import Checkpoint
-from models.networks import ModelConfig, WordNetwork, word_network
+from models.classifier import TextClassifier, Tokens
+from models.encoders import load_encoder
+from models.features import (
+    FeatureEvaluationBatches,
+    FeatureTrainingBatches,
+    OnProgress,
+    TextFeatures,
+    cached_features,
+)
+from models.networks import ModelConfig, Network, word_network
+from models.trained_weights import load_trained
 from models.training import EpochResult, TrainingConfig, TrainingResult, predict, train
 from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches, limited_training_texts
+from preprocessing.cache import OnEvent, ignore
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
+from preprocessing.pretrained import find_encoder
+from preprocessing.word_pieces import read_word_pieces
 
 
 @dataclass(frozen=True)
@@ -25,59 +42,119 @@ class Settings:
     limits: TextLimits
 
 
-def learn(
-    settings: Settings,
-    prepared: PreparedTexts,
-    *,
-    device: torch.device,
-    on_epoch_end: Callable[[EpochResult], None] | None = None,
-    checkpoint: Checkpoint | None = None,
-) -> TrainingResult:
-    """Train on the training texts, judged by the validation texts; see `models.training.train`.
+@dataclass(frozen=True)
+class Learner:
+    """What learns, and the texts that it learns from, prepared as its model reads them."""
 
-    This is where the global seed is set.
-    """
-    torch.manual_seed(settings.training.seed)
-    training, limits = settings.training, settings.limits
-    texts = limited_training_texts(prepared.training, limits)
-    return train(
-        _network(settings, prepared),
-        TrainingBatches(texts, training.batch_size, limits.max_tokens, _words(settings, prepared), training.seed),
-        _batches(settings, prepared, prepared.validation),
-        training,
-        device=device,
-        on_epoch_end=on_epoch_end,
-        checkpoint=checkpoint,
-    )
+    settings: Settings
+    prepared: PreparedTexts
+    cache_dir: Path
+    device: torch.device
 
+    def learn(
+        self, *, on_epoch_end: Callable[[EpochResult], None] | None = None, checkpoint: Checkpoint | None = None
+    ) -> TrainingResult:
+        """Train on the training texts, judged by the validation texts; see `models.training.train`.
 
-def restore(settings: Settings, prepared: PreparedTexts, weights: Mapping[str, Tensor]) -> WordNetwork:
-    """The network that `learn` has found these weights for."""
-    model = _network(settings, prepared)
-    model.load_state_dict(dict(weights))
-    return model
+        This is where the global seed is set.
+        """
+        config = self.settings.training
+        torch.manual_seed(config.seed)
+        run = partial(train, config=config, device=self.device, on_epoch_end=on_epoch_end, checkpoint=checkpoint)
+        if self.reads_features:
+            training, validation = self.find_features()
+            return run(
+                self._head(training.bank.shape[1]),
+                FeatureTrainingBatches(training, config.batch_size, config.seed),
+                FeatureEvaluationBatches(validation),
+            )
+        limits = self.settings.limits
+        batches = TrainingBatches(self._training_texts, config.batch_size, limits.max_tokens, self._words, config.seed)
+        return run(self._network(), batches, self._evaluation(self.prepared.validation))
 
+    def restore(self, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> TextClassifier:
+        """A classifier of any texts, with the weights that `learn` has found."""
+        model = self._restore(weights)
+        if isinstance(model, BERTClassifier):
+            model = merged(model)
+        return TextClassifier(model.eval(), self._tokens, self.prepared.classes, self.settings.limits.max_tokens, about)
 
-def classify(
-    settings: Settings,
-    prepared: PreparedTexts,
-    weights: Mapping[str, Tensor],
-    texts: EncodedTexts,
-    *,
-    device: torch.device,
-) -> npt.NDArray[np.int64]:
-    """The class number of each text, by the network with these weights."""
-    model = restore(settings, prepared, weights).to(device)
-    return predict(model, _batches(settings, prepared, texts), device=device)[0]
+    def classify(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> npt.NDArray[np.int64]:
+        """The class number of each text, by the network with these weights."""
+        if self.reads_features:
+            (features,) = self._features([texts])
+            head = self._head(features.bank.shape[1])
+            load_trained(head, weights)
+            return predict(head.to(self.device), FeatureEvaluationBatches(features), device=self.device)[0]
+        model = self._restore(weights).to(self.device)
+        return predict(model, self._evaluation(texts), device=self.device)[0]
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether the model learns from features that a frozen encoder has computed before."""
+        return isinstance(self.settings.model, BERTConfig) and self.settings.model.strategy == "frozen"
 
-def _network(settings: Settings, prepared: PreparedTexts) -> WordNetwork:
-    return word_network(settings.model, words=_words(settings, prepared), classes=len(prepared.classes))
+    def find_features(
+        self, *, on_event: OnEvent = ignore, on_progress: OnProgress | None = None
+    ) -> tuple[TextFeatures, TextFeatures]:
+        """Those of the training and of the validation texts, computed unless the cache has them."""
+        sides = [self._training_texts, self.prepared.validation]
+        training, validation = self._features(sides, on_event=on_event, on_progress=on_progress)
+        return training, validation
 
+    def _restore(self, weights: Mapping[str, Tensor]) -> Network:
+        model = self._network()
+        load_trained(model, weights)
+        return model
 
-def _batches(settings: Settings, prepared: PreparedTexts, texts: EncodedTexts) -> EvaluationBatches:
-    return EvaluationBatches(texts, settings.limits.max_tokens, _words(settings, prepared))
+    def _features(
+        self, sides: list[EncodedTexts], *, on_event: OnEvent = ignore, on_progress: OnProgress | None = None
+    ) -> list[TextFeatures]:
+        config = self.settings.model
+        assert isinstance(config, BERTConfig)
+        encoder = find_encoder(config.pretrained, cache_dir=self.cache_dir)
 
+        def load() -> Callable[[Tensor, Tensor], Tensor]:
+            return BERTClassifier(config, load_encoder(encoder.folder), classes=1).to(self.device).eval().pooled
 
-def _words(settings: Settings, prepared: PreparedTexts) -> int:
-    return settings.limits.kept_words(prepared.word_counts)
+        return cached_features(
+            sides,
+            load,
+            encoder=encoder.identity,
+            cache_dir=self.cache_dir,
+            device=self.device,
+            on_event=on_event,
+            on_progress=on_progress,
+        )
+
+    def _head(self, features: int) -> FeatureHead:
+        assert isinstance(self.settings.model, BERTConfig)
+        return FeatureHead(self.settings.model, features=features, classes=len(self.prepared.classes))
+
+    def _network(self) -> Network:
+        config, classes = self.settings.model, len(self.prepared.classes)
+        if isinstance(config, BERTConfig):
+            encoder = find_encoder(config.pretrained, cache_dir=self.cache_dir)
+            return BERTClassifier(config, load_encoder(encoder.folder), classes=classes)
+        return word_network(config, words=self._words, classes=classes)
+
+    def _evaluation(self, texts: EncodedTexts) -> EvaluationBatches:
+        return EvaluationBatches(texts, self.settings.limits.max_tokens, self._words)
+
+    @property
+    def _training_texts(self) -> EncodedTexts:
+        return limited_training_texts(self.prepared.training, self.settings.limits)
+
+    @property
+    def _tokens(self) -> Tokens:
+        if isinstance(self.settings.model, BERTConfig):
+            encoder = find_encoder(self.settings.model.pretrained, cache_dir=self.cache_dir)
+            return read_word_pieces(encoder, max_tokens=self.settings.limits.max_tokens)
+        return self.prepared.vocabulary.first(self._words)
+
+    @property
+    def _words(self) -> int:
+        """Ids from there on are unknown to the model; word pieces are all known."""
+        if isinstance(self.settings.model, BERTConfig):
+            return len(self.prepared.word_counts)
+        return self.settings.limits.kept_words(self.prepared.word_counts)

@@ -1,19 +1,54 @@
-"""The networks by name: what each is configured by, and how one is made whose weights are yet to come.
+"""The networks by name: what each is configured by, and how one is made from its weights.
 
 All are called alike: token ids (B, T) and lengths (B,) to logits (B, classes).
 """
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
+import torch
+from torch import Tensor
+
+from models.bert import BERTClassifier, BERTConfig, build_exported
 from models.cnn import CNNClassifier, CNNConfig
 from models.lstm import LSTMClassifier, LSTMConfig
 
-ModelConfig: TypeAlias = LSTMConfig | CNNConfig
-WordNetwork: TypeAlias = LSTMClassifier | CNNClassifier
-CONFIGURATIONS: dict[str, type[ModelConfig]] = {"lstm": LSTMConfig, "cnn": CNNConfig}
+ModelConfig: TypeAlias = LSTMConfig | CNNConfig | BERTConfig
+Network: TypeAlias = LSTMClassifier | CNNClassifier | BERTClassifier
+CONFIGURATIONS: dict[str, type[ModelConfig]] = {"lstm": LSTMConfig, "cnn": CNNConfig, "bert": BERTConfig}
 
 
-def word_network(config: LSTMConfig | CNNConfig, *, words: int, classes: int) -> WordNetwork:
+def name_of(config: ModelConfig) -> str:
+    return next(name for name, kind in CONFIGURATIONS.items() if isinstance(config, kind))
+
+
+def word_network(config: LSTMConfig | CNNConfig, *, words: int, classes: int) -> LSTMClassifier | CNNClassifier:
+    """One that has learned nothing yet."""
     if isinstance(config, CNNConfig):
         return CNNClassifier(config, words=words, classes=classes)
     return LSTMClassifier(config, words=words, classes=classes)
+
+
+def build_network(
+    config: ModelConfig, weights: Mapping[str, Tensor], *, words: int, classes: int, encoder: str | None = None
+) -> Network:
+    """The network with all these weights, on the CPU, to be asked and not to be trained.
+
+    `encoder` describes that of BERT (`models.encoders.describe_encoder`). Raises `ValueError`, `RuntimeError`,
+    `LookupError` or `TypeError` when the weights are another network's.
+    """
+    if isinstance(config, BERTConfig):
+        bert = build_exported(encoder or "{}", weights)
+        if bert.head.out_features != classes:
+            raise ValueError(f"The weights are for {bert.head.out_features} classes, got {classes}.")
+        return bert
+    with torch.device("meta"):  # without memory, and without drawing weights that would be overwritten
+        model = word_network(config, words=words, classes=classes)
+    if _shapes(model.state_dict()) != _shapes(weights):
+        raise ValueError(f"The weights are another network's than one for {words} words and {classes} classes.")
+    model.to_empty(device="cpu").load_state_dict(dict(weights))
+    return model.eval().requires_grad_(False)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}

@@ -24,6 +24,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    def first(self, words: int) -> "Vocabulary":
+        """The words with ids below a number: the most frequent ones."""
+        return Vocabulary(self.words.slice(0, words), self.counts[:words])
+
     def ids(self, words: pa.Array) -> npt.NDArray[np.int32]:
         """The id of each word; `UNKNOWN_ID` for those that are not in the vocabulary."""
         ids: npt.NDArray[np.int32] = pc.fill_null(pc.index_in(words, value_set=self.words), UNKNOWN_ID).to_numpy()

@@ -17,14 +17,17 @@ from typing import Any
 import torch
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from models.learning import Learner
 from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.objective import run_trial
-from study.search_space import default_parameters
+from study.preparation import word_pieces_of
+from study.search_space import apply_parameters, default_parameters
 from study.trial_queue import complete_trials
 
 SUFFIX = "/confirmation"  # of the search's name
@@ -153,11 +156,23 @@ def run_confirming_trial(
         on_epoch_end,
         base=configuration.base if draw is None else with_draw(configuration, draw).base,
         prepared=prepare_draw(configuration, draw),
+        cache_dir=Path(configuration.cache_dir),
         device=device,
         checkpoints=checkpoints,
         on_event=on_event,
         on_trained=None if draw is None else partial(_save_weights, weights_file(checkpoints, trial.number)),
     )
+
+
+def confirmed_learner(configuration: StudyConfiguration, trial: FrozenTrial, device: torch.device) -> Learner:
+    """What has learned in a trial of the confirmation."""
+    draw = int(trial.user_attrs[DRAW])
+    settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
+    return Learner(settings, prepare_draw(configuration, draw), Path(configuration.cache_dir), device)
+
+
+def load_weights(checkpoints: Path, trial: FrozenTrial) -> dict[str, Tensor]:
+    return load_file(weights_file(checkpoints, trial.number))
 
 
 def with_draw(configuration: StudyConfiguration, draw: int) -> StudyConfiguration:
@@ -175,7 +190,11 @@ def weights_file(checkpoints: Path, number: int) -> Path:
 def prepare_draw(configuration: StudyConfiguration, draw: int | None) -> PreparedTexts:
     """The texts as a draw divides them; None: as the search does."""
     return prepare_for_search(
-        configuration.source, split_seed=configuration.split_seed, cache_dir=Path(configuration.cache_dir), draw=draw
+        configuration.source,
+        split_seed=configuration.split_seed,
+        cache_dir=Path(configuration.cache_dir),
+        draw=draw,
+        pieces=word_pieces_of(configuration),
     )
 
 

@@ -9,21 +9,18 @@ import numpy as np
 import torch
 from optuna.study import Study
 from rich.console import Console
-from safetensors.torch import load_file
 
 from models.baselines import PUBLISHED, PublishedResult
 from models.exported import save_model
-from models.learning import restore
 from models.scores import Metric
 from models.statistics import ClassScores, Estimate, bootstrap_interval, confusion, paired_bootstrap, per_class_scores
 from study.audit import Audit
 from study.configuration import StudyConfiguration
-from study.confirmation import DRAW, Candidate, Confirmed, prepare_draw, weights_file, with_draw
+from study.confirmation import DRAW, Candidate, Confirmed, confirmed_learner, load_weights
 from study.display import best_trial
 from study.findings import Findings, find
 from study.full_confirmation import Confirmation
 from study.reproduction import Reproduction, reproduction
-from study.search_space import apply_parameters
 from study.stored_study import FINGERPRINT
 from study.test_results import Opening, System, TestResults, load_results, open_test_split, openings
 from study.trial_queue import finished_trials
@@ -112,25 +109,16 @@ def export_winner(confirmation: Confirmation, folder: Path) -> None:
     """The winner's model, of the draw that is best on its own validation texts. Raises `ModelError`."""
     configuration, winner = confirmation.configuration, confirmation.ranking[0]
     trial = max(winner.trials, key=lambda trial: trial.value or 0.0)
-    draw = int(trial.user_attrs[DRAW])
-    prepared = prepare_draw(configuration, draw)
-    settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
-    model = restore(settings, prepared, load_file(weights_file(confirmation.checkpoints, trial.number)))
-    save_model(
-        folder,
-        model,
-        vocabulary=prepared.vocabulary,
-        classes=prepared.classes,
-        limits=settings.limits,
-        about={
-            "study": confirmation.search.study_name,
-            "text_column": configuration.source.text_column,
-            "draw": draw,
-            "training_seed": settings.training.seed,
-            "validation": {"accuracy": trial.user_attrs["accuracy"], "macro_f1": trial.user_attrs["macro_f1"]},
-            "torch": torch.__version__.split("+")[0],
-        },
-    )
+    learner = confirmed_learner(configuration, trial, torch.device("cpu"))
+    about = {
+        "study": confirmation.search.study_name,
+        "text_column": configuration.source.text_column,
+        "draw": trial.user_attrs[DRAW],
+        "training_seed": learner.settings.training.seed,
+        "validation": {"accuracy": trial.user_attrs["accuracy"], "macro_f1": trial.user_attrs["macro_f1"]},
+        "torch": torch.__version__.split("+")[0],
+    }
+    save_model(folder, learner.restore(load_weights(confirmation.checkpoints, trial), about))
 
 
 def best_params(report: Report) -> dict[str, Any]:

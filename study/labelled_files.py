@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO, TypeVar, cast
 from data.errors import UserError
 
 if TYPE_CHECKING:
-    from models.exported import TextClassifier
+    from models.classifier import TextClassifier
 
 CHUNK = 2_048  # texts at a time: bounds the memory and moves the bar, and leaves texts of like length for a batch
 SEPARATORS = {".csv": ",", ".tsv": "\t"}

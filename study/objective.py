@@ -10,7 +10,7 @@ from optuna.trial import Trial
 
 from data.errors import UserError
 from models.checkpoint import Checkpoint
-from models.learning import Settings, learn
+from models.learning import Learner, Settings
 from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts
 from study.search_space import apply_parameters
@@ -25,6 +25,7 @@ def run_trial(
     *,
     base: Settings,
     prepared: PreparedTexts,
+    cache_dir: Path,
     device: torch.device,
     checkpoints: Path,
     on_event: Callable[[str], None],
@@ -57,7 +58,7 @@ def run_trial(
     if reported_before is not None and not checkpoint.path.exists():
         on_event(f"There is no checkpoint of trial {trial.number} here; it starts anew.")
     try:
-        result = learn(settings, prepared, device=device, on_epoch_end=report, checkpoint=checkpoint)
+        result = Learner(settings, prepared, cache_dir, device).learn(on_epoch_end=report, checkpoint=checkpoint)
     except (*STORAGE_ERRORS, UserError):  # it will go on
         raise
     except Exception:  # pruned or failed

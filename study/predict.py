@@ -15,7 +15,7 @@ from study.command_line import INTERRUPTED, run_command
 from study.labelled_files import Columns, PredictionError, check_files, in_chunks, label_file
 
 if TYPE_CHECKING:
-    from models.exported import TextClassifier
+    from models.classifier import TextClassifier
 
 EXAMPLES = """
 Examples:

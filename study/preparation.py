@@ -2,10 +2,16 @@
 
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from data.wheels import OnDownload
+from models.bert import BERTConfig
+from models.learning import Learner
 from preprocessing.prepared import PreparedTexts, prepare_for_search
+from preprocessing.pretrained import find_encoder
+from preprocessing.word_pieces import WordPieces, read_word_pieces
 from study.configuration import StudyConfiguration
 
 
@@ -22,15 +28,43 @@ def prepare_texts(configuration: StudyConfiguration, console: Console) -> Prepar
             configuration.source,
             split_seed=configuration.split_seed,
             cache_dir=Path(configuration.cache_dir),
+            pieces=word_pieces_of(configuration, on_download=on_download),
             on_event=console.print,
             on_download=on_download,
         )
-    known = configuration.base.limits.kept_words(prepared.word_counts)
+    if isinstance(configuration.base.model, BERTConfig):
+        words = f"{len(prepared.word_counts):,} word pieces"
+    else:
+        known = configuration.base.limits.kept_words(prepared.word_counts)
+        words = f"{known:,} words known of {len(prepared.word_counts):,} in training"
     console.print(
         f"Texts: {len(prepared.training):,} for training, {len(prepared.validation):,} for validation, "
-        f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
-        f"{known:,} words known of {len(prepared.word_counts):,} in training."
+        f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; {words}."
     )
     for note in prepared.notes:
         console.print(f"Note: {note}")
+    compute_features(configuration, prepared, console)
     return prepared
+
+
+def compute_features(configuration: StudyConfiguration, prepared: PreparedTexts, console: Console) -> None:
+    """Those that a frozen encoder gives, so that the workers find them."""
+    learner = Learner(configuration.base, prepared, Path(configuration.cache_dir), torch.device("cpu"))
+    if not learner.reads_features:
+        return
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Computing features", visible=False)
+
+        def on_progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=True)
+
+        learner.find_features(on_event=console.print, on_progress=on_progress)
+
+
+def word_pieces_of(configuration: StudyConfiguration, *, on_download: OnDownload | None = None) -> WordPieces | None:
+    """How the study's model reads texts, where that is not in words. Raises `UserError`."""
+    model, limits = configuration.base.model, configuration.base.limits
+    if not isinstance(model, BERTConfig):
+        return None
+    encoder = find_encoder(model.pretrained, cache_dir=Path(configuration.cache_dir), on_download=on_download)
+    return read_word_pieces(encoder, max_tokens=limits.max_tokens)

@@ -18,15 +18,13 @@ import numpy.typing as npt
 import optuna
 import torch
 from optuna.study import Study
-from safetensors.torch import load_file
 
 from data.source import load_search_texts, load_test_texts
 from models.baselines import Fit, fit_baselines
-from models.learning import classify
 from preprocessing.prepared import prepare_test
 from study.configuration import StudyConfiguration
-from study.confirmation import DRAW, Confirmed, prepare_draw, weights_file, with_draw
-from study.search_space import apply_parameters
+from study.confirmation import DRAW, Confirmed, confirmed_learner, load_weights
+from study.preparation import word_pieces_of
 from study.storage import PatientStorage
 
 OPENINGS = "openings"  # the study attribute: when the test split was opened, for what
@@ -138,18 +136,16 @@ def _stamp(confirmation: Study, configuration: StudyConfiguration, *, search_tri
 def _predict_network(
     configuration: StudyConfiguration, trial: optuna.trial.FrozenTrial, *, device: torch.device, checkpoints: Path
 ) -> tuple[Numbers, tuple[str, ...], Numbers]:
-    draw = int(trial.user_attrs[DRAW])
-    prepared = prepare_draw(configuration, draw)
     texts = prepare_test(
         configuration.source,
         split_seed=configuration.split_seed,
         cache_dir=Path(configuration.cache_dir),
-        draw=draw,
+        draw=int(trial.user_attrs[DRAW]),
+        pieces=word_pieces_of(configuration),
     )
-    settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
-    weights = load_file(weights_file(checkpoints, trial.number))
-    predictions = classify(settings, prepared, weights, texts, device=device)
-    return texts.labels.astype(np.int64), prepared.classes, predictions
+    learner = confirmed_learner(configuration, trial, device)
+    predictions = learner.classify(load_weights(checkpoints, trial), texts)
+    return texts.labels.astype(np.int64), learner.prepared.classes, predictions
 
 
 def _predict_baselines(

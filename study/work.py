@@ -46,7 +46,13 @@ def work(
             run = partial(run_confirming_trial, configuration=configuration, **common)
         else:
             assert prepared is not None
-            run = partial(run_trial, base=configuration.base, prepared=prepared, **common)
+            run = partial(
+                run_trial,
+                base=configuration.base,
+                prepared=prepared,
+                cache_dir=Path(configuration.cache_dir),
+                **common,
+            )
         search(
             queue,
             configuration.search_space,

@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from data.source import find_source, load_search_texts
-from models.exported import ModelError, TextClassifier, load_model, save_model
+from models.classifier import TextClassifier
+from models.exported import ModelError, load_model, save_model
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.training import TrainingConfig, train
 from models.training import predict as predict_in_training
 from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches
 from preprocessing.prepared import PreparedTexts, prepare_for_search
-from preprocessing.vocabulary import build_vocabulary
+from preprocessing.vocabulary import Vocabulary, build_vocabulary
 
 LIMITS = TextLimits(max_tokens=9)  # shorter than the toy texts, whose numbers stand in one text each and are not known
 CPU = torch.device("cpu")
@@ -52,7 +53,8 @@ def trained(csv: Path, **config: Any) -> tuple[LSTMClassifier, PreparedTexts]:
 def export(csv: Path, folder: Path, **config: Any) -> tuple[LSTMClassifier, PreparedTexts]:
     model, prepared = trained(csv, **config)
     about = {"text_column": "description_pre", "scores": [0.5, None]}
-    save_model(folder, model, vocabulary=prepared.vocabulary, classes=prepared.classes, limits=LIMITS, about=about)
+    vocabulary = prepared.vocabulary.first(model.embedding.num_embeddings)
+    save_model(folder, TextClassifier(model, vocabulary, prepared.classes, LIMITS.max_tokens, about))
     return model, prepared
 
 
@@ -60,9 +62,9 @@ def small(folder: Path, *, classes: int = 2) -> None:
     """A model of three words that has learned nothing."""
     torch.manual_seed(0)
     vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
-    names = [f"class {number}" for number in range(classes)]
+    names = tuple(f"class {number}" for number in range(classes))
     model = LSTMClassifier(LSTMConfig(4, 4), words=3, classes=classes)
-    save_model(folder, model, vocabulary=vocabulary, classes=names, limits=TextLimits(), about={})
+    save_model(folder, TextClassifier(model, vocabulary, names, 200, {}))
 
 
 @pytest.mark.parametrize("config", [{}, {"layers": 2, "pooling": "mean"}, {"bidirectional": False, "pooling": "last"}])
@@ -91,14 +93,14 @@ def test_a_loaded_model_tells_what_it_is(toy_csv: Path) -> None:
     model, prepared = export(toy_csv, toy_csv.parent / "new" / "model")
     classifier = load_model(toy_csv.parent / "new" / "model")
     assert classifier.classes == ("lawyer", "painter", "surgeon")
-    assert classifier.limits == LIMITS
+    assert classifier.max_tokens == LIMITS.max_tokens
     assert classifier.about == {"text_column": "description_pre", "scores": [0.5, None]}
     assert classifier.model.config == model.config
-    assert (
-        classifier.vocabulary.words.to_pylist() == prepared.vocabulary.words.to_pylist()[: len(classifier.vocabulary)]
-    )
-    assert "number" in classifier.vocabulary.words.to_pylist()  # in every text; "17" stands in one
-    assert "17" not in classifier.vocabulary.words.to_pylist()
+    assert isinstance(classifier.tokens, Vocabulary)
+    words = classifier.tokens.words.to_pylist()
+    assert words == prepared.vocabulary.words.to_pylist()[: len(words)]
+    assert "number" in words  # in every text; "17" stands in one
+    assert "17" not in words
 
 
 @pytest.fixture
@@ -161,8 +163,8 @@ def test_another_models_vocabulary_or_classes_are_not_saved(tmp_path: Path) -> N
     vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
     for words, classes in ((4, 2), (3, 3)):
         model = LSTMClassifier(LSTMConfig(4, 4), words=words, classes=classes)
-        with pytest.raises(ValueError, match="The model is not one for"):
-            save_model(tmp_path / "model", model, vocabulary=vocabulary, classes="ab", limits=TextLimits(), about={})
+        with pytest.raises(ValueError, match="another network's than one for 3 words and 2 classes"):
+            save_model(tmp_path / "model", TextClassifier(model, vocabulary, ("a", "b"), 200, {}))
 
 
 def changed(config: dict[str, Any], **changes: Any) -> str:
@@ -184,7 +186,7 @@ def changed(config: dict[str, Any], **changes: Any) -> str:
         (lambda config: changed(config, model={**config["model"], "hidden_size": "4"}), "cannot be used"),
         (lambda config: changed(config, model={**config["model"], "heads": 4}), "cannot be used"),
         (lambda config: changed(config, classes=["a"]), "cannot be used"),
-        (lambda config: changed(config, limits={"max_tokens": 0}), "cannot be used"),
+        (lambda config: changed(config, max_tokens=None), "cannot be used"),
         (lambda config: changed(config, sha256={}), "cannot be used"),
     ],
 )

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from models.exported import TextClassifier, load_model, save_model
+from models.classifier import TextClassifier
+from models.exported import load_model, save_model
 from models.lstm import LSTMClassifier, LSTMConfig
-from preprocessing.batches import TextLimits
 from preprocessing.vocabulary import build_vocabulary
 from study.command_line import run_command
 from study.predict import app
@@ -38,7 +38,7 @@ def write_model(folder: Path, **about: object) -> None:
     model = LSTMClassifier(LSTMConfig(8, 8), words=len(vocabulary), classes=len(CLASSES))
     torch.nn.init.normal_(model.embedding.weight)
     torch.nn.init.normal_(model.head.weight, std=3)
-    save_model(folder, model, vocabulary=vocabulary, classes=CLASSES, limits=TextLimits(), about=about)
+    save_model(folder, TextClassifier(model, vocabulary, tuple(CLASSES), 200, about))
 
 
 @pytest.fixture
