@@ -20,11 +20,11 @@ import torch
 from optuna.study import Study
 from safetensors.torch import load_file
 
-from data.source import load_search_texts, load_test_texts
 from models.baselines import Fit, fit_baselines
 from models.lstm import LSTMClassifier
 from models.training import predict
 from preprocessing.batches import EvaluationBatches
+from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_test
 from study.configuration import StudyConfiguration
 from study.confirmation import DRAW, Confirmed, prepare_draw, weights_file, with_draw
@@ -108,7 +108,7 @@ def open_test_split(
         systems.append(System(name, title, one.candidate.parameters, scores, np.stack(rows)))
     assert labels is not None
     draws = [int(trial.user_attrs[DRAW]) for trial in compared[0].trials]
-    systems += _predict_baselines(configuration, draws, classes, on_event=on_event)
+    systems += _predict_baselines(configuration, draws, on_event=on_event)
     results = TestResults(labels, classes, tuple(systems))
     _store(confirmation, results, compared)
     return results
@@ -141,13 +141,7 @@ def _predict_network(
     configuration: StudyConfiguration, trial: optuna.trial.FrozenTrial, *, device: torch.device, checkpoints: Path
 ) -> tuple[Numbers, tuple[str, ...], Numbers]:
     draw = int(trial.user_attrs[DRAW])
-    prepared = prepare_draw(configuration, draw)
-    texts = prepare_test(
-        configuration.source,
-        split_seed=configuration.split_seed,
-        cache_dir=Path(configuration.cache_dir),
-        draw=draw,
-    )
+    prepared, texts = prepare_draw(configuration, draw), _prepare_test(configuration, draw)
     settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
     words = settings.limits.kept_words(prepared.word_counts)
     model = LSTMClassifier(settings.model, words=words, classes=len(prepared.classes)).to(device)
@@ -157,43 +151,37 @@ def _predict_network(
 
 
 def _predict_baselines(
-    configuration: StudyConfiguration, draws: list[int], classes: tuple[str, ...], *, on_event: Callable[[str], None]
+    configuration: StudyConfiguration, draws: list[int], *, on_event: Callable[[str], None]
 ) -> list[System]:
-    numbers = {name: number for number, name in enumerate(classes)}
-    cache_dir, seed = Path(configuration.cache_dir), configuration.split_seed
-    test = load_test_texts(configuration.source, split_seed=seed, cache_dir=cache_dir)
+    """They see all words and whole texts, whatever the limits of the networks."""
     fitted = []
     for draw in draws:
-        texts = load_search_texts(configuration.source, split_seed=seed, cache_dir=cache_dir, draw=draw)
-        sides = [
-            (side.texts, [numbers[label] for label in side.labels.to_pylist()])
-            for side in (texts.training, texts.validation)
-        ]
-        (training, training_labels), (validation, validation_labels) = sides
 
         def on_fit(fit: Fit, draw: int = draw) -> None:
             on_event(f"Baselines, draw {draw + 1} of {len(draws)}: {fit.title}, fit {fit.number} of {fit.fits}")
 
-        fitted.append(
-            fit_baselines(
-                training,
-                np.array(training_labels),
-                validation,
-                np.array(validation_labels),
-                metric=configuration.base.training.metric,
-                on_fit=on_fit,
-            )
+        prepared, texts = prepare_draw(configuration, draw), _prepare_test(configuration, draw)
+        baselines = fit_baselines(
+            prepared.training,
+            prepared.validation,
+            words=len(prepared.word_counts),
+            classes=len(prepared.classes),
+            metric=configuration.base.training.metric,
+            on_fit=on_fit,
         )
-    return [
-        System(
-            kinds[0].name,
-            kinds[0].title,
-            kinds[0].parameters,
-            tuple(kind.validation_score for kind in kinds),
-            np.stack([kind.predict(test.texts) for kind in kinds]),
-        )
-        for kinds in zip(*fitted, strict=True)
-    ]
+        fitted.append([(baseline, baseline.predict(texts)) for baseline in baselines])
+    systems = []
+    for kind in zip(*fitted, strict=True):
+        baselines, predictions = zip(*kind, strict=True)
+        first, scores = baselines[0], tuple(one.validation_score for one in baselines)
+        systems.append(System(first.name, first.title, first.parameters, scores, np.stack(predictions)))
+    return systems
+
+
+def _prepare_test(configuration: StudyConfiguration, draw: int) -> EncodedTexts:
+    """The test texts, encoded with the vocabulary of the draw's training texts."""
+    cache_dir, seed = Path(configuration.cache_dir), configuration.split_seed
+    return prepare_test(configuration.source, split_seed=seed, cache_dir=cache_dir, draw=draw)
 
 
 def _store(confirmation: Study, results: TestResults, compared: Sequence[Confirmed]) -> None:
