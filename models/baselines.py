@@ -5,25 +5,28 @@ fit on both, since no network gets one. Also what others have published on the s
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from sklearn.dummy import DummyClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.svm import LinearSVC
+import torch
 
-from models.scores import Classes, Metric
+from models.linear import (
+    ClassifierName,
+    Features,
+    LinearClassifier,
+    LinearConfig,
+    fit_classifier,
+    learn_features,
+    unfitted_classifier,
+)
+from models.scores import Metric
 from models.statistics import SCORES
-from preprocessing.cleaning import clean
+from models.tfidf import flat_tokens
+from preprocessing.encoding import EncodedTexts
 
-Texts: TypeAlias = pa.Array | Sequence[str]
+WORDS = LinearConfig(max_ngram=1)  # the features that all baselines share
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,18 @@ class Baseline:
     parameters: dict[str, float]  # those best on validation
     validation_score: float
     seconds: float  # for the whole tuning, without the features, which all share
-    pipeline: Pipeline  # "tfidf", then "classifier"
+    model: LinearClassifier
 
-    def predict(self, texts: Texts) -> npt.NDArray[np.int64]:
-        """The class number of every text."""
-        return np.asarray(self.pipeline.predict(_cleaned(texts)), np.int64)
+    def predict(self, texts: EncodedTexts) -> npt.NDArray[np.int64]:
+        """The class number of every text, encoded with the vocabulary of the training texts."""
+        return _chosen(self.model.score(self.model.tfidf(*flat_tokens(texts))))
 
 
 @dataclass(frozen=True)
 class Candidate:
     name: str
     title: str
-    make: Callable[..., Any]  # parameters to an unfitted classifier of scikit-learn
+    classifier: ClassifierName | None  # None: no features, only the classes' shares
     grid: tuple[dict[str, float], ...]  # parameters to try, the most regularised first
 
 
@@ -68,49 +71,52 @@ class PublishedResult:
 
 
 def fit_baselines(
-    training_texts: Texts,
-    training_labels: Classes,
-    validation_texts: Texts,
-    validation_labels: Classes,
+    training: EncodedTexts,
+    validation: EncodedTexts,
     *,
+    words: int,
+    classes: int,
     metric: Metric,
     on_fit: Callable[[Fit], None] | None = None,
 ) -> tuple[Baseline, ...]:
     """The baselines in the order of `CANDIDATES`, each with the C that is best on validation by `metric`.
 
     C is the inverse strength of the regularisation; where several are equally good, the smallest is taken. The
-    features are sublinear TF-IDF of single words, cleaned and split by the rule of the project. Deterministic.
+    features are sublinear TF-IDF of single words; `words`: ids from there on are unknown. Deterministic.
     """
-    vectorizer = TfidfVectorizer(analyzer=_words, sublinear_tf=True)
-    training = vectorizer.fit_transform(_cleaned(training_texts))
-    validation = vectorizer.transform(_cleaned(validation_texts))
+    features = learn_features(WORDS, training, validation, words=words)
     fits = sum(len(candidate.grid) for candidate in CANDIDATES)
     baselines, number = [], 0
     for candidate in CANDIDATES:
         start, best_score, best = time.perf_counter(), -1.0, None
         for parameters in candidate.grid:
             fit_start = time.perf_counter()
-            classifier = candidate.make(**parameters).fit(training, training_labels)
-            score = SCORES[metric](validation_labels, classifier.predict(validation))
+            model = _fit(candidate.classifier, parameters, features, classes=classes)
+            score = SCORES[metric](validation.labels, _chosen(model.score(features.validation)))
             number += 1
             if on_fit:
                 on_fit(Fit(candidate.title, parameters, score, time.perf_counter() - fit_start, number, fits))
             if score > best_score:
-                best_score, best = score, (parameters, classifier)
+                best_score, best = score, (parameters, model)
         assert best is not None  # every grid has an entry, every score is at least 0
-        pipeline = Pipeline([("tfidf", vectorizer), ("classifier", best[1])])
         seconds = time.perf_counter() - start
-        baselines.append(Baseline(candidate.name, candidate.title, best[0], best_score, seconds, pipeline))
+        baselines.append(Baseline(candidate.name, candidate.title, best[0], best_score, seconds, best[1]))
     return tuple(baselines)
 
 
-def _linear_svm(C: float) -> LinearSVC:  # noqa: N803, scikit-learn's name
-    return LinearSVC(C=C, max_iter=10_000, random_state=0)
+def _fit(
+    classifier: ClassifierName | None, parameters: dict[str, float], features: Features, *, classes: int
+) -> LinearClassifier:
+    if classifier:
+        return fit_classifier(LinearConfig(classifier, parameters["C"]), features, classes=classes, seed=0)
+    model = unfitted_classifier(WORDS, features.tfidf, classes=classes)
+    model.bias = torch.bincount(features.training_labels, minlength=classes).log()
+    return model
 
 
-def _logistic_regression(C: float) -> OneVsRestClassifier:  # noqa: N803
-    """One class against the rest, by LIBLINEAR: as good on R8 as all against all, and faster at most C."""
-    return OneVsRestClassifier(LogisticRegression(C=C, solver="liblinear", dual=True, max_iter=10_000, random_state=0))
+def _chosen(logits: torch.Tensor) -> npt.NDArray[np.int64]:
+    chosen: npt.NDArray[np.int64] = logits.argmax(dim=1).numpy()
+    return chosen
 
 
 def _grid_of_c(*values: float) -> tuple[dict[str, float], ...]:
@@ -118,14 +124,14 @@ def _grid_of_c(*values: float) -> tuple[dict[str, float], ...]:
 
 
 CANDIDATES = (
-    Candidate("majority", "majority class", lambda: DummyClassifier(strategy="most_frequent"), ({},)),
+    Candidate("majority", "majority class", None, ({},)),
     Candidate(
         "logistic_regression",
         "logistic regression on TF-IDF",
-        _logistic_regression,
+        "logistic_regression",
         _grid_of_c(1, 3, 10, 30, 100, 300, 1000),
     ),
-    Candidate("linear_svm", "linear SVM on TF-IDF", _linear_svm, _grid_of_c(0.03, 0.1, 0.3, 1, 3, 10, 30)),
+    Candidate("linear_svm", "linear SVM on TF-IDF", "svm", _grid_of_c(0.03, 0.1, 0.3, 1, 3, 10, 30)),
 )
 
 # Accuracy on r8, r52 and 20ng, on the splits of `data.standard_corpora`. That of the linear SVM is of a reader of Yao
@@ -143,13 +149,3 @@ PUBLISHED: dict[str, tuple[PublishedResult, ...]] = {
     corpus: tuple(PublishedResult(model, accuracies[column], source) for model, accuracies, source in _PUBLISHED)
     for column, corpus in enumerate(("r8", "r52", "20ng"))
 }
-
-
-def _cleaned(texts: Texts) -> list[str]:
-    cleaned: list[str] = clean(pa.array(texts, pa.large_string())).to_pylist()
-    return cleaned
-
-
-def _words(cleaned: str) -> list[str]:
-    """As `preprocessing.cleaning.tokenize` has them: the one word `""` where there is none."""
-    return cleaned.split() or [""]

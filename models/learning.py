@@ -22,7 +22,8 @@ from models.features import (
     TextFeatures,
     cached_features,
 )
-from models.networks import ModelConfig, Network, word_network
+from models.linear import LinearConfig, fit_linear
+from models.networks import ModelConfig, Network, build_network, word_network
 from models.trained_weights import load_trained
 from models.training import EpochResult, TrainingConfig, TrainingResult, predict, train
 from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches, limited_training_texts
@@ -61,6 +62,8 @@ class Learner:
         config = self.settings.training
         torch.manual_seed(config.seed)
         run = partial(train, config=config, device=self.device, on_epoch_end=on_epoch_end, checkpoint=checkpoint)
+        if isinstance(self.settings.model, LinearConfig):
+            return self._fit(self.settings.model, on_epoch_end)
         if self.reads_features:
             training, validation = self.find_features()
             return run(
@@ -102,7 +105,24 @@ class Learner:
         training, validation = self._features(sides, on_event=on_event, on_progress=on_progress)
         return training, validation
 
+    def _fit(self, config: LinearConfig, on_epoch_end: Callable[[EpochResult], None] | None) -> TrainingResult:
+        """At once: it has no epochs, and needs no checkpoint."""
+        _, result = fit_linear(
+            config,
+            self._training_texts,
+            self.prepared.validation,
+            words=self._words,
+            max_tokens=self.settings.limits.max_tokens,
+            classes=len(self.prepared.classes),
+            seed=self.settings.training.seed,
+        )
+        if on_epoch_end:
+            on_epoch_end(result.best)
+        return result
+
     def _restore(self, weights: Mapping[str, Tensor]) -> Network:
+        if isinstance(self.settings.model, LinearConfig):
+            return build_network(self.settings.model, weights, words=self._words, classes=len(self.prepared.classes))
         model = self._network()
         load_trained(model, weights)
         return model
@@ -136,6 +156,7 @@ class Learner:
         if isinstance(config, BERTConfig):
             encoder = find_encoder(config.pretrained, cache_dir=self.cache_dir)
             return BERTClassifier(config, load_encoder(encoder.folder), classes=classes)
+        assert not isinstance(config, LinearConfig)
         return word_network(config, words=self._words, classes=classes)
 
     def _evaluation(self, texts: EncodedTexts) -> EvaluationBatches:

@@ -11,11 +11,17 @@ from torch import Tensor
 
 from models.bert import BERTClassifier, BERTConfig, build_exported
 from models.cnn import CNNClassifier, CNNConfig
+from models.linear import LinearClassifier, LinearConfig
 from models.lstm import LSTMClassifier, LSTMConfig
 
-ModelConfig: TypeAlias = LSTMConfig | CNNConfig | BERTConfig
-Network: TypeAlias = LSTMClassifier | CNNClassifier | BERTClassifier
-CONFIGURATIONS: dict[str, type[ModelConfig]] = {"lstm": LSTMConfig, "cnn": CNNConfig, "bert": BERTConfig}
+ModelConfig: TypeAlias = LSTMConfig | CNNConfig | LinearConfig | BERTConfig
+Network: TypeAlias = LSTMClassifier | CNNClassifier | LinearClassifier | BERTClassifier
+CONFIGURATIONS: dict[str, type[ModelConfig]] = {
+    "lstm": LSTMConfig,
+    "cnn": CNNConfig,
+    "linear": LinearConfig,
+    "bert": BERTConfig,
+}
 
 
 def name_of(config: ModelConfig) -> str:
@@ -42,8 +48,13 @@ def build_network(
         if bert.head.out_features != classes:
             raise ValueError(f"The weights are for {bert.head.out_features} classes, got {classes}.")
         return bert
+    model: LinearClassifier | LSTMClassifier | CNNClassifier
     with torch.device("meta"):  # without memory, and without drawing weights that would be overwritten
-        model = word_network(config, words=words, classes=classes)
+        if isinstance(config, LinearConfig):
+            features = len(weights["tfidf.ngrams"])
+            model = LinearClassifier(config, words=words, classes=classes, features=features)
+        else:
+            model = word_network(config, words=words, classes=classes)
     if _shapes(model.state_dict()) != _shapes(weights):
         raise ValueError(f"The weights are another network's than one for {words} words and {classes} classes.")
     model.to_empty(device="cpu").load_state_dict(dict(weights))

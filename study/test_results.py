@@ -19,9 +19,9 @@ import optuna
 import torch
 from optuna.study import Study
 
-from data.source import load_search_texts, load_test_texts
 from models.baselines import Fit, fit_baselines
-from preprocessing.prepared import prepare_test
+from preprocessing.batches import limited_training_texts
+from preprocessing.prepared import prepare_for_search, prepare_test
 from study.configuration import StudyConfiguration
 from study.confirmation import DRAW, Confirmed, confirmed_learner, load_weights
 from study.preparation import word_pieces_of
@@ -104,7 +104,7 @@ def open_test_split(
         systems.append(System(name, title, one.candidate.parameters, scores, np.stack(rows)))
     assert labels is not None
     draws = [int(trial.user_attrs[DRAW]) for trial in compared[0].trials]
-    systems += _predict_baselines(configuration, draws, classes, on_event=on_event)
+    systems += _predict_baselines(configuration, draws, on_event=on_event)
     results = TestResults(labels, classes, tuple(systems))
     _store(confirmation, results, compared)
     return results
@@ -149,43 +149,35 @@ def _predict_network(
 
 
 def _predict_baselines(
-    configuration: StudyConfiguration, draws: list[int], classes: tuple[str, ...], *, on_event: Callable[[str], None]
+    configuration: StudyConfiguration, draws: list[int], *, on_event: Callable[[str], None]
 ) -> list[System]:
-    numbers = {name: number for number, name in enumerate(classes)}
-    cache_dir, seed = Path(configuration.cache_dir), configuration.split_seed
-    test = load_test_texts(configuration.source, split_seed=seed, cache_dir=cache_dir)
+    """Fitted on the training texts of each draw as the networks are, in words, all of them and none cut off."""
     fitted = []
     for draw in draws:
-        texts = load_search_texts(configuration.source, split_seed=seed, cache_dir=cache_dir, draw=draw)
-        sides = [
-            (side.texts, [numbers[label] for label in side.labels.to_pylist()])
-            for side in (texts.training, texts.validation)
-        ]
-        (training, training_labels), (validation, validation_labels) = sides
 
         def on_fit(fit: Fit, draw: int = draw) -> None:
             on_event(f"Baselines, draw {draw + 1} of {len(draws)}: {fit.title}, fit {fit.number} of {fit.fits}")
 
-        fitted.append(
-            fit_baselines(
-                training,
-                np.array(training_labels),
-                validation,
-                np.array(validation_labels),
-                metric=configuration.base.training.metric,
-                on_fit=on_fit,
-            )
+        source, seed, cache_dir = configuration.source, configuration.split_seed, Path(configuration.cache_dir)
+        prepared = prepare_for_search(source, split_seed=seed, cache_dir=cache_dir, draw=draw)
+        baselines = fit_baselines(
+            limited_training_texts(prepared.training, configuration.base.limits),
+            prepared.validation,
+            words=len(prepared.word_counts),
+            classes=len(prepared.classes),
+            metric=configuration.base.training.metric,
+            on_fit=on_fit,
         )
-    return [
-        System(
-            kinds[0].name,
-            kinds[0].title,
-            {name: [kind.parameters[name] for kind in kinds] for name in kinds[0].parameters},
-            tuple(kind.validation_score for kind in kinds),
-            np.stack([kind.predict(test.texts) for kind in kinds]),
-        )
-        for kinds in zip(*fitted, strict=True)
-    ]
+        texts = prepare_test(source, split_seed=seed, cache_dir=cache_dir, draw=draw)
+        fitted.append([(baseline, baseline.predict(texts)) for baseline in baselines])
+    systems = []
+    for kind in zip(*fitted, strict=True):
+        baselines, predictions = zip(*kind, strict=True)
+        names, title = baselines[0].parameters, baselines[0].title
+        parameters = {name: [one.parameters[name] for one in baselines] for name in names}
+        scores = tuple(one.validation_score for one in baselines)
+        systems.append(System(baselines[0].name, title, parameters, scores, np.stack(predictions)))
+    return systems
 
 
 def _store(confirmation: Study, results: TestResults, compared: Sequence[Confirmed]) -> None:

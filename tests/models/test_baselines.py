@@ -5,11 +5,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import LinearSVC
 
-from data.source import find_source, load_search_texts, load_test_texts
+from data.source import find_source
 from models.baselines import CANDIDATES, PUBLISHED, Baseline, Fit, fit_baselines
 from models.scores import Classes, Metric, accuracy, macro_f1
-from preprocessing.cleaning import clean, tokenize
+from preprocessing.cleaning import clean
+from preprocessing.encoding import EncodedTexts, encode, learn_and_encode
+from preprocessing.prepared import prepare_for_search, prepare_test
+from preprocessing.vocabulary import UNKNOWN_ID
 
 WORDS = ("hospital surgery clinic", "court attorney law", "gallery canvas colour")
 
@@ -23,29 +31,42 @@ def make_texts(count: int, seed: int, *, own_word: str = "and") -> tuple[list[st
     return [f"{word}, {own_word}. {rest}" for word, rest in zip(signal, noise, strict=True)], labels
 
 
+VOCABULARY, *TRAINING = learn_and_encode(pa.array(make_texts(200, 0)[0], pa.large_string()))
+
+
+def encoded(texts: list[str], labels: Classes) -> EncodedTexts:
+    return EncodedTexts(*encode(pa.array(texts, pa.large_string()), VOCABULARY), labels.astype(np.int32))
+
+
+def validation_texts() -> EncodedTexts:
+    return encoded(*make_texts(80, 1, own_word="validationword"))
+
+
+def unseen_texts() -> EncodedTexts:
+    return encoded(*make_texts(300, 2))
+
+
 def fit(metric: Metric = "macro_f1", fits: list[Fit] | None = None) -> dict[str, Baseline]:
-    validation = make_texts(80, 1, own_word="validationword")
+    training = EncodedTexts(*TRAINING, make_texts(200, 0)[1].astype(np.int32))
     on_fit = fits.append if fits is not None else None
-    return {
-        found.name: found for found in fit_baselines(*make_texts(200, 0), *validation, metric=metric, on_fit=on_fit)
-    }
+    found = fit_baselines(training, validation_texts(), words=len(VOCABULARY), classes=3, metric=metric, on_fit=on_fit)
+    return {baseline.name: baseline for baseline in found}
 
 
 def test_there_are_three_and_the_linear_ones_learn_what_the_majority_class_cannot() -> None:
-    test_texts, labels = make_texts(200, 2)
-    baselines = fit()
+    texts, baselines = unseen_texts(), fit()
     assert list(baselines) == ["majority", "logistic_regression", "linear_svm"]
-    assert set(baselines["majority"].predict(test_texts)) == {0}
-    assert macro_f1(labels, baselines["logistic_regression"].predict(test_texts)) > 0.9
-    assert macro_f1(labels, baselines["linear_svm"].predict(test_texts)) > 0.9
+    assert set(baselines["majority"].predict(texts)) == {0}
+    assert macro_f1(texts.labels, baselines["logistic_regression"].predict(texts)) > 0.9
+    assert macro_f1(texts.labels, baselines["linear_svm"].predict(texts)) > 0.9
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
 def test_the_validation_score_is_that_of_the_studys_metric(metric: Metric) -> None:
-    texts, labels = make_texts(80, 1, own_word="validationword")
+    texts = validation_texts()
     score = {"macro_f1": macro_f1, "accuracy": accuracy}[metric]
     for baseline in fit(metric).values():
-        assert baseline.validation_score == score(labels, baseline.predict(texts))
+        assert baseline.validation_score == score(texts.labels, baseline.predict(texts))
 
 
 def test_every_fit_is_told_and_the_best_on_validation_is_kept_the_most_regularised_of_equals() -> None:
@@ -61,47 +82,50 @@ def test_every_fit_is_told_and_the_best_on_validation_is_kept_the_most_regularis
 
 
 def test_the_features_know_words_of_training_texts_only() -> None:
-    training_texts, _ = make_texts(200, 0)
-    words = set(tokenize(clean(pa.array(training_texts))).flatten().to_pylist())
-    for baseline in fit().values():
-        baseline.predict(["testword and court"])
-        assert set(baseline.pipeline["tfidf"].vocabulary_) == words
-        assert not words & {"validationword", "testword"}
+    """Not even one that has an id, but stands in a validation text alone."""
+    training = EncodedTexts(*TRAINING, make_texts(200, 0)[1].astype(np.int32))
+    validation = validation_texts()
+    validation.token_ids[validation.token_ids == UNKNOWN_ID] = len(VOCABULARY)
+    words = len(VOCABULARY) + 1
+    for baseline in fit_baselines(training, validation, words=words, classes=3, metric="accuracy"):
+        assert baseline.model.tfidf.ngrams.tolist() == list(range(2, len(VOCABULARY)))
 
 
 def test_the_classifiers_are_fitted_on_training_texts_alone() -> None:
-    """Fitting the chosen parameters again on just these gives the same decisions."""
-    texts, labels = make_texts(200, 0)
-    test_texts, _ = make_texts(300, 2)
-    for candidate, baseline in zip(CANDIDATES, fit().values(), strict=True):
-        features = baseline.pipeline["tfidf"].transform(clean(pa.array(texts)).to_pylist())
-        classifier = candidate.make(**baseline.parameters).fit(features, labels)
-        rows = baseline.pipeline["tfidf"].transform(clean(pa.array(test_texts)).to_pylist())
-        assert np.array_equal(baseline.predict(test_texts), classifier.predict(rows))
+    """scikit-learn, fitted on the words of just these with the chosen parameters, decides the same."""
+    vectorizer = TfidfVectorizer(tokenizer=str.split, token_pattern=None, lowercase=False, sublinear_tf=True)
+    training, others = (
+        clean(pa.array(make_texts(count, seed)[0], pa.large_string())).to_pylist()
+        for count, seed in ((200, 0), (300, 2))
+    )
+    features, labels = vectorizer.fit_transform(training), make_texts(200, 0)[1]
+    baselines = fit()
+    for name, classifier in {
+        "majority": DummyClassifier(strategy="most_frequent"),
+        "logistic_regression": OneVsRestClassifier(
+            LogisticRegression(**baselines["logistic_regression"].parameters, solver="liblinear", max_iter=10_000)
+        ),
+        "linear_svm": LinearSVC(**baselines["linear_svm"].parameters, max_iter=10_000),
+    }.items():
+        expected = classifier.fit(features, labels).predict(vectorizer.transform(others))
+        assert np.array_equal(baselines[name].predict(unseen_texts()), expected)
 
 
 def test_the_same_texts_give_the_same_baselines() -> None:
-    test_texts, _ = make_texts(300, 2)
     for first, again in zip(fit().values(), fit().values(), strict=True):
         assert (first.parameters, first.validation_score) == (again.parameters, again.validation_score)
-        assert np.array_equal(first.predict(test_texts), again.predict(test_texts))
-
-
-def test_arrow_arrays_and_lists_of_texts_are_the_same_and_are_cleaned() -> None:
-    baseline = fit()["linear_svm"]
-    texts = ["COURT!", "hospital", "Gallery-Canvas"]
-    assert baseline.predict(texts).tolist() == [1, 0, 2]
-    assert baseline.predict(pa.array(texts, pa.large_string())).tolist() == [1, 0, 2]
+        assert np.array_equal(first.predict(unseen_texts()), again.predict(unseen_texts()))
 
 
 def test_texts_without_a_known_word_get_a_class_all_the_same() -> None:
+    texts = encoded(["", "!!!", "unheard of"], np.zeros(3))
     for baseline in fit().values():
-        assert set(baseline.predict(["", "!!!", "unheard of"])) <= {0, 1, 2}
+        assert set(baseline.predict(texts)) <= {0, 1, 2}
 
 
 def test_training_texts_without_any_word_are_no_error() -> None:
-    labels = np.array([0, 0, 1])
-    baselines = fit_baselines(["!", "?", ""], labels, ["."], labels[:1], metric="accuracy")
+    training, validation = encoded(["!", "?", ""], np.array([0, 0, 1])), encoded(["."], np.array([0]))
+    baselines = fit_baselines(training, validation, words=2, classes=2, metric="accuracy")
     assert [baseline.validation_score for baseline in baselines] == [1, 1, 1]
 
 
@@ -116,14 +140,11 @@ def test_published_results_are_shares_with_a_source_for_each_standard_corpus() -
 @pytest.mark.slow
 def test_the_linear_svm_reaches_its_known_accuracy_on_r8(standard_cache: Path) -> None:
     source, _ = find_source("r8")
-    texts = load_search_texts(source, split_seed=0, cache_dir=standard_cache)
-    test = load_test_texts(source, split_seed=0, cache_dir=standard_cache)
-    names = np.unique(texts.training.labels.to_pylist())
-    training, validation, expected = (
-        np.searchsorted(names, side.labels.to_pylist()) for side in (texts.training, texts.validation, test)
-    )
-    found = fit_baselines(texts.training.texts, training, texts.validation.texts, validation, metric="macro_f1")
-    majority, regression, svm = (accuracy(expected, baseline.predict(test.texts)) for baseline in found)
+    prepared = prepare_for_search(source, split_seed=0, cache_dir=standard_cache)
+    test = prepare_test(source, split_seed=0, cache_dir=standard_cache)
+    words, classes = len(prepared.word_counts), len(prepared.classes)
+    found = fit_baselines(prepared.training, prepared.validation, words=words, classes=classes, metric="macro_f1")
+    majority, regression, svm = (accuracy(test.labels, baseline.predict(test)) for baseline in found)
     assert majority == pytest.approx(0.495, abs=0.001)
     assert regression >= 0.96
     assert svm >= 0.965

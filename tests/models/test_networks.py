@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from models.cnn import CNNClassifier, CNNConfig
+from models.linear import ClassifierName, LinearClassifier, LinearConfig, fit_linear
 from models.lstm import LSTMClassifier, LSTMConfig
-from models.training import TrainingConfig, train
+from models.training import TrainingConfig, TrainingResult, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
 
@@ -40,7 +41,14 @@ NETWORKS = {
     "cnn one width": cnn(widths=(2,)),
     "cnn wider than most texts": cnn(widths=(1, 9)),
 }
+FITTED = {  # not trained by gradients
+    "linear": lambda: fit_toy("svm")[0],
+    "linear logistic regression": lambda: fit_toy("logistic_regression")[0],
+}
 every_network = pytest.mark.parametrize("make_network", NETWORKS.values(), ids=NETWORKS.keys())
+every_classifier = pytest.mark.parametrize(
+    "make_network", [*NETWORKS.values(), *FITTED.values()], ids=[*NETWORKS, *FITTED]
+)
 
 
 def random_batch(lengths: list[int], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,12 +59,12 @@ def random_batch(lengths: list[int], seed: int = 0) -> tuple[torch.Tensor, torch
     return token_ids, torch.tensor(lengths)
 
 
-@every_network
+@every_classifier
 def test_logits_have_a_row_per_text_and_a_column_per_class(make_network: MakeNetwork) -> None:
     assert make_network()(*random_batch([5, 1, 9])).shape == (3, CLASSES)
 
 
-@every_network
+@every_classifier
 def test_padding_never_changes_a_score(make_network: MakeNetwork) -> None:
     torch.manual_seed(0)
     network = make_network().eval()
@@ -76,7 +84,7 @@ def test_every_parameter_gets_a_gradient(make_network: MakeNetwork) -> None:
     assert [name for name, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0] == []
 
 
-@every_network
+@every_classifier
 def test_the_order_of_words_matters(make_network: MakeNetwork) -> None:
     torch.manual_seed(0)
     network = make_network().eval()
@@ -119,6 +127,18 @@ def test_the_same_seed_gives_the_same_scores(make_network: MakeNetwork) -> None:
 def test_a_cnn_configuration_survives_json() -> None:
     config = CNNConfig(widths=(2, 3))
     assert CNNConfig(**json.loads(json.dumps(asdict(config)))) == config
+
+
+def fit_toy(classifier: ClassifierName) -> tuple[LinearClassifier, TrainingResult]:
+    config, texts = LinearConfig(classifier, max_ngram=2), (toy_texts(600, seed=0), toy_texts(100, seed=1))
+    return fit_linear(config, *texts, words=WORDS, max_tokens=20, classes=CLASSES, seed=3)
+
+
+@pytest.mark.parametrize("classifier", ["svm", "logistic_regression"])
+def test_a_linear_classifier_learns_it_too_and_the_same_each_time(classifier: ClassifierName) -> None:
+    (_, first), (_, again) = fit_toy(classifier), fit_toy(classifier)
+    assert first.best.accuracy > 0.9
+    assert all(torch.equal(first.best_weights[name], again.best_weights[name]) for name in first.best_weights)
 
 
 @pytest.mark.parametrize(

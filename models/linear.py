@@ -1,0 +1,193 @@
+"""Linear classifiers of TF-IDF features: a support vector machine or logistic regression, one class against the rest.
+
+scikit-learn fits them; what is fitted is a network like all others, whose whole state is tensors. It has no epochs.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_array
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.scores import accuracy, macro_f1
+from models.tfidf import SparseRows, Tfidf, flat_tokens, learn_tfidf
+from models.training import EpochResult, TrainingResult
+from preprocessing.encoding import EncodedTexts
+
+MAX_ITERATIONS = 10_000  # of LIBLINEAR; R8 takes up to 4,400 of them (logistic regression with C = 1,000)
+NEVER = -1e4  # the logit of a class without a training text: it is never predicted, and its loss is a number
+LARGEST_FACTOR = 100.0  # of the calibration, and its inverse the smallest; without a mistake there is no best one
+
+ClassifierName = Literal["svm", "logistic_regression"]
+
+
+@dataclass(frozen=True)
+class LinearConfig:
+    classifier: ClassifierName = "svm"
+    C: float = 1.0  # inverse strength of the regularisation
+    max_ngram: int = 1  # words in the longest n-grams that are features
+    minimum_texts: int = 1  # n-grams that stand in fewer training texts are left out
+
+    def __post_init__(self) -> None:
+        if self.classifier not in ("svm", "logistic_regression"):
+            raise ValueError(f"`classifier` must be svm or logistic_regression, got {self.classifier!r}.")
+        if not 0 < self.C < math.inf:
+            raise ValueError(f"`0 < C < inf` must hold, got {self.C}.")
+        if not 1 <= self.max_ngram <= 3:
+            raise ValueError(f"`1 <= max_ngram <= 3` must hold, got {self.max_ngram}.")
+        if self.minimum_texts < 1:
+            raise ValueError(f"`minimum_texts >= 1` must hold, got {self.minimum_texts}.")
+
+
+class LinearClassifier(nn.Module):
+    """TF-IDF, then one weight per feature and class. It has buffers only, no parameters to train by gradients."""
+
+    weight: Tensor  # (features, classes) float32
+    bias: Tensor  # (classes,) float32
+
+    def __init__(self, config: LinearConfig, *, words: int, classes: int, features: int = 1) -> None:
+        """A classifier that has learned nothing; `features` is that of the state to load into it."""
+        super().__init__()
+        self.config = config
+        self.tfidf = Tfidf(max_ngram=config.max_ngram, words=words, features=features)
+        self.register_buffer("weight", torch.zeros(features, classes))
+        self.register_buffer("bias", torch.zeros(classes))
+
+    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Token ids (B, T) and lengths (B,) to logits (B, classes); the same bits in any company and padding."""
+        inside = torch.arange(token_ids.shape[1], device=token_ids.device) < lengths[:, None]
+        return self.score(self.tfidf(token_ids[inside], lengths))
+
+    def score(self, rows: SparseRows) -> Tensor:
+        """Logits (B, classes)."""
+        columns, values, offsets = rows
+        sums: Tensor = functional.embedding_bag(
+            columns, self.weight, offsets, mode="sum", per_sample_weights=values, include_last_offset=True
+        )
+        return sums + self.bias
+
+
+@dataclass(frozen=True)
+class Features:
+    """Training and validation texts as features: all that classifiers of different `C` can share."""
+
+    tfidf: Tfidf  # learned from the training texts
+    training: SparseRows
+    training_labels: Tensor  # int64
+    validation: SparseRows
+    validation_labels: Tensor
+
+
+def fit_linear(
+    config: LinearConfig,
+    training: EncodedTexts,
+    validation: EncodedTexts,
+    *,
+    words: int,
+    max_tokens: int,
+    classes: int,
+    seed: int,
+) -> tuple[LinearClassifier, TrainingResult]:
+    """Learn the features and fit the classifier; the result has one epoch.
+
+    `words`: ids from there on are unknown. Deterministic.
+    """
+    start = time.perf_counter()
+    features = learn_features(config, training, validation, words=words, max_tokens=max_tokens)
+    model = fit_classifier(config, features, classes=classes, seed=seed)
+    labels = features.validation_labels
+    with torch.inference_mode():
+        training_loss = functional.cross_entropy(model.score(features.training), features.training_labels).item()
+        logits = model.score(features.validation)
+        validation_loss = functional.cross_entropy(logits, labels).item()
+    known, predictions = labels.numpy(), logits.argmax(dim=1).numpy()
+    scores = accuracy(known, predictions), macro_f1(known, predictions)
+    result = EpochResult(0, training_loss, validation_loss, *scores, time.perf_counter() - start)
+    return model, TrainingResult((result,), result, model.state_dict())
+
+
+def learn_features(
+    config: LinearConfig, training: EncodedTexts, validation: EncodedTexts, *, words: int, max_tokens: int | None = None
+) -> Features:
+    """Of `config`, the n-grams decide; the rest of texts longer than `max_tokens` is cut off.
+
+    From here on this process computes with one thread, as in `models.training.train`.
+    """
+    torch.set_num_threads(1)
+    tokens = flat_tokens(training, max_tokens)
+    tfidf = learn_tfidf(*tokens, max_ngram=config.max_ngram, words=words, minimum_texts=config.minimum_texts)
+    return Features(
+        tfidf,
+        tfidf(*tokens),
+        torch.from_numpy(training.labels.astype(np.int64)),
+        tfidf(*flat_tokens(validation, max_tokens)),
+        torch.from_numpy(validation.labels.astype(np.int64)),
+    )
+
+
+def fit_classifier(config: LinearConfig, features: Features, *, classes: int, seed: int) -> LinearClassifier:
+    """Fit on the training texts, then scale the logits so that `softmax` gives probabilities that hold for validation.
+
+    A class without a training text is never predicted. Raises `ValueError` where all training texts are of one class.
+    """
+    model = unfitted_classifier(config, features.tfidf, classes=classes)
+    present, labels = torch.unique(features.training_labels, return_inverse=True)
+    if len(present) < 2:
+        raise ValueError("Training texts of at least two classes are needed, got those of one.")
+    weights, biases = _fit_one_against_rest(config, features.training, labels, len(model.weight), seed)
+    model.weight[:, present] = weights.t()
+    model.bias[:] = NEVER
+    model.bias[present] = biases
+    is_known = torch.isin(features.validation_labels, present)
+    factor = _best_factor(model.score(features.validation)[is_known], features.validation_labels[is_known])
+    model.weight *= factor
+    model.bias *= factor
+    return model.eval()
+
+
+def unfitted_classifier(config: LinearConfig, tfidf: Tfidf, *, classes: int) -> LinearClassifier:
+    """One that knows the features, but weighs none of them."""
+    model = LinearClassifier(config, words=tfidf.words, classes=classes, features=len(tfidf.ngrams))
+    model.tfidf = tfidf
+    return model
+
+
+def _fit_one_against_rest(
+    config: LinearConfig, rows: SparseRows, labels: Tensor, features: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Weights (classes, features) and biases (classes,) for labels from 0 to classes - 1, each of which occurs."""
+    columns, values, offsets = (tensor.numpy() for tensor in rows)
+    matrix = csr_array((values, columns.astype(np.int32), offsets.astype(np.int32)), (len(offsets) - 1, features))
+    if config.classifier == "svm":
+        classifier = LinearSVC(C=config.C, max_iter=MAX_ITERATIONS, random_state=seed)
+    else:  # as good on R8 as all against all, and faster at most C
+        classifier = LogisticRegression(
+            C=config.C, solver="liblinear", dual=True, max_iter=MAX_ITERATIONS, random_state=seed
+        )
+    fitted = OneVsRestClassifier(classifier).fit(matrix, labels.numpy()).estimators_
+    weights, biases = (
+        torch.from_numpy(np.concatenate(arrays)).float()
+        for arrays in zip(*((one.coef_, one.intercept_) for one in fitted), strict=True)
+    )
+    if len(fitted) == 1:  # of two classes, each is the other's rest
+        return torch.cat([-weights, weights]), torch.cat([-biases, biases])
+    return weights, biases
+
+
+def _best_factor(logits: Tensor, labels: Tensor) -> float:
+    """What to multiply logits by so that their softmax fits the labels best (Guo et al. 2017, arXiv:1706.04599)."""
+
+    def loss(log_factor: float) -> float:
+        return functional.cross_entropy(logits * math.exp(log_factor), labels, reduction="sum").item()
+
+    limit = math.log(LARGEST_FACTOR)
+    return math.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x)
