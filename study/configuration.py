@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from data.source import DataSource
 from models.learning import Settings
-from models.networks import CONFIGURATIONS
+from models.networks import CONFIGURATIONS, name_of
 from models.training import DeviceName, TrainingConfig
 from preprocessing.batches import TextLimits
 from study.search_space import Space, SpaceName, search_space
@@ -20,7 +20,6 @@ class StudyConfiguration:
     cache_dir: str  # absolute
     base: Settings  # of every trial, but for what is searched
     split_seed: int = 0
-    model: str = "lstm"
     space: SpaceName = "default"
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"
@@ -33,17 +32,22 @@ class StudyConfiguration:
         return search_space(self.space, self.base)
 
     @property
+    def model(self) -> str:
+        return name_of(self.base.model)
+
+    @property
     def metric(self) -> str:
         return self.base.training.metric
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "model": self.model}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "StudyConfiguration":
-        base = stored["base"]
+        stored = dict(stored)
+        base, model = stored["base"], stored.pop("model")
         settings = Settings(
-            CONFIGURATIONS[stored["model"]](**base["model"]),
+            CONFIGURATIONS[model](**base["model"]),
             TrainingConfig(**base["training"]),
             TextLimits(**base["limits"]),
         )

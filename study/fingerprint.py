@@ -7,15 +7,19 @@ difference there only warns: the study goes on, though not bit for bit.
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+from models.bert import BERTConfig
 from preprocessing.prepared import RULES
+from preprocessing.pretrained import find_encoder
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.search_space import describe
 
 Fingerprint = dict[str, Any]
 VERSIONED_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "pyarrow")
+BERT_PACKAGES = ("transformers", "tokenizers", "peft")
 OPTIONS = (
     *("label-column", "text-column", "split-seed", "space", "sampler", "pruner", "seed"),
     *("metric", "epochs", "patience", "max-tokens", "vocabulary-size", "min-frequency"),
@@ -39,6 +43,10 @@ def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprin
     }
     for part, values in asdict(configuration.base).items():
         facts |= {f"{part}.{name}": value for name, value in values.items()}
+    if isinstance(configuration.base.model, BERTConfig):
+        encoder = find_encoder(configuration.base.model.pretrained, cache_dir=Path(configuration.cache_dir))
+        facts["model.pretrained"] = encoder.identity
+        facts |= {f"{ENVIRONMENT}{package}": version(package) for package in BERT_PACKAGES}
     facts |= {f"space.{name}": range_ for name, range_ in describe(configuration.search_space).items()}
     facts |= {f"{ENVIRONMENT}{package}": version(package) for package in VERSIONED_PACKAGES}
     return facts | {f"{ENVIRONMENT}python": platform.python_version(), f"{ENVIRONMENT}device": device}

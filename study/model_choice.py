@@ -2,40 +2,89 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+from models.bert import BERTConfig
 from models.cnn import CNNConfig
 from models.learning import Settings
+from models.linear import LinearConfig
 from models.lstm import LSTMConfig
+from models.networks import name_of
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.errors import StudyError
 
-DEFAULTS: dict[str, Settings] = {
+ModelName = Literal["lstm", "cnn", "linear", "bert"]
+WHOLE_TEXTS = 1_000_000  # tokens: none is cut off
+DEFAULTS: dict[str, Settings] = {  # by variant
     "lstm": Settings(LSTMConfig(), TrainingConfig(), TextLimits()),
     "cnn": Settings(CNNConfig(), TrainingConfig(learning_rate=2e-3), TextLimits()),
+    "linear": Settings(LinearConfig(), TrainingConfig(epochs=1), TextLimits(WHOLE_TEXTS, 1_000_000, 1)),
+    "bert-frozen": Settings(
+        BERTConfig("frozen"), TrainingConfig(epochs=20, learning_rate=3e-3, patience=5), TextLimits(128)
+    ),
+    "bert-full": Settings(
+        BERTConfig("full"), TrainingConfig(epochs=3, learning_rate=1e-4, schedule="linear"), TextLimits(128)
+    ),
+    "bert-gradual": Settings(
+        BERTConfig("gradual"), TrainingConfig(epochs=4, learning_rate=2e-4, schedule="linear"), TextLimits(128)
+    ),
+    "bert-lora": Settings(
+        BERTConfig("lora"), TrainingConfig(epochs=4, learning_rate=1e-3, schedule="linear"), TextLimits(128)
+    ),
 }
-COMMON = {"metric", "seed", "max_training_texts"}
-WORDS = {"max_tokens", "vocabulary_size", "min_frequency"}
-TRAINER = {"epochs", "patience"}
-MEANINGFUL: dict[str, set[str]] = {"lstm": COMMON | WORDS | TRAINER, "cnn": COMMON | WORDS | TRAINER}
+NETWORKS = ("lstm", "cnn", "bert")
+WORD_MODELS = ("lstm", "cnn", "linear")
+MEANINGFUL_TO = {  # where an option means something to some models only
+    "epochs": NETWORKS,
+    "patience": NETWORKS,
+    "vocabulary_size": WORD_MODELS,
+    "min_frequency": WORD_MODELS,
+    "classifier": ("linear",),
+    "strategy": ("bert",),
+    "bert_model": ("bert",),
+}
+FIELDS = {"bert_model": "pretrained"}  # what an option sets, where it is not called like the field
 
 
-def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:
+def choose_settings(model: ModelName, options: Mapping[str, Any]) -> Settings:
     """The model's defaults, changed by the options that are not None.
 
     Raises `StudyError` for an option that means nothing to the model: it would silently do nothing.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    if useless := sorted(given.keys() - MEANINGFUL[model]):
-        option = f"--{useless[0].replace('_', '-')}"
-        raise StudyError(f"{option} means nothing to --model {model}; leave it away.")
-    settings = DEFAULTS[model]
-    parts = {
-        part.name: replace(
-            getattr(settings, part.name),
-            **{field.name: given[field.name] for field in fields(getattr(settings, part.name)) if field.name in given},
-        )
-        for part in fields(settings)
-    }
-    return Settings(**parts)
+    for name in given:
+        if model not in MEANINGFUL_TO.get(name, (model,)):
+            raise StudyError(f"--{name.replace('_', '-')} means nothing to --model {model}; leave it away.")
+    if (folder := Path(given.get("bert_model", "")).expanduser()).is_dir() and "bert_model" in given:
+        given["bert_model"] = str(folder.resolve())  # workers may be started elsewhere
+    values = {FIELDS.get(name, name): value for name, value in given.items()}
+    base = DEFAULTS[f"bert-{given.get('strategy', 'frozen')}" if model == "bert" else model]
+    parts = {part.name: getattr(base, part.name) for part in fields(base)}
+    return Settings(**{name: _changed(part, values) for name, part in parts.items()})
+
+
+def options_of(settings: Settings) -> dict[str, Any]:
+    """The options that make these settings, by their names in `choose_settings`: the inverse of it."""
+    variant = variant_of(settings)
+    options: dict[str, Any] = {"model": name_of(settings.model)}
+    if isinstance(settings.model, BERTConfig):
+        options["strategy"] = settings.model.strategy
+    names = {field: option for option, field in FIELDS.items()}
+    for part in fields(settings):
+        own, default = getattr(settings, part.name), getattr(DEFAULTS[variant], part.name)
+        for field in fields(own):
+            if getattr(own, field.name) != getattr(default, field.name):
+                options[names.get(field.name, field.name)] = getattr(own, field.name)
+    return options
+
+
+def variant_of(settings: Settings) -> str:
+    """The model, and its strategy where it has one: by this, studies of the same data are told apart."""
+    name = name_of(settings.model)
+    return f"{name}-{settings.model.strategy}" if isinstance(settings.model, BERTConfig) else name
+
+
+def _changed(part: Any, values: Mapping[str, Any]) -> Any:
+    return replace(part, **{field.name: values[field.name] for field in fields(part) if field.name in values})

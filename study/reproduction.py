@@ -15,6 +15,7 @@ from optuna.study import Study
 
 from study.configuration import StudyConfiguration
 from study.fingerprint import ENVIRONMENT
+from study.model_choice import options_of, variant_of
 from study.stored_study import FINGERPRINT
 from study.trial_queue import finished_trials
 
@@ -56,7 +57,7 @@ def search_command(study: Study, configuration: StudyConfiguration) -> str:
     """`study.run` with one worker, the only way to have the same trials again, and all options that differ."""
     from study.run import run
 
-    source, training, limits = configuration.source, configuration.base.training, configuration.base.limits
+    source = configuration.source
     options = {
         "workers": 1,
         "data": source.name if source.path is None else Path(source.path).name,
@@ -66,16 +67,11 @@ def search_command(study: Study, configuration: StudyConfiguration) -> str:
         "space": configuration.space,
         "sampler": configuration.sampler,
         "pruner": configuration.pruner,
-        "metric": training.metric,
-        "epochs": training.epochs,
-        "patience": training.patience,
-        "max_tokens": limits.max_tokens,
-        "vocabulary_size": limits.vocabulary_size,
-        "min_frequency": limits.min_frequency,
+        **options_of(configuration.base),
         "seed": configuration.seed,
         "device": configuration.device,
     }
-    if study.study_name != f"{source.name}-{configuration.model}":
+    if study.study_name != f"{source.name}-{variant_of(configuration.base)}":
         options["name"] = study.study_name
     trials = str(max(len(finished_trials(study)), 1))
     return _command("study.run", run, options, "--trials", trials)

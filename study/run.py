@@ -30,7 +30,9 @@ def run(
     trials: Annotated[
         int, count("Trials in all, over restarts: complete, pruned and failed ones count.", most=10_000_000)
     ] = 50,
-    model: Annotated[Literal["lstm", "cnn"], typer.Option(help="What is trained.")] = "lstm",
+    model: Annotated[
+        Literal["lstm", "cnn", "linear", "bert"], typer.Option(help="What is trained; see docs/models/.")
+    ] = "lstm",
     workers: Workers = None,
     cluster: Annotated[
         str | None,
@@ -71,21 +73,48 @@ def run(
     metric: Annotated[
         Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")
     ] = "macro_f1",
-    epochs: Annotated[int | None, count("Epochs per trial, at most.", most=10_000, default="6")] = None,
+    epochs: Annotated[
+        int | None, count("Epochs per trial, at most.", most=10_000, default="lstm and cnn 6, bert by its strategy")
+    ] = None,
     patience: Annotated[
-        int | None, count("Epochs without a better score before a trial stops.", most=10_000, default="2")
+        int | None,
+        count("Epochs without a better score before a trial stops.", most=10_000, default="2; 5 with a frozen bert"),
     ] = None,
     max_tokens: Annotated[
         int | None,
         count(
-            "Words per text, the rest is cut off; with --space wide the first trial's.", most=1_000_000, default="200"
+            "Words per text, the rest is cut off; with --space wide the first trial's.",
+            most=1_000_000,
+            default="200; linear all; bert 128 word pieces",
         ),
     ] = None,
     vocabulary_size: Annotated[
         int | None,
-        count("Words known at most, the most frequent; with --space wide the first trial's.", least=3, default="30000"),
+        count(
+            "Words known at most, the most frequent; with --space wide the first trial's.",
+            least=3,
+            default="30000; linear all",
+        ),
     ] = None,
-    min_frequency: Annotated[int | None, count("Rarer words of the training texts are unknown.", default="2")] = None,
+    min_frequency: Annotated[
+        int | None, count("Rarer words of the training texts are unknown.", default="2; linear 1")
+    ] = None,
+    classifier: Annotated[
+        Literal["svm", "logistic_regression"] | None,
+        typer.Option(help="What --model linear fits to TF-IDF features.", show_default="svm"),
+    ] = None,
+    strategy: Annotated[
+        Literal["frozen", "full", "gradual", "lora"] | None,
+        typer.Option(help="How --model bert is fine-tuned; see docs/models/bert.md.", show_default="frozen"),
+    ] = None,
+    bert_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The encoder of --model bert: a folder or a model id on the hub.",
+            show_default="minilm, all-MiniLM-L6-v2 out of a wheel",
+        ),
+    ] = None,
     max_training_texts: Annotated[
         int | None,
         count("Train on a part of the training texts, of each class the same share.", default="all"),
@@ -117,11 +146,14 @@ def run(
 
         from study.configuration import StudyConfiguration
         from study.full_search import search_study
-        from study.model_choice import choose_settings
+        from study.model_choice import choose_settings, variant_of
 
         base = choose_settings(
             model,
             {
+                "classifier": classifier,
+                "strategy": strategy,
+                "bert_model": bert_model,
                 "max_training_texts": max_training_texts,
                 "metric": metric,
                 "seed": seed,
@@ -136,7 +168,6 @@ def run(
             source=source,
             cache_dir=str(cache_dir.resolve()),
             base=base,
-            model=model,
             split_seed=split_seed,
             space=space,
             sampler=sampler,
@@ -145,7 +176,7 @@ def run(
             device=device,
             heartbeat_seconds=heartbeat,
         )
-        study_name = f"{source.name}-{model}" if name is None else name
+        study_name = f"{source.name}-{variant_of(base)}" if name is None else name
         search_study(
             configuration,
             study_name,

@@ -15,12 +15,20 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from models.bert import BERTConfig, Strategy
 from models.cnn import CNNConfig
 from models.learning import Settings
+from models.linear import LinearConfig
 from models.lstm import LSTMConfig
 
 Space = dict[str, BaseDistribution]
 SpaceName = Literal["default", "wide"]
+BERT_LEARNING_RATES: dict[Strategy, FloatDistribution] = {
+    "frozen": FloatDistribution(1e-4, 3e-2, log=True),  # a head alone bears what would ruin an encoder
+    "full": FloatDistribution(1e-5, 5e-4, log=True),  # small encoders want more than the 2e-5 of BERT-base
+    "gradual": FloatDistribution(1e-5, 1e-3, log=True),  # of the head; each layer below has less
+    "lora": FloatDistribution(5e-5, 5e-3, log=True),  # adapters start at zero
+}
 
 
 def search_space(name: SpaceName, base: Settings) -> Space:
@@ -53,6 +61,38 @@ def _cnn_space(base: Settings) -> tuple[Space, Space]:
     return default, _of_word_networks(base)
 
 
+def _linear_space(base: Settings) -> tuple[Space, Space]:
+    assert isinstance(base.model, LinearConfig)
+    # A linear SVM is best near 1, logistic regression at far less regularisation; both are flat beyond these bounds.
+    low, high = {"svm": (0.03, 30.0), "logistic_regression": (1.0, 300.0)}[base.model.classifier]
+    default: Space = {
+        "C": FloatDistribution(low, high, log=True),
+        "max_ngram": IntDistribution(1, 3),  # longer ones hardly ever come again in another text
+    }
+    more: Space = {
+        "C": FloatDistribution(0.03, 300.0, log=True),  # of either classifier
+        "classifier": CategoricalDistribution(["svm", "logistic_regression"]),
+        "minimum_texts": IntDistribution(1, 5),  # a feature of more texts is worth keeping
+    }
+    return default, more
+
+
+def _bert_space(base: Settings) -> tuple[Space, Space]:
+    assert isinstance(base.model, BERTConfig)
+    default: Space = {"learning_rate": BERT_LEARNING_RATES[base.model.strategy]}
+    if base.model.strategy == "lora":
+        default["lora_rank"] = IntDistribution(2, 32, log=True)  # Hu et al. 2021 find 1 to 64 nearly alike
+    else:
+        default["dropout"] = FloatDistribution(0.0, 0.6)  # on features that all texts share much of
+    more: Space = {
+        "dropout": FloatDistribution(0.0, 0.6),
+        "batch_size": CategoricalDistribution([16, 32, 64]),
+        "weight_decay": FloatDistribution(1e-4, 1.0, log=True),
+        "label_smoothing": FloatDistribution(0.0, 0.2),
+    }
+    return default, more
+
+
 def _of_word_networks(base: Settings) -> Space:
     return {
         "dropout": FloatDistribution(0.0, 0.7),  # more than that starves the classifier
@@ -72,6 +112,8 @@ def _of_word_networks(base: Settings) -> Space:
 SPACES: dict[type, Callable[[Settings], tuple[Space, Space]]] = {
     LSTMConfig: _lstm_space,
     CNNConfig: _cnn_space,
+    LinearConfig: _linear_space,
+    BERTConfig: _bert_space,
 }
 
 

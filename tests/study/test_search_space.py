@@ -25,11 +25,11 @@ def test_by_default_hidden_size_and_learning_rate_are_searched() -> None:
     }
 
 
-@pytest.mark.parametrize("model", DEFAULTS)
+@pytest.mark.parametrize("variant", DEFAULTS)
 @pytest.mark.parametrize("name", ["default", "wide"])
 @pytest.mark.parametrize("limits", [TextLimits(), TextLimits(20, 500, 1), TextLimits(1_000, 90_000, 1)])
-def test_the_default_configuration_lies_in_the_space(model: str, name: str, limits: TextLimits) -> None:
-    base = replace(DEFAULTS[model], limits=limits)
+def test_the_default_configuration_lies_in_the_space(variant: str, name: str, limits: TextLimits) -> None:
+    base = replace(DEFAULTS[variant], limits=limits)
     space = search_space(name, base)  # type: ignore[arg-type]
     defaults = default_parameters(space, base)
     assert all(range_._contains(range_.to_internal_repr(defaults[key])) for key, range_ in space.items())
@@ -44,8 +44,8 @@ def test_parameters_change_the_fields_that_they_are_called_after() -> None:
     assert BASE.model.hidden_size == 64
 
 
-@pytest.mark.parametrize("model", DEFAULTS)
-def test_a_configuration_survives_being_stored(model: str) -> None:
-    source, base = DataSource("toy", "00", "/toy.csv"), DEFAULTS[model]
-    configuration = StudyConfiguration(source, "/cache", base, model=model, space="wide", seed=3)
+@pytest.mark.parametrize("variant", DEFAULTS)
+def test_a_configuration_survives_being_stored(variant: str) -> None:
+    source, base = DataSource("toy", "00", "/toy.csv"), DEFAULTS[variant]
+    configuration = StudyConfiguration(source, "/cache", base, space="wide", seed=3)
     assert StudyConfiguration.from_dict(json.loads(json.dumps(configuration.to_dict()))) == configuration
