@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from preprocessing.pretrained import PretrainedError, bert_extra
+
+QUERIES_AND_VALUES = ("query", "value", "q_lin", "v_lin")  # what BERT, and what DistilBERT calls these matrices
 
 
 def load_encoder(folder: Path) -> nn.Module:
@@ -24,7 +27,7 @@ def load_encoder(folder: Path) -> nn.Module:
             encoder, report = AutoModel.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
-    except (OSError, ValueError, LookupError, RuntimeError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
         raise PretrainedError(f"The encoder {folder} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
     if missing := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
         raise PretrainedError(f"The encoder {folder} cannot be used: its weights lack {missing[0]}.")
@@ -52,11 +55,17 @@ def layers_of(encoder: nn.Module) -> list[nn.Module]:
 
 
 def with_adapters(encoder: nn.Module, *, rank: int, alpha: float, dropout: float) -> nn.Module:
-    """The encoder with low-rank adapters beside its query and value weights, the only ones that require a gradient."""
+    """The encoder with low-rank adapters beside its query and value matrices; only they require a gradient then.
+
+    Raises `PretrainedError` for an encoder that has no such matrices.
+    """
     with bert_extra():
         from peft import LoraConfig, LoraModel
-    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout)
-    adapted: nn.Module = LoraModel(encoder, config, "default")
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(QUERIES_AND_VALUES))
+    try:
+        adapted: nn.Module = LoraModel(encoder, config, "default")
+    except ValueError as error:
+        raise PretrainedError("The encoder has no adapters' places that are known; choose another strategy.") from error
     return adapted
 
 

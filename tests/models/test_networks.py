@@ -7,11 +7,14 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch import nn
 
+from models.bert import BERTClassifier, BERTConfig, Strategy
 from models.cnn import CNNClassifier, CNNConfig
 from models.linear import ClassifierName, LinearClassifier, LinearConfig, fit_linear
 from models.lstm import LSTMClassifier, LSTMConfig
+from models.trained_weights import trained_weights
 from models.training import TrainingConfig, TrainingResult, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
@@ -30,6 +33,29 @@ def cnn(**changes: object) -> MakeNetwork:
     return lambda: CNNClassifier(config, words=WORDS, classes=CLASSES)
 
 
+def bert(strategy: Strategy) -> MakeNetwork:
+    """With an encoder of random weights, scaled so that texts differ, and adapters that are no longer zero."""
+    encoder_config = transformers.BertConfig(
+        vocab_size=WORDS,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        initializer_range=0.1,
+    )
+
+    def make() -> nn.Module:
+        encoder = transformers.BertModel(encoder_config, add_pooling_layer=False)
+        network = BERTClassifier(BERTConfig(strategy, dropout=0.0), encoder, classes=CLASSES)
+        for name, parameter in network.named_parameters():
+            if "lora_B" in name:
+                nn.init.normal_(parameter, std=0.1)
+        return network
+
+    return make
+
+
 NETWORKS = {
     "lstm": lstm(),
     "lstm mean": lstm(pooling="mean"),
@@ -40,6 +66,10 @@ NETWORKS = {
     "cnn": cnn(),
     "cnn one width": cnn(widths=(2,)),
     "cnn wider than most texts": cnn(widths=(1, 9)),
+    "bert frozen": bert("frozen"),
+    "bert full": bert("full"),
+    "bert gradual": bert("gradual"),
+    "bert lora": bert("lora"),
 }
 FITTED = {  # not trained by gradients
     "linear": lambda: fit_toy("svm")[0],
@@ -78,10 +108,13 @@ def test_padding_never_changes_a_score(make_network: MakeNetwork) -> None:
 
 
 @every_network
-def test_every_parameter_gets_a_gradient(make_network: MakeNetwork) -> None:
+def test_every_parameter_that_is_trained_gets_a_gradient_and_no_other(make_network: MakeNetwork) -> None:
     network = make_network()
     network(*random_batch([7, 3, 4, 12])).square().sum().backward()
-    assert [name for name, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0] == []
+    with_gradient = {
+        name for name, parameter in network.named_parameters() if parameter.grad is not None and parameter.grad.any()
+    }
+    assert with_gradient == trained_weights(network).keys()
 
 
 @every_classifier
@@ -103,18 +136,22 @@ def toy_texts(count: int, seed: int) -> EncodedTexts:
     return EncodedTexts(token_ids.astype(np.int32), offsets, labels.astype(np.int32))
 
 
-def learn(make_network: MakeNetwork, epochs: int) -> tuple[list[float], dict[str, torch.Tensor]]:
+def learn(
+    make_network: MakeNetwork, epochs: int, learning_rate: float = 2e-2
+) -> tuple[list[float], dict[str, torch.Tensor]]:
     torch.manual_seed(3)
     training = TrainingBatches(toy_texts(600, seed=0), 32, 20, WORDS, seed=3)
     validation = EvaluationBatches(toy_texts(100, seed=1), 20, WORDS)
-    config = TrainingConfig(epochs=epochs, learning_rate=2e-2)
+    config = TrainingConfig(epochs=epochs, learning_rate=learning_rate)
     result = train(make_network(), training, validation, config, device=torch.device("cpu"))
     return [epoch.accuracy for epoch in result.curve], result.best_weights
 
 
-@every_network
-def test_it_learns_a_toy_corpus(make_network: MakeNetwork) -> None:
-    assert max(learn(make_network, epochs=14)[0]) > 0.9
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_learns_a_toy_corpus(name: str) -> None:
+    # A head alone, on features that nothing has been learned for, comes less far, and wants a higher rate.
+    learning_rate, expected = (5e-2, 0.75) if name == "bert frozen" else (2e-2, 0.9)
+    assert max(learn(NETWORKS[name], epochs=14, learning_rate=learning_rate)[0]) > expected
 
 
 @every_network

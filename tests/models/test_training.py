@@ -71,6 +71,42 @@ def test_every_epoch_is_told_and_an_exception_passes_through() -> None:
     assert [result.epoch for result in told] == [0, 1, 2]
 
 
+def rates(config: TrainingConfig) -> list[float]:
+    """The learning rate of every step of a training with 5 of them per epoch."""
+    used: list[float] = []
+    optimizer = torch.optim.AdamW
+
+    class Recording(optimizer):  # type: ignore[misc,valid-type]
+        def step(self, *arguments: object, **options: object) -> None:
+            used.append(self.param_groups[0]["lr"])
+            super().step(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "AdamW", Recording)
+        run(config)
+    return used
+
+
+def test_the_linear_schedule_rises_over_a_tenth_of_the_steps_and_falls_to_nearly_zero() -> None:
+    config = TrainingConfig(epochs=10, batch_size=20, patience=10, learning_rate=0.1, schedule="linear")
+    expected = [0.02, 0.04, 0.06, 0.08, *np.linspace(0.1, 0.1 / 46, 46)]
+    np.testing.assert_allclose(rates(config), expected)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_short_trainings_have_a_linear_schedule_too(epochs: int) -> None:
+    used = rates(TrainingConfig(epochs=epochs, batch_size=20, learning_rate=0.1, schedule="linear"))
+    assert len(used) == 5 * epochs
+    assert max(used) == 0.1
+    assert 0 < min(used) < 0.1
+
+
+def test_the_one_cycle_schedule_is_still_the_default_and_its_own() -> None:
+    used = rates(TrainingConfig(epochs=4, batch_size=20, patience=4, learning_rate=0.1))
+    assert used.index(max(used)) == 5  # of 20 steps
+    assert used[0] == pytest.approx(0.1 / 25)
+
+
 def test_a_lost_loss_is_an_error_that_names_the_epoch() -> None:
     with pytest.raises(TrainingDivergedError, match=r"training loss is (nan|inf) in epoch \d"):
         run(TrainingConfig(epochs=5, learning_rate=1e40))
@@ -84,7 +120,11 @@ def test_a_device_that_is_not_there_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"learning_rate": 0.0}, {"patience": 0}, {"metric": "loss"}, {"label_smoothing": 1.0}]
+    "wrong",
+    [
+        *({"epochs": 0}, {"learning_rate": 0.0}, {"patience": 0}, {"metric": "loss"}, {"label_smoothing": 1.0}),
+        {"schedule": "triangle"},
+    ],
 )
 def test_impossible_configurations_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"`.*{next(iter(wrong))}"):

