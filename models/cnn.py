@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from models.dropout import FastDropout
 from models.embedding import word_embedding
+from preprocessing.vectors import WordVectors
 from preprocessing.vocabulary import PAD_ID
 
 
@@ -21,6 +22,7 @@ class CNNConfig:
     widths: tuple[int, ...] = (3, 4, 5)  # of the filters, in words
     dropout: float = 0.5  # on the pooled features, probability of zeroing
     embedding_dropout: float = 0.2  # on the embedded words, probability of zeroing
+    tune_vectors: bool = True  # whether pretrained word vectors are trained on; without them of no effect
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # JSON makes it a list
@@ -41,10 +43,10 @@ class CNNClassifier(nn.Module):
     texts that are shorter than a filter need no rule of their own.
     """
 
-    def __init__(self, config: CNNConfig, *, words: int, classes: int) -> None:
+    def __init__(self, config: CNNConfig, *, words: int, classes: int, vectors: WordVectors | None = None) -> None:
         super().__init__()
         self.config = config
-        self.embedding = word_embedding(words, config.embedding_size)
+        self.embedding = word_embedding(words, config.embedding_size, vectors=vectors, tune=config.tune_vectors)
         self.embedding_dropout = FastDropout(config.embedding_dropout)
         # Texts as images one pixel high, channels last. With one thread (R8's lengths, 32 texts, forward and backward)
         # that is 1.05 to 1.6 times as fast as `Conv1d`, and twice as fast as a matrix product per word of the filter

@@ -1,8 +1,9 @@
-"""How words enter the networks: an embedding with a start of the right scale."""
+"""How words enter the networks: an embedding with a start of the right scale, or with pretrained vectors."""
 
 import torch
 from torch import nn
 
+from preprocessing.vectors import WordVectors
 from preprocessing.vocabulary import PAD_ID
 
 # The standard deviation of new word embeddings; at the usual 1.0 hardly trained words drown the others. On R8
@@ -10,9 +11,22 @@ from preprocessing.vocabulary import PAD_ID
 EMBEDDING_SCALE = 0.1
 
 
-def word_embedding(words: int, size: int) -> nn.Embedding:
-    """Token ids (...) to features (..., size), drawn anew; padding is zero and stays it."""
+def word_embedding(words: int, size: int, *, vectors: WordVectors | None = None, tune: bool = True) -> nn.Embedding:
+    """Token ids (...) to features (..., size), drawn anew or from pretrained `vectors`; padding is zero and stays it.
+
+    Vectors are scaled as a whole to the standard deviation of new embeddings; a word without one keeps its new
+    embedding, which has that deviation, too. `vectors` may know more words than the network, whose ids are the lower
+    ones. Without `tune` the pretrained embedding is frozen, the words without a vector included. Raises `ValueError`
+    for vectors of another size.
+    """
     embedding = nn.Embedding(words, size, padding_idx=PAD_ID)
     with torch.no_grad():
         embedding.weight *= EMBEDDING_SCALE
+        if vectors is not None:
+            if vectors.size != size:
+                raise ValueError(f"`embedding_size` must be that of the vectors, {vectors.size}, got {size}.")
+            known = torch.from_numpy(vectors.known[:words])
+            pretrained = torch.tensor(vectors.vectors[:words])[known]
+            embedding.weight[known] = pretrained * (EMBEDDING_SCALE / pretrained.square().mean().sqrt())
+            embedding.weight.requires_grad_(tune)
     return embedding

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.dropout import FastDropout
 from models.embedding import word_embedding
+from preprocessing.vectors import WordVectors
 
 Pooling = Literal["max", "mean", "last"]
 
@@ -25,6 +26,7 @@ class LSTMConfig:
     pooling: Pooling = "max"  # over the real tokens of a text
     dropout: float = 0.5  # on the pooled features and between layers, probability of zeroing
     embedding_dropout: float = 0.2  # on the embedded words, probability of zeroing
+    tune_vectors: bool = True  # whether pretrained word vectors are trained on; without them of no effect
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "hidden_size", "layers"):
@@ -43,11 +45,11 @@ class LSTMClassifier(nn.Module):
     Time comes first inside, (T, B, features): the layout that the fused kernel computes in.
     """
 
-    def __init__(self, config: LSTMConfig, *, words: int, classes: int) -> None:
+    def __init__(self, config: LSTMConfig, *, words: int, classes: int, vectors: WordVectors | None = None) -> None:
         super().__init__()
         self.config = config
         directions = 2 if config.bidirectional else 1
-        self.embedding = word_embedding(words, config.embedding_size)
+        self.embedding = word_embedding(words, config.embedding_size, vectors=vectors, tune=config.tune_vectors)
         self.embedding_dropout = FastDropout(config.embedding_dropout)
         input_sizes = [config.embedding_size] + [config.hidden_size * directions] * (config.layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(size, config.hidden_size) for size in input_sizes)
