@@ -65,7 +65,7 @@ class Opening:
     study: str
     moment: str  # ISO 8601, UTC
     search_trials: int
-    compared: str  # for what: one that was interrupted before anything was seen goes on, and is no second one
+    compared: str = ""  # for what: one that was interrupted before anything was seen goes on, and is no second one
 
 
 def load_results(confirmation: Study, compared: Sequence[Confirmed]) -> TestResults | None:
@@ -137,7 +137,7 @@ def _stamp(
 ) -> None:
     now, stamps = datetime.now(UTC).isoformat(timespec="seconds"), confirmation.user_attrs.get(OPENINGS, [])
     key = _results_of(compared)
-    if not any(stamp["compared"] == key for stamp in stamps):
+    if not any(stamp.get("compared") == key for stamp in stamps):
         stamp = Opening(split_hash(configuration), confirmation.study_name, now, search_trials, key)
         confirmation.set_user_attr(OPENINGS, [*stamps, vars(stamp)])
 
