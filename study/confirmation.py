@@ -31,7 +31,7 @@ from study.search_space import apply_parameters, default_parameters
 from study.trial_queue import complete_trials
 
 SUFFIX = "/confirmation"  # of the search's name
-CONFIRMS = "confirms"  # the study attribute that holds the search's identity
+CONFIRMS = "confirms"  # the study attribute that names the search
 DRAW = "draw"  # the trial attribute: which fresh seed and division of the texts
 AUDITS = "audits"  # the trial attribute, in the place of a draw: the number of the pruned trial that it finishes
 

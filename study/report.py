@@ -128,9 +128,17 @@ def _report(
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """The folder to write to in the end, and one beside it to write to now, which is gone afterwards."""
-    from study.errors import StudyError
+    """The folder to write to in the end, and one beside it to write to now, which is gone afterwards.
 
+    Raises `StudyError` where that cannot be, or the folder holds what no report has written: it would be replaced.
+    """
+    from study.errors import StudyError
+    from study.report_pages import strangers
+
+    if folder.name in ("", ".."):
+        folder = folder.resolve()
+    if found := strangers(folder):
+        raise StudyError(f"{folder} would be replaced, but {found[0]} is no part of a report; name another --output.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         written = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

@@ -14,11 +14,12 @@ from study.errors import StudyError
 from study.figure_style import PAGE_STYLE
 from study.figures import all_figures
 from study.full_report import Report, best_params
-from study.pictures import save_pictures
+from study.pictures import PICTURES, save_pictures
 from study.report_tables import tables
 from study.report_words import headline, notes, paragraphs
 
 TEMPLATES = Path(__file__).parent / "templates"
+FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model", *(f"{name}.png" for name in PICTURES))
 NO_COLUMNS = ("curve", "worker", "deaths")  # trial attributes that are no column of trials.csv
 
 
@@ -67,6 +68,13 @@ def write_report(report: Report, folder: Path) -> None:
         _trials(report).to_csv(folder / "trials.csv", index=False)
     except OSError as error:
         raise StudyError(f"The report cannot be written to {folder}: {error.strerror or error}.") from error
+
+
+def strangers(folder: Path) -> list[str]:
+    """What is there that no report has written."""
+    if not folder.is_dir():
+        return [folder.name] if folder.exists() else []
+    return sorted(path.name for path in folder.iterdir() if path.name not in FILES)
 
 
 def publish(written: Path, folder: Path) -> None:

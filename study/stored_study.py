@@ -26,6 +26,9 @@ from study.trial_queue import TrialQueue
 
 NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial that is gone
 CONFIGURATION, FINGERPRINT, IDENTITY, TRIALS = "configuration", "fingerprint", "identity", "trials"  # study attributes
+CONFIRMED_IDENTITY = (
+    "confirmed_identity"  # the attribute of a confirmation: the search's, since its name may come again
+)
 
 
 @contextmanager
@@ -78,12 +81,13 @@ def open_confirmation(study: Study, storage: PatientStorage, configuration: Stud
         storage=storage, study_name=study.study_name + SUFFIX, direction="maximize", load_if_exists=True
     )
     identity = study.user_attrs[IDENTITY]
-    if confirmation.user_attrs.get(CONFIRMS, identity) != identity:
+    if confirmation.user_attrs.get(CONFIRMED_IDENTITY, identity) != identity:
         raise StudyError(
             f"'{confirmation.study_name}' confirms an earlier study of the name '{study.study_name}', which is gone. "
             "Delete it, too, or search under another --name; the openings of the test split that it counts stay true."
         )
-    confirmation.set_user_attr(CONFIRMS, identity)
+    confirmation.set_user_attr(CONFIRMS, study.study_name)
+    confirmation.set_user_attr(CONFIRMED_IDENTITY, identity)
     confirmation.set_user_attr(CONFIGURATION, replace(configuration, pruner="none").to_dict())
     if IDENTITY not in confirmation.user_attrs:
         confirmation.set_user_attr(IDENTITY, secrets.token_hex(8))

@@ -55,12 +55,13 @@ class TestResults:
 
 @dataclass(frozen=True)
 class Opening:
-    """That a test split was opened: when, by which study, and how many trials its search had finished by then."""
+    """That a test split was opened: when, by which study, how many trials its search had finished by then."""
 
     test_split: str
     study: str
     moment: str  # ISO 8601, UTC
     search_trials: int
+    compared: str = ""  # for what: one that was interrupted before anything was seen goes on, and is no second one
 
 
 def load_results(confirmation: Study, compared: Sequence[Confirmed]) -> TestResults | None:
@@ -89,7 +90,7 @@ def open_test_split(
 
     Each of them once per draw, fitted on that draw's training texts. `compared`: the winner, then others.
     """
-    _stamp(confirmation, configuration, search_trials=search_trials)
+    _stamp(confirmation, configuration, compared, search_trials=search_trials)
     systems: list[System] = []
     labels: Numbers | None = None
     classes: tuple[str, ...] = ()
@@ -127,10 +128,14 @@ def split_hash(configuration: StudyConfiguration) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _stamp(confirmation: Study, configuration: StudyConfiguration, *, search_trials: int) -> None:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    stamp = Opening(split_hash(configuration), confirmation.study_name, now, search_trials)
-    confirmation.set_user_attr(OPENINGS, [*confirmation.user_attrs.get(OPENINGS, []), vars(stamp)])
+def _stamp(
+    confirmation: Study, configuration: StudyConfiguration, compared: Sequence[Confirmed], *, search_trials: int
+) -> None:
+    now, stamps = datetime.now(UTC).isoformat(timespec="seconds"), confirmation.user_attrs.get(OPENINGS, [])
+    key = _results_of(compared)
+    if not any(stamp.get("compared") == key for stamp in stamps):
+        stamp = Opening(split_hash(configuration), confirmation.study_name, now, search_trials, key)
+        confirmation.set_user_attr(OPENINGS, [*stamps, vars(stamp)])
 
 
 def _predict_network(

@@ -117,6 +117,33 @@ def test_the_test_split_is_opened_once_and_the_opening_is_counted(toy: Any) -> N
         ]
 
 
+def test_an_opening_that_is_interrupted_before_anything_was_seen_goes_on(
+    toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_arguments: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    assert toy.run("--trials", 3) == 0
+    with confirmed_search(URL, "toy-lstm", top=1, draws=1, workers=1, console=Console(file=StringIO())) as found:
+        with monkeypatch.context() as patch:
+            patch.setattr("study.test_results.fit_baselines", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                open_once(found)
+        assert len(openings(found.storage, found.configuration)) == 1
+        open_once(found)
+        assert len(openings(found.storage, found.configuration)) == 1
+
+
+def test_what_was_predicted_for_another_number_of_seeds_is_not_forgotten(toy: Any) -> None:
+    assert toy.run("--trials", 3) == 0
+    for draws, times in ((1, 1), (2, 2), (1, 2), (2, 2)):
+        with confirmed_search(
+            URL, "toy-lstm", top=1, draws=draws, workers=1, console=Console(file=StringIO())
+        ) as found:
+            assert open_once(found).systems[0].predictions.shape == (draws, 18)
+            assert len(openings(found.storage, found.configuration)) == times
+
+
 def test_several_workers_train_it_to_the_same_scores(toy: Any) -> None:
     assert toy.run("--trials", 4) == 0
     text = StringIO()

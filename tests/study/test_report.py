@@ -144,6 +144,22 @@ def test_a_reports_best_parameters_reproduce_their_score(toy: Any) -> None:
     assert again == found
 
 
+@pytest.mark.parametrize("output", ["mine", "mine/notes.txt", "."])
+def test_what_is_no_report_is_never_replaced_by_one(output: str, toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1) == 0
+    (toy.folder / "mine").mkdir()
+    notes = toy.folder / "mine" / "notes.txt"
+    notes.write_text("keep")
+    assert report("--no-retrain", "--output", output) == 2
+    error = capsys.readouterr().err
+    assert "is no part of a report; name another --output." in error
+    assert notes.read_text() == "keep"
+    notes.unlink()
+    assert report("--no-retrain", "--output", "mine") == 0
+    assert report("--no-retrain", "--output", "mine") == 0
+    assert {path.name for path in (toy.folder / "mine").iterdir()} == FILES | PICTURES
+
+
 @pytest.mark.slow
 def test_an_interrupted_report_leaves_nothing_half_written_and_goes_on(toy: Any) -> None:
     slow = ("--epochs", 40, "--patience", 40)
