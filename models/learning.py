@@ -31,6 +31,7 @@ from preprocessing.cache import OnEvent, ignore
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
 from preprocessing.pretrained import find_encoder
+from preprocessing.vectors import VectorSource, prepare_vectors
 from preprocessing.word_pieces import read_word_pieces
 
 
@@ -41,6 +42,7 @@ class Settings:
     model: ModelConfig
     training: TrainingConfig
     limits: TextLimits
+    vectors: VectorSource | None = None  # pretrained ones, that word embeddings begin with
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,10 @@ class Learner:
             encoder = find_encoder(config.pretrained, cache_dir=self.cache_dir)
             return BERTClassifier(config, load_encoder(encoder.folder), classes=classes)
         assert not isinstance(config, LinearConfig)
-        return word_network(config, words=self._words, classes=classes)
+        vectors = None
+        if self.settings.vectors:
+            vectors = prepare_vectors(self.settings.vectors, self.prepared.vocabulary, cache_dir=self.cache_dir)
+        return word_network(config, words=self._words, classes=classes, vectors=vectors)
 
     def _evaluation(self, texts: EncodedTexts) -> EvaluationBatches:
         return EvaluationBatches(texts, self.settings.limits.max_tokens, self._words)

@@ -13,6 +13,7 @@ from models.bert import BERTClassifier, BERTConfig, build_exported
 from models.cnn import CNNClassifier, CNNConfig
 from models.linear import LinearClassifier, LinearConfig
 from models.lstm import LSTMClassifier, LSTMConfig
+from preprocessing.vectors import WordVectors
 
 ModelConfig: TypeAlias = LSTMConfig | CNNConfig | LinearConfig | BERTConfig
 Network: TypeAlias = LSTMClassifier | CNNClassifier | LinearClassifier | BERTClassifier
@@ -28,11 +29,13 @@ def name_of(config: ModelConfig) -> str:
     return next(name for name, kind in CONFIGURATIONS.items() if isinstance(config, kind))
 
 
-def word_network(config: LSTMConfig | CNNConfig, *, words: int, classes: int) -> LSTMClassifier | CNNClassifier:
-    """One that has learned nothing yet."""
+def word_network(
+    config: LSTMConfig | CNNConfig, *, words: int, classes: int, vectors: WordVectors | None = None
+) -> LSTMClassifier | CNNClassifier:
+    """One that has learned nothing yet, but for the `vectors` that its words may begin with."""
     if isinstance(config, CNNConfig):
-        return CNNClassifier(config, words=words, classes=classes)
-    return LSTMClassifier(config, words=words, classes=classes)
+        return CNNClassifier(config, words=words, classes=classes, vectors=vectors)
+    return LSTMClassifier(config, words=words, classes=classes, vectors=vectors)
 
 
 def build_network(

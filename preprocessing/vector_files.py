@@ -53,6 +53,13 @@ def read_vector_file(path: Path, wanted: Iterable[str]) -> tuple[npt.NDArray[np.
     return np.array(list(found), np.int64), np.array(list(found.values()), np.float32).reshape(-1, size)
 
 
+def vector_size(path: Path) -> int:
+    """How many numbers a vector of the file has, by its first line. Raises `VectorsError` for a file without one."""
+    for _, line in _lines(path):
+        return _header(line)[1]
+    raise VectorsError(f"{path} is empty; it needs a line for each word: the word, then the numbers of its vector.")
+
+
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines that are not empty, with their numbers from 1."""
     try:

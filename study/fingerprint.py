@@ -41,10 +41,13 @@ def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprin
         "pruner": configuration.pruner,
         "seed": configuration.seed,
     }
-    for part, values in asdict(configuration.base).items():
-        facts |= {f"{part}.{name}": value for name, value in values.items()}
-    if isinstance(configuration.base.model, BERTConfig):
-        encoder = find_encoder(configuration.base.model.pretrained, cache_dir=Path(configuration.cache_dir))
+    base = configuration.base
+    for part in ("model", "training", "limits"):
+        facts |= {f"{part}.{name}": value for name, value in asdict(getattr(base, part)).items()}
+    if base.vectors:
+        facts["vectors"] = base.vectors.sha256
+    if isinstance(base.model, BERTConfig):
+        encoder = find_encoder(base.model.pretrained, cache_dir=Path(configuration.cache_dir))
         facts["model.pretrained"] = encoder.identity
         facts |= {f"{ENVIRONMENT}{package}": version(package) for package in BERT_PACKAGES}
     facts |= {f"space.{name}": range_ for name, range_ in describe(configuration.search_space).items()}

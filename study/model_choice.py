@@ -13,6 +13,7 @@ from models.lstm import LSTMConfig
 from models.networks import name_of
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
+from preprocessing.vectors import find_vectors
 from study.errors import StudyError
 
 ModelName = Literal["lstm", "cnn", "linear", "bert"]
@@ -41,10 +42,12 @@ MEANINGFUL_TO = {  # where an option means something to some models only
     "patience": NETWORKS,
     "vocabulary_size": WORD_MODELS,
     "min_frequency": WORD_MODELS,
+    "vectors": ("lstm", "cnn"),
     "classifier": ("linear",),
     "strategy": ("bert",),
     "bert_model": ("bert",),
 }
+PARTS = ("model", "training", "limits")  # of settings, whose fields options set
 FIELDS = {"bert_model": "pretrained"}  # what an option sets, where it is not called like the field
 
 
@@ -61,8 +64,11 @@ def choose_settings(model: ModelName, options: Mapping[str, Any]) -> Settings:
         given["bert_model"] = str(folder.resolve())  # workers may be started elsewhere
     values = {FIELDS.get(name, name): value for name, value in given.items()}
     base = DEFAULTS[f"bert-{given.get('strategy', 'frozen')}" if model == "bert" else model]
-    parts = {part.name: getattr(base, part.name) for part in fields(base)}
-    return Settings(**{name: _changed(part, values) for name, part in parts.items()})
+    if "vectors" in given:
+        vectors = find_vectors(given["vectors"])
+        base, values = replace(base, vectors=vectors), {**values, "embedding_size": vectors.size}
+    parts = {name: _changed(getattr(base, name), values) for name in PARTS}
+    return replace(base, **parts)
 
 
 def options_of(settings: Settings) -> dict[str, Any]:
@@ -72,18 +78,25 @@ def options_of(settings: Settings) -> dict[str, Any]:
     if isinstance(settings.model, BERTConfig):
         options["strategy"] = settings.model.strategy
     names = {field: option for option, field in FIELDS.items()}
-    for part in fields(settings):
-        own, default = getattr(settings, part.name), getattr(DEFAULTS[variant], part.name)
+    if settings.vectors:
+        options["vectors"] = settings.vectors.path or settings.vectors.name
+    for part in PARTS:
+        own, default = getattr(settings, part), getattr(DEFAULTS[variant], part)
         for field in fields(own):
-            if getattr(own, field.name) != getattr(default, field.name):
+            if field.name != "embedding_size" and getattr(own, field.name) != getattr(default, field.name):
                 options[names.get(field.name, field.name)] = getattr(own, field.name)
     return options
 
 
 def variant_of(settings: Settings) -> str:
-    """The model, and its strategy where it has one: by this, studies of the same data are told apart."""
+    """The model, and its strategy where it has one."""
     name = name_of(settings.model)
     return f"{name}-{settings.model.strategy}" if isinstance(settings.model, BERTConfig) else name
+
+
+def default_name(data: str, settings: Settings) -> str:
+    """Of a study, by which those of the same data are told apart."""
+    return "-".join([data, variant_of(settings), *([settings.vectors.name] if settings.vectors else [])])
 
 
 def _changed(part: Any, values: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from models.bert import BERTConfig
 from models.learning import Learner
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.pretrained import find_encoder
+from preprocessing.vectors import prepare_vectors
 from preprocessing.word_pieces import WordPieces, read_word_pieces
 from study.configuration import StudyConfiguration
 
@@ -41,6 +42,12 @@ def prepare_texts(configuration: StudyConfiguration, console: Console) -> Prepar
         f"Texts: {len(prepared.training):,} for training, {len(prepared.validation):,} for validation, "
         f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; {words}."
     )
+    if source := configuration.base.vectors:
+        vectors = prepare_vectors(
+            source, prepared.vocabulary, cache_dir=Path(configuration.cache_dir), on_event=console.print
+        )
+        counts = prepared.word_counts[: configuration.base.limits.kept_words(prepared.word_counts)]
+        console.print(f"Vectors: {source.name}, {vectors.coverage(counts)}.")
     for note in prepared.notes:
         console.print(f"Note: {note}")
     compute_features(configuration, prepared, console)

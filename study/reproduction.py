@@ -15,7 +15,7 @@ from optuna.study import Study
 
 from study.configuration import StudyConfiguration
 from study.fingerprint import ENVIRONMENT
-from study.model_choice import options_of, variant_of
+from study.model_choice import default_name, options_of
 from study.stored_study import FINGERPRINT
 from study.trial_queue import finished_trials
 
@@ -71,7 +71,7 @@ def search_command(study: Study, configuration: StudyConfiguration) -> str:
         "seed": configuration.seed,
         "device": configuration.device,
     }
-    if study.study_name != f"{source.name}-{variant_of(configuration.base)}":
+    if study.study_name != default_name(source.name, configuration.base):
         options["name"] = study.study_name
     trials = str(max(len(finished_trials(study)), 1))
     return _command("study.run", run, options, "--trials", trials)

@@ -99,6 +99,14 @@ def run(
     min_frequency: Annotated[
         int | None, count("Rarer words of the training texts are unknown.", default="2; linear 1")
     ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="glove|FILE",
+            help="Pretrained word vectors for --model lstm and cnn: GloVe's, or a text file of them.",
+            show_default="none",
+        ),
+    ] = None,
     classifier: Annotated[
         Literal["svm", "logistic_regression"] | None,
         typer.Option(help="What --model linear fits to TF-IDF features.", show_default="svm"),
@@ -146,11 +154,12 @@ def run(
 
         from study.configuration import StudyConfiguration
         from study.full_search import search_study
-        from study.model_choice import choose_settings, variant_of
+        from study.model_choice import choose_settings, default_name
 
         base = choose_settings(
             model,
             {
+                "vectors": vectors,
                 "classifier": classifier,
                 "strategy": strategy,
                 "bert_model": bert_model,
@@ -176,7 +185,7 @@ def run(
             device=device,
             heartbeat_seconds=heartbeat,
         )
-        study_name = f"{source.name}-{variant_of(base)}" if name is None else name
+        study_name = default_name(source.name, base) if name is None else name
         search_study(
             configuration,
             study_name,

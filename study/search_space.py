@@ -94,10 +94,12 @@ def _bert_space(base: Settings) -> tuple[Space, Space]:
 
 
 def _of_word_networks(base: Settings) -> Space:
-    return {
+    embedding: Space = {"embedding_size": IntDistribution(32, 300, log=True)}  # 300 is what published vectors have
+    if base.vectors:
+        embedding = {"tune_vectors": CategoricalDistribution([True, False])}
+    return embedding | {
         "dropout": FloatDistribution(0.0, 0.7),  # more than that starves the classifier
         "embedding_dropout": FloatDistribution(0.0, 0.7),  # likewise
-        "embedding_size": IntDistribution(32, 300, log=True),  # 300 is what published vectors have
         "batch_size": CategoricalDistribution([16, 32, 64, 128]),  # smaller is slow, larger takes too few steps
         "weight_decay": FloatDistribution(1e-4, 1.0, log=True),  # from no effect at all to one that shows
         # A quarter to twice the default: the lead of a text often tells its class.
