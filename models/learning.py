@@ -94,6 +94,10 @@ class Learner:
         model = self._restore(weights).to(self.device)
         return predict(model, self._evaluation(texts), device=self.device)[0]
 
+    def count_weights(self, weights: Mapping[str, Tensor]) -> int:
+        """How many numbers the whole model consists of, those of a pretrained encoder included."""
+        return sum(tensor.numel() for tensor in self._restore(weights).state_dict().values())
+
     @property
     def reads_features(self) -> bool:
         """Whether the model learns from features that a frozen encoder has computed before."""

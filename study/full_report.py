@@ -1,6 +1,7 @@
 """All that a report tells about a study, gathered: the search, its confirmation, the test, the verdict."""
 
 import json
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from models.exported import save_model
 from models.scores import Metric
 from models.statistics import ClassScores, Estimate, bootstrap_interval, confusion, paired_bootstrap, per_class_scores
 from study.audit import Audit
+from study.comparison import ComparedStudy, Outcome, save_outcome
 from study.configuration import StudyConfiguration
 from study.confirmation import DRAW, Candidate, Confirmed, confirmed_learner, load_weights
 from study.display import best_trial
@@ -65,6 +67,7 @@ class Report:
     left_out: tuple[Candidate, ...] = ()  # of the ranking, since their training has failed on a fresh seed
     audit: Audit | None = None  # None: not asked for
     test: TestReport | None = None
+    comparison: tuple[ComparedStudy, ...] = ()  # with the other studies of the same texts, this one included
 
     @property
     def winner(self) -> Confirmed | None:
@@ -92,6 +95,8 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
             on_event=console.print,
         )
     search, configuration, audit = confirmation.search, confirmation.configuration, confirmation.audit
+    test = _judge_test(results, confirmation)
+    save_outcome(confirmation.study, _outcome(confirmation.ranking[0], test.tested[0]))
     options = {"top": confirmation.top, "seeds": confirmation.draws, "audit": len(audit.audited) if audit else 0}
     return Report(
         search,
@@ -101,7 +106,20 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
         ranking=confirmation.ranking,
         left_out=confirmation.left_out,
         audit=audit,
-        test=_judge_test(results, confirmation),
+        test=test,
+    )
+
+
+def _outcome(winner: Confirmed, tested: Tested) -> Outcome:
+    return Outcome(
+        parameters=winner.candidate.parameters,
+        mean=winner.mean,
+        deviation=winner.deviation if len(winner.trials) > 1 else None,
+        draws=len(winner.trials),
+        seconds=statistics.fmean(trial.user_attrs["seconds"] for trial in winner.trials),
+        weights=tested.system.weights,
+        accuracy=tested.accuracy,
+        macro_f1=tested.macro_f1,
     )
 
 

@@ -1,10 +1,12 @@
 """A report in tables."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.audit import Audit
-from study.display import METRIC_TITLES, format_parameters
+from study.comparison import ComparedStudy
+from study.display import METRIC_TITLES, format_parameters, format_seconds
 from study.full_report import Report, TestReport
 from study.report_words import interval_in_words
 from study.test_results import System
@@ -26,7 +28,40 @@ def tables(report: Report) -> list[Table]:
         found += _test_tables(report.test)
     if report.audit and report.audit.audited:
         found.append(_audit_table(report.audit, metric))
+    if len(report.comparison) > 1:
+        found.append(comparison_table(report.comparison, metric))
     return found
+
+
+def comparison_table(studies: Sequence[ComparedStudy], metric: str) -> Table:
+    rows = []
+    for one in studies:
+        outcome = one.outcome
+        deviation = f" ± {outcome.deviation:.4f}" if outcome and outcome.deviation is not None else ""
+        rows.append(
+            (
+                one.name,
+                f"{outcome.mean:.4f}{deviation}" if outcome else "not confirmed",
+                "-" if one.best is None else f"{one.best:.4f}",
+                interval_in_words(outcome.accuracy) if outcome else "-",
+                interval_in_words(outcome.macro_f1) if outcome else "-",
+                str(one.trials),
+                format_seconds(one.seconds),
+                f"{outcome.seconds:.1f} s" if outcome else "-",
+                f"{outcome.weights / 1e6:.2f} M" if outcome else "-",
+                format_parameters(one.parameters),
+            )
+        )
+    caption = (
+        f"The studies of this database on the same texts and splits, ranked by their winners' validation {metric} on "
+        "fresh seeds and splits; the test decides nothing here. Times are of training on one worker, without what is "
+        "computed once for all trials, such as the features of a frozen encoder."
+    )
+    columns = (
+        *("Study", f"Fresh validation {metric}", "Best in search", "Test accuracy", "Test macro-F1"),
+        *("Trials", "Search", "One training", "Weights", "Parameters"),
+    )
+    return Table("comparison", "Side by side", caption, columns, tuple(rows))
 
 
 def _confirmation_table(report: Report, metric: str) -> Table:

@@ -21,6 +21,7 @@ from optuna.study import Study
 
 from models.baselines import Fit, fit_baselines
 from preprocessing.batches import limited_training_texts
+from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_for_search, prepare_test
 from study.configuration import StudyConfiguration
 from study.confirmation import DRAW, Confirmed, confirmed_learner, load_weights
@@ -42,6 +43,7 @@ class System:
     parameters: dict[str, Any]  # of a baseline lists, a value per draw: each draw is tuned on its own
     validation: tuple[float, ...]  # the score on each draw's own validation texts
     predictions: Numbers
+    weights: int = 0  # numbers that the model of the first draw consists of
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def load_results(confirmation: Study, compared: Sequence[Confirmed]) -> TestResu
     if stored is None:
         return None
     systems = tuple(
-        System(one["name"], one["title"], one["parameters"], tuple(one["validation"]), _unpack(one["predictions"]))
+        System(**{**one, "validation": tuple(one["validation"]), "predictions": _unpack(one["predictions"])})
         for one in stored["systems"]
     )
     return TestResults(_unpack(stored["labels"])[0], tuple(stored["classes"]), systems)
@@ -95,14 +97,17 @@ def open_test_split(
     labels: Numbers | None = None
     classes: tuple[str, ...] = ()
     for number, one in enumerate(compared):
-        rows = []
+        rows, weights = [], 0
         for trial in one.trials:
-            labels, classes, row = _predict_network(configuration, trial, device=device, checkpoints=checkpoints)
-            rows.append(row)
+            learner, trained = confirmed_learner(configuration, trial, device), load_weights(checkpoints, trial)
+            texts = _prepare_test(configuration, int(trial.user_attrs[DRAW]))
+            rows.append(learner.classify(trained, texts))
+            weights = learner.count_weights(trained)
+            labels, classes = texts.labels.astype(np.int64), learner.prepared.classes
         name = "winner" if number == 0 else "default"
         title = "the default configuration" if one.candidate.is_default else "the search's winner"
         scores = tuple(float(trial.value or 0.0) for trial in one.trials)
-        systems.append(System(name, title, one.candidate.parameters, scores, np.stack(rows)))
+        systems.append(System(name, title, one.candidate.parameters, scores, np.stack(rows), weights))
     assert labels is not None
     draws = [int(trial.user_attrs[DRAW]) for trial in compared[0].trials]
     systems += _predict_baselines(configuration, draws, on_event=on_event)
@@ -138,19 +143,11 @@ def _stamp(
         confirmation.set_user_attr(OPENINGS, [*stamps, vars(stamp)])
 
 
-def _predict_network(
-    configuration: StudyConfiguration, trial: optuna.trial.FrozenTrial, *, device: torch.device, checkpoints: Path
-) -> tuple[Numbers, tuple[str, ...], Numbers]:
-    texts = prepare_test(
-        configuration.source,
-        split_seed=configuration.split_seed,
-        cache_dir=Path(configuration.cache_dir),
-        draw=int(trial.user_attrs[DRAW]),
-        pieces=word_pieces_of(configuration),
-    )
-    learner = confirmed_learner(configuration, trial, device)
-    predictions = learner.classify(load_weights(checkpoints, trial), texts)
-    return texts.labels.astype(np.int64), learner.prepared.classes, predictions
+def _prepare_test(configuration: StudyConfiguration, draw: int) -> EncodedTexts:
+    """The test texts as the study's model reads them."""
+    source, seed, cache_dir = configuration.source, configuration.split_seed, Path(configuration.cache_dir)
+    pieces = word_pieces_of(configuration)
+    return prepare_test(source, split_seed=seed, cache_dir=cache_dir, draw=draw, pieces=pieces)
 
 
 def _predict_baselines(

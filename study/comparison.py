@@ -1,0 +1,85 @@
+"""The studies of a database side by side: those about the same texts, divided in the same way, for the same metric.
+
+Ranked by what validation texts say, never by the test. What a confirmation has found is kept with its study in a few
+numbers, so that this needs no training and opens nothing.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import optuna
+from optuna.study import Study
+
+from models.statistics import Estimate
+from study.configuration import StudyConfiguration
+from study.confirmation import SUFFIX
+from study.display import best_trial
+from study.findings import find_cost
+from study.model_choice import variant_of
+from study.storage import PatientStorage
+from study.stored_study import CONFIGURATION, load_configuration
+from study.test_results import split_hash
+from study.trial_queue import finished_trials
+
+OUTCOME = "outcome"  # the attribute of a confirmation that holds an `Outcome`
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a confirmation has found of its winner."""
+
+    parameters: dict[str, Any]
+    mean: float  # validation score on fresh draws
+    deviation: float | None  # None for a single draw
+    draws: int
+    seconds: float  # of one training, the mean
+    weights: int  # numbers that the trained model consists of
+    accuracy: Estimate  # on the test split
+    macro_f1: Estimate
+
+
+@dataclass(frozen=True)
+class ComparedStudy:
+    name: str
+    model: str  # with its strategy or its vectors
+    trials: int
+    seconds: float  # of training in the search, over all workers
+    best: float | None  # the best validation score of the search, optimistic
+    parameters: dict[str, Any]  # the winner's, or the search's best
+    outcome: Outcome | None  # None: not confirmed
+
+
+def save_outcome(confirmation: Study, outcome: Outcome) -> None:
+    confirmation.set_user_attr(OUTCOME, asdict(outcome))
+
+
+def compare(storage: PatientStorage, configuration: StudyConfiguration) -> list[ComparedStudy]:
+    """The best confirmed study first; behind them those that are not confirmed."""
+    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
+    outcomes = {summary.study_name: summary.user_attrs.get(OUTCOME) for summary in summaries}
+    found = []
+    for summary in summaries:
+        if CONFIGURATION not in summary.user_attrs or summary.study_name.endswith(SUFFIX):
+            continue
+        study = optuna.load_study(study_name=summary.study_name, storage=storage)
+        other = load_configuration(study)
+        if (split_hash(other), other.metric) == (split_hash(configuration), configuration.metric):
+            found.append(_compared(study, other, outcomes.get(f"{summary.study_name}{SUFFIX}")))
+    return sorted(found, key=lambda one: (one.outcome is None, -(one.outcome.mean if one.outcome else one.best or 0.0)))
+
+
+def _compared(study: Study, configuration: StudyConfiguration, stored: dict[str, Any] | None) -> ComparedStudy:
+    outcome = None
+    if stored:
+        estimates = {name: Estimate(**stored[name]) for name in ("accuracy", "macro_f1")}
+        outcome = Outcome(**{**stored, **estimates})
+    best, vectors = best_trial(study), configuration.base.vectors
+    return ComparedStudy(
+        name=study.study_name,
+        model=variant_of(configuration.base) + (f" with {vectors.name}" if vectors else ""),
+        trials=len(finished_trials(study)),
+        seconds=find_cost(study, configuration).total_seconds,
+        best=None if best is None else best.value,
+        parameters=outcome.parameters if outcome else best.params if best else {},
+        outcome=outcome,
+    )
