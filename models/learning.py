@@ -61,18 +61,19 @@ class Learner:
 
         This is where the global seed is set.
         """
-        config = self.settings.training
-        torch.manual_seed(config.seed)
-        run = partial(train, config=config, device=self.device, on_epoch_end=on_epoch_end, checkpoint=checkpoint)
         if isinstance(self.settings.model, LinearConfig):
             return self._fit(self.settings.model, on_epoch_end)
+        config = self.settings.training
+        run = partial(train, config=config, device=self.device, on_epoch_end=on_epoch_end, checkpoint=checkpoint)
         if self.reads_features:
-            training, validation = self.find_features()
+            training, validation = self.find_features()  # before the seed: loading the encoder draws numbers, too
+            torch.manual_seed(config.seed)
             return run(
                 self._head(training.bank.shape[1]),
                 FeatureTrainingBatches(training, config.batch_size, config.seed),
                 FeatureEvaluationBatches(validation),
             )
+        torch.manual_seed(config.seed)
         limits = self.settings.limits
         batches = TrainingBatches(self._training_texts, config.batch_size, limits.max_tokens, self._words, config.seed)
         return run(self._network(), batches, self._evaluation(self.prepared.validation))

@@ -74,11 +74,12 @@ def run(
         Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")
     ] = "macro_f1",
     epochs: Annotated[
-        int | None, count("Epochs per trial, at most.", most=10_000, default="lstm and cnn 6, bert by its strategy")
+        int | None,
+        count("Epochs per trial, at most.", most=10_000, default="6; bert frozen 20, full 3, gradual and lora 4"),
     ] = None,
     patience: Annotated[
         int | None,
-        count("Epochs without a better score before a trial stops.", most=10_000, default="2; 5 with a frozen bert"),
+        count("Epochs without a better score before a trial stops.", most=10_000, default="2; bert frozen 5"),
     ] = None,
     max_tokens: Annotated[
         int | None,

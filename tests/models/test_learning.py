@@ -1,0 +1,112 @@
+"""Every kind of model is learned, restored, asked and exported through the same few calls."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.source import find_source, load_search_texts
+from models.bert import BERTConfig
+from models.cnn import CNNConfig
+from models.exported import load_model, save_model
+from models.learning import Learner, Settings
+from models.linear import LinearConfig
+from models.lstm import LSTMConfig
+from models.training import TrainingConfig
+from preprocessing.batches import TextLimits
+from preprocessing.prepared import prepare_for_search
+from preprocessing.pretrained import PretrainedEncoder
+from preprocessing.vectors import find_vectors
+from preprocessing.word_pieces import read_word_pieces
+
+LIMITS = TextLimits(max_tokens=20, min_frequency=1)
+SETTINGS = {
+    "lstm": Settings(LSTMConfig(16, 12), TrainingConfig(epochs=6, learning_rate=2e-2), LIMITS),
+    "cnn": Settings(CNNConfig(16, 12), TrainingConfig(epochs=6, learning_rate=1e-2), LIMITS),
+    "linear": Settings(LinearConfig(), TrainingConfig(epochs=1), LIMITS),
+    "linear of pairs": Settings(LinearConfig("logistic_regression", max_ngram=2), TrainingConfig(epochs=1), LIMITS),
+    "frozen": Settings(BERTConfig("frozen"), TrainingConfig(epochs=6, learning_rate=2e-2), LIMITS),
+    "full": Settings(BERTConfig("full"), TrainingConfig(epochs=3, learning_rate=5e-3), LIMITS),
+    "gradual": Settings(BERTConfig("gradual"), TrainingConfig(epochs=3, learning_rate=5e-3), LIMITS),
+    "lora": Settings(BERTConfig("lora"), TrainingConfig(epochs=8, learning_rate=2e-2), LIMITS),
+}
+every_kind = pytest.mark.parametrize("kind", SETTINGS)
+
+
+def make_learner(settings: Settings, csv: Path, encoder: PretrainedEncoder) -> Learner:
+    pieces = None
+    if isinstance(settings.model, BERTConfig):
+        settings = replace(settings, model=replace(settings.model, pretrained=str(encoder.folder)))
+        pieces = read_word_pieces(encoder, max_tokens=settings.limits.max_tokens)
+    cache_dir = csv.parent / "cache"
+    prepared = prepare_for_search(find_source(str(csv))[0], split_seed=0, cache_dir=cache_dir, pieces=pieces)
+    return Learner(settings, prepared, cache_dir, torch.device("cpu"))
+
+
+@every_kind
+def test_what_is_restored_or_exported_says_what_was_learned(
+    kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder
+) -> None:
+    learner = make_learner(SETTINGS[kind], toy_csv, tiny_encoder)
+    result = learner.learn()
+    assert result.best.accuracy > 0.4  # of three classes: it has learned something
+    validation = learner.prepared.validation
+    classes = learner.classify(result.best_weights, validation)
+    assert (classes == validation.labels).mean() == pytest.approx(result.best.accuracy)
+
+    classifier = learner.restore(result.best_weights, {"from": kind})
+    texts = load_search_texts(
+        find_source(str(toy_csv))[0], split_seed=0, cache_dir=learner.cache_dir
+    ).validation.texts.to_pylist()
+    restored = classifier.predict(texts)
+    assert restored.labels.tolist() == [learner.prepared.classes[number] for number in classes]
+    save_model(toy_csv.parent / "model", classifier)
+    loaded = load_model(toy_csv.parent / "model")
+    assert loaded.about == {"from": kind}
+    assert loaded.predict(texts).probabilities.tobytes() == restored.probabilities.tobytes()
+    assert loaded.predict(["", "\x00 😀", "x" * 1000]).probabilities.sum(axis=1) == pytest.approx([1, 1, 1])
+
+
+@every_kind
+def test_the_same_seed_learns_the_same(kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder) -> None:
+    learner = make_learner(SETTINGS[kind], toy_csv, tiny_encoder)
+    first, again = learner.learn(), learner.learn()
+    assert [epoch.validation_loss for epoch in first.curve] == [epoch.validation_loss for epoch in again.curve]
+    assert all(torch.equal(first.best_weights[name], again.best_weights[name]) for name in first.best_weights)
+
+
+@every_kind
+def test_a_part_of_the_training_texts_teaches_another_model(
+    kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder
+) -> None:
+    settings = SETTINGS[kind]
+    part = replace(settings, limits=replace(settings.limits, max_training_texts=30))
+    learned = [make_learner(one, toy_csv, tiny_encoder).learn() for one in (settings, part)]
+    assert learned[0].best.validation_loss != learned[1].best.validation_loss
+
+
+@pytest.mark.parametrize("tune", [True, False])
+def test_a_model_that_began_with_vectors_is_restored_with_them(
+    tune: bool, toy_csv: Path, tiny_encoder: PretrainedEncoder
+) -> None:
+    file = toy_csv.parent / "vectors.txt"
+    numbers = np.random.default_rng(0).normal(size=(3, 5))
+    words = zip(("hospital", "court", "the"), numbers, strict=True)
+    file.write_text("".join(f"{word} {' '.join(map(str, row))}\n" for word, row in words))
+    vectors = find_vectors(str(file))
+    model = LSTMConfig(vectors.size, 12, tune_vectors=tune)
+    settings = replace(SETTINGS["lstm"], model=model, vectors=vectors)
+    learner = make_learner(settings, toy_csv, tiny_encoder)
+    result = learner.learn()
+    assert ("embedding.weight" in result.best_weights) is tune
+    classifier = learner.restore(result.best_weights, {})
+    row = learner.prepared.vocabulary.words.index("hospital").as_py()
+    begun = numbers[0] * 0.1 / np.sqrt((numbers**2).mean())
+    changed = np.abs(classifier.model.state_dict()["embedding.weight"][row].numpy() - begun).max()
+    assert bool(changed > 1e-3) is tune
+    accuracy = (
+        learner.classify(result.best_weights, learner.prepared.validation) == learner.prepared.validation.labels
+    ).mean()
+    assert accuracy == pytest.approx(result.best.accuracy)

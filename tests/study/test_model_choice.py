@@ -1,0 +1,71 @@
+"""Options make settings, in vain ones are refused, and settings tell the options that make them."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.command_line import run_command
+from study.errors import StudyError
+from study.model_choice import DEFAULTS, choose_settings, default_name, options_of
+from study.run import app
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("linear", {"epochs": 3}, "--epochs means nothing to --model linear"),
+        ("linear", {"patience": 3}, "--patience means nothing"),
+        ("bert", {"vocabulary_size": 3}, "--vocabulary-size means nothing to --model bert"),
+        ("bert", {"vectors": "glove"}, "--vectors means nothing to --model bert"),
+        ("lstm", {"strategy": "full"}, "--strategy means nothing to --model lstm"),
+        ("lstm", {"bert_model": "minilm"}, "--bert-model means nothing to --model lstm"),
+        ("cnn", {"classifier": "svm"}, "--classifier means nothing to --model cnn"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(model: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        choose_settings(model, options)
+
+
+@pytest.mark.parametrize("variant", DEFAULTS)
+def test_settings_tell_the_options_that_make_them(variant: str) -> None:
+    model, _, strategy = variant.partition("-")
+    options: dict[str, Any] = {"seed": 3, "metric": "accuracy", "max_tokens": 17, "max_training_texts": 100}
+    options |= {"strategy": strategy, "bert_model": "some/encoder"} if strategy else {"min_frequency": 4}
+    options |= {"classifier": "logistic_regression"} if model == "linear" else {"epochs": 9}
+    settings = choose_settings(model, options)  # type: ignore[arg-type]
+    told = options_of(settings)
+    assert told.pop("model") == model
+    assert told == options
+    assert choose_settings(model, told) == settings  # type: ignore[arg-type]
+    assert default_name("r8", settings) == f"r8-{variant}"
+
+
+def test_vectors_decide_the_size_of_embeddings_and_the_name(tmp_path: Path) -> None:
+    file = tmp_path / "mine.vec"
+    file.write_text("2 3\nword 1 2 3\nother 3 4 5\n")
+    settings = choose_settings("cnn", {"vectors": str(file)})
+    assert settings.model.embedding_size == 3  # type: ignore[union-attr]
+    assert options_of(settings) == {"model": "cnn", "vectors": str(file)}
+    assert default_name("r8", settings) == "r8-cnn-mine.vec"
+    assert choose_settings("cnn", {"vectors": "glove"}).model == replace(DEFAULTS["cnn"].model, embedding_size=50)
+
+
+def test_the_help_tells_the_models_own_defaults(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    run_command(app, ["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for option, values in {
+        "epochs": {name: settings.training.epochs for name, settings in DEFAULTS.items() if name != "linear"},
+        "patience": {name: settings.training.patience for name, settings in DEFAULTS.items() if name != "linear"},
+        "max-tokens": {name: settings.limits.max_tokens for name, settings in DEFAULTS.items() if name != "linear"},
+    }.items():
+        told = re.search(rf"--{option} .*?\[default: \((.*?)\)\]", shown)
+        assert told, option
+        for value in values.values():
+            assert re.search(rf"\b{value}\b", told[1]), (option, told[1])
