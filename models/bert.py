@@ -52,7 +52,7 @@ class BERTClassifier(nn.Module):
     """Encoder, mean over the real tokens, dropout, linear. Fulfils `models.trained_weights.FineTuned`.
 
     The mean, and not the state of [CLS], because MiniLM's sentence features were trained as the mean (Reimers &
-    Gurevych 2019, arXiv:1908.10084), and no encoder's [CLS] is a good feature before it is fine-tuned.
+    Gurevych 2019, arXiv:1908.10084), who also found BERT's [CLS] a poor feature before it is fine-tuned.
     """
 
     def __init__(self, config: BERTConfig, encoder: nn.Module, *, classes: int) -> None:

@@ -1,6 +1,7 @@
 """Pretrained encoders of transformers: loaded from a folder, adapted, described and built again. Quiet and offline."""
 
 import json
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,8 @@ def load_encoder(folder: Path) -> nn.Module:
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
     except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
-        raise PretrainedError(f"The encoder {folder} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+        reason = textwrap.shorten(str(error), 120, placeholder=" ...")
+        raise PretrainedError(f"The encoder {folder} cannot be loaded: {reason}") from error
     if missing := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
         raise PretrainedError(f"The encoder {folder} cannot be used: its weights lack {missing[0]}.")
     return _without_pooler(encoder)

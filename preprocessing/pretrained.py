@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,9 +84,9 @@ def _fetch(model_id: str) -> Path:
         disable_progress_bars()
         return Path(snapshot_download(model_id, allow_patterns=list(NEEDED_FILES)))
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" ...")
         raise PretrainedError(
-            f"The encoder '{model_id}' cannot be had: there is no such folder here, and the hub says: {reason[:200]} "
+            f"The encoder '{model_id}' cannot be had: there is no such folder here, and the hub says: {reason} "
             f"Name a folder that holds it, or {MINILM}, which needs no hub."
         ) from error
 

@@ -107,7 +107,7 @@ def test_progress_is_told_up_to_the_end(toy_csv: Path, load: Loader) -> None:
     told: list[tuple[int, int]] = []
     features(toy_csv, load, [prepared.training, prepared.validation], on_progress=lambda *counts: told.append(counts))
     assert told == sorted(told)
-    assert told[0] == (32, 162)
+    assert told[0] == (8, 162)
     assert told[-1] == (162, 162)
 
 
