@@ -27,6 +27,7 @@ from study.figures import STEPS, smooth_surface, surface_limits
 from study.findings import Importances, find_importances, value_at
 from study.trial_queue import finished_trials
 
+PICTURES = ("history", "learning-curves", "contour")
 SIZE, DOTS_PER_INCH = (7.5, 4.2), 160  # 1200 pixels wide: sharp on a phone and on a large screen
 LINE = "#555555"
 MARKERS: dict[TrialState, dict[str, Any]] = {
@@ -43,7 +44,7 @@ def save_pictures(
     importances = importances or find_importances(study, configuration)
     words = describe_figures(study, configuration, importances)
     pair = most_important_pair(configuration.search_space, importances)
-    drawn = {name: Figure(figsize=SIZE, layout="constrained") for name in ("history", "learning-curves", "contour")}
+    drawn = {name: Figure(figsize=SIZE, layout="constrained") for name in PICTURES}
     draw_history(drawn["history"].subplots(), study, configuration)
     draw_learning_curves(drawn["learning-curves"].subplots(), study, configuration)
     draw_contour(drawn["contour"].subplots(), study, configuration, pair)

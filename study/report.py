@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.command_line import INTERRUPTED, STORAGE_VARIABLE, command_again, run_command
+from study.command_line import INTERRUPTED, STORAGE_VARIABLE, browse_command, command_again, run_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,9 +88,12 @@ def _report(
 ) -> None:
     from study.full_confirmation import confirmed_search
     from study.full_report import confirmed_report, export_winner, search_report
+    from study.notes import note_verdict
     from study.report_pages import headline, paragraphs, publish, write_report
-    from study.stored_study import joined_study, load_configuration
+    from study.stored_study import check_name, joined_study, load_configuration
 
+    if name is not None:
+        check_name(name)
     if retrain:
         with (
             confirmed_search(url, name, top=top, draws=seeds, workers=workers, console=console) as confirmation,
@@ -100,6 +103,7 @@ def _report(
             write_report(found, written)
             export_winner(confirmation, written / "model")
             publish(written, folder)
+            note_verdict(confirmation.search, [headline(found), *paragraphs(found)], folder / "report.html")
     else:
         with (
             joined_study(url, name) as (study, _),
@@ -114,13 +118,17 @@ def _report(
     for file in ("report.html", "report.md", "best_params.json", "trials.csv", "model"):
         if (folder / file).exists():
             console.print(f"Written: {folder / file}")
+    console.print(f"Browse: {browse_command(url, found.configuration.artifact_dir)}")
 
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
     """The folder to write to in the end, and one beside it to write to now, which is gone afterwards."""
     from study.errors import StudyError
+    from study.report_pages import strangers
 
+    if found := strangers(folder):
+        raise StudyError(f"{folder} would be replaced, but holds more than a report ({found}); name another --output.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         written = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

@@ -17,10 +17,12 @@ from study.errors import StudyError
 from study.figure_style import PAGE_STYLE
 from study.figures import all_figures
 from study.full_report import Report, best_params
-from study.pictures import save_pictures
+from study.interruption import hold_signals, release_signals
+from study.pictures import PICTURES, save_pictures
 from study.trial_queue import finished_trials
 
 TEMPLATES = Path(__file__).parent / "templates"
+CONTENT = {"report.html", "report.md", "best_params.json", "trials.csv", "model", *(f"{name}.png" for name in PICTURES)}
 NO_COLUMNS = ("curve", "worker", "deaths")  # trial attributes that are no column of trials.csv
 
 
@@ -31,6 +33,7 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    shades: tuple[tuple[float, ...], ...] = ()  # from 0 to 1, of all cells but those of the first column
 
 
 @dataclass(frozen=True)
@@ -76,16 +79,36 @@ def write_report(report: Report, folder: Path) -> None:
         (folder / "best_params.json").write_text(json.dumps(best_params(report), indent=2) + "\n", encoding="utf-8")
         _trials(report).to_csv(folder / "trials.csv", index=False)
     except OSError as error:
-        raise StudyError(f"The report cannot be written to {folder}: {error.strerror or error}.") from error
+        raise StudyError(
+            f"The report cannot be written to {folder.parent}: {error.strerror or error}. Mend that, or name another "
+            "--output."
+        ) from error
+
+
+def strangers(folder: Path) -> str:
+    """What would be lost with a folder that a report replaces, and is not of a report; empty where there is nothing."""
+    if not folder.exists():
+        return ""
+    if not folder.is_dir():
+        return "it is a file"
+    return ", ".join(sorted(path.name for path in folder.iterdir() if path.name not in CONTENT)[:3])
 
 
 def publish(written: Path, folder: Path) -> None:
-    """Put a folder that is whole in the place of another."""
+    """Put a folder that is whole in the place of another. Raises `StudyError`."""
     replaced = folder.with_name(f".{folder.name}.replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    if folder.exists():
-        folder.rename(replaced)
-    written.rename(folder)
+    hold_signals()  # between the two, there is no report at all
+    try:
+        shutil.rmtree(replaced, ignore_errors=True)
+        if folder.exists():
+            folder.rename(replaced)
+        written.rename(folder)
+    except OSError as error:
+        if replaced.exists() and not folder.exists():
+            replaced.rename(folder)
+        raise StudyError(f"The report cannot be put into {folder}: {error.strerror or error}.") from error
+    finally:
+        release_signals()
     shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -167,8 +190,12 @@ def tables(report: Report) -> list[Table]:
             (name, *(f"{count:g}" if count == int(count) else f"{count:.1f}" for count in row))
             for name, row in zip(names, test.confusion, strict=True)
         ]
-        caption = "The winner: texts of each class (rows) by the class that was predicted, the mean over the draws."
-        found.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(rows)))
+        caption = (
+            "The winner: texts of each class (rows) by the class that was predicted, the mean over the draws. The "
+            "stronger its colour, the larger a cell's share of the class's texts."
+        )
+        shades = tuple(tuple(math.sqrt(count / max(sum(row), 1)) for count in row) for row in test.confusion)
+        found.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(rows), shades))
     return found
 
 

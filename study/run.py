@@ -143,6 +143,9 @@ def run(
     cache_dir: Annotated[
         Path, typer.Option(metavar="DIR", help="Prepared texts and downloads; see them with python -m study.cache.")
     ] = Path(".cache"),
+    artifact_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Pictures and a log of each trial, for optuna-dashboard --artifact-dir.")
+    ] = Path("artifacts"),
 ) -> int:
     from rich.console import Console
 
@@ -178,6 +181,7 @@ def run(
             seed=seed,
             device=device,
             heartbeat_seconds=heartbeat,
+            artifact_dir=str(artifact_dir.resolve()),
         )
         study_name = f"{source.name}-{configuration.model}" if name is None else name
         search_study(

@@ -19,6 +19,7 @@ from study.confirmation import CONFIRMS, SUFFIX
 from study.errors import StudyError
 from study.exclusion import exclusive
 from study.fingerprint import check_same_study, fingerprint
+from study.notes import note_search
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
 from study.storage import STORAGE_ERRORS, PatientStorage, close_storage, open_storage, patiently, reason_of, safe_url
@@ -58,7 +59,7 @@ def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, PatientSto
 
     Raises `StudyError`, also when the database fails on the way.
     """
-    with _opened(url, name, patient=True) as storage:
+    with _opened(url, name, patient=True, create=False) as storage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         if name is None:
             names = [name for name in optuna.get_all_study_names(storage) if not name.endswith(SUFFIX)]
@@ -123,6 +124,7 @@ def open_study(
     if stored is None:
         with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
             study.set_metric_names([configuration.metric])
+        note_search(study, configuration)
         study.set_user_attr(FINGERPRINT, asked)
     if IDENTITY not in study.user_attrs:
         study.set_user_attr(IDENTITY, secrets.token_hex(8))
@@ -157,8 +159,8 @@ def _sweep(study: Study, checkpoints: Path) -> None:
 
 
 @contextmanager
-def _opened(url: str, name: str | None, *, patient: bool = False) -> Iterator[PatientStorage]:
-    storage = open_storage(url, patient=patient)
+def _opened(url: str, name: str | None, *, patient: bool = False, create: bool = True) -> Iterator[PatientStorage]:
+    storage = open_storage(url, patient=patient, create=create)
     try:
         yield storage
     except STORAGE_ERRORS as error:

@@ -36,6 +36,11 @@ def finished_trials(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=FINISHED)
 
 
+def describe_failure(error: Exception) -> str:
+    """One line, of a length that does not slow the dashboard."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+
+
 class TrialQueue:
     """The trials of a study, as one worker sees them, or one who only looks after others'.
 
