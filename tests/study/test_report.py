@@ -45,7 +45,7 @@ def test_a_report_confirms_judges_and_exports_the_winner(toy: Any, capsys: Captu
     assert "opened once" in printed
     assert len(found["test"]["linear_svm"]["parameters"]["C"]) == 2
     page = (folder / "report.html").read_text()
-    assert str(escape(found["verdict"])) in page
+    assert str(escape(found["verdict"])) in page.replace("\u00a0%", " %")
     assert "<script src=" not in page
     assert len(page.encode()) < 8_000_000
     markdown = (folder / "report.md").read_text()
