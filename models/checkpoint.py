@@ -17,7 +17,7 @@ import torch
 
 from data.errors import UserError
 
-FORMAT_VERSION = 1  # of the state that the trainer saves
+FORMAT_VERSION = 2  # of the state that the trainer saves
 CHECKSUM_BYTES = 4  # of CRC-32, in front of what torch has written
 
 

@@ -111,7 +111,8 @@ def fit_linear(
         validation_loss = functional.cross_entropy(logits, labels).item()
     known, predictions = labels.numpy(), logits.argmax(dim=1).numpy()
     scores = accuracy(known, predictions), macro_f1(known, predictions)
-    result = EpochResult(0, training_loss, validation_loss, *scores, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    result = EpochResult(0, training_loss, validation_loss, *scores, seconds, torch.from_numpy(predictions))
     return model, TrainingResult((result,), result, model.state_dict())
 
 

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -75,6 +75,7 @@ class EpochResult:
     accuracy: float  # of validation
     macro_f1: float  # of validation
     seconds: float
+    predictions: Tensor = field(compare=False)  # the class of each validation text, (N,) int32
 
 
 @dataclass(frozen=True)
@@ -190,8 +191,15 @@ class _Run:
         predictions, validation_loss = predict(self.model, validation, device=self.device)
         _check_finite("validation", validation_loss, epoch)
         labels = validation.texts.labels
-        scores = accuracy(labels, predictions), macro_f1(labels, predictions)
-        result = EpochResult(epoch, training_loss, validation_loss, *scores, time.perf_counter() - start)
+        result = EpochResult(
+            epoch,
+            training_loss,
+            validation_loss,
+            accuracy(labels, predictions),
+            macro_f1(labels, predictions),
+            time.perf_counter() - start,
+            torch.from_numpy(predictions.astype(np.int32)),
+        )
         self.curve.append(result)
         if self.best is result:
             self.best_weights = {

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
@@ -10,8 +11,9 @@ from data.errors import UserError
 
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
 STORAGE_VARIABLE = "STUDY_STORAGE"  # the environment variable for --storage: command lines can be read by others
-DATA_VARIABLE = "STUDY_DATA"  # for --data and --cache-dir of workers, where machines differ
+DATA_VARIABLE = "STUDY_DATA"  # for --data, --cache-dir and --artifact-dir of workers, where machines differ
 CACHE_VARIABLE = "STUDY_CACHE_DIR"
+ARTIFACT_VARIABLE = "STUDY_ARTIFACT_DIR"
 
 
 def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
@@ -24,6 +26,17 @@ def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
         message, exit_code = str(error), error.exit_code
     print(f"Error: {' '.join(message.split())}", file=sys.stderr)
     return exit_code
+
+
+def browse_command(url: str, artifact_dir: str | None) -> str:
+    """How to open the dashboard; a password in the URL is masked."""
+    from study.storage import safe_url
+
+    command = ["optuna-dashboard", safe_url(url)]
+    if artifact_dir is not None:
+        folder, here = Path(artifact_dir), Path.cwd()
+        command += ["--artifact-dir", str(folder.relative_to(here) if folder.is_relative_to(here) else folder)]
+    return shlex.join(command)
 
 
 def command_again(module: str, arguments: list[str]) -> str:

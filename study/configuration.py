@@ -27,6 +27,7 @@ class StudyConfiguration:
     seed: int = 0  # of the sampler; `base.training.seed` is that of every training
     device: DeviceName = "auto"
     heartbeat_seconds: int = 30  # between the signs of life of a worker, for those on other machines
+    artifact_dir: str | None = None  # absolute; None, as in a study of an older version: trials leave no files
 
     @property
     def search_space(self) -> Space:

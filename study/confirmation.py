@@ -17,12 +17,14 @@ from typing import Any
 import torch
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.learning import Learner
 from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
+from study.artifacts import ArtifactFolder
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.objective import run_trial
@@ -148,6 +150,7 @@ def run_confirming_trial(
     device: torch.device,
     checkpoints: Path,
     on_event: Callable[[str], None],
+    artifacts: ArtifactFolder | None = None,
 ) -> float:
     """Train one candidate on one draw and keep its weights, or finish a pruned trial; otherwise as `run_trial`."""
     draw = trial.user_attrs.get(DRAW)  # None: a pruned trial
@@ -160,6 +163,7 @@ def run_confirming_trial(
         device=device,
         checkpoints=checkpoints,
         on_event=on_event,
+        artifacts=artifacts,
         on_trained=None if draw is None else partial(_save_weights, weights_file(checkpoints, trial.number)),
     )
 
@@ -199,10 +203,17 @@ def prepare_draw(configuration: StudyConfiguration, draw: int | None) -> Prepare
 
 
 def _save_weights(file: Path, result: TrainingResult) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f"{file.name}.tmp")
-    save_file(result.best_weights, temporary)
-    temporary.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(result.best_weights, temporary)
+        temporary.replace(file)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise StudyError(
+            f"The weights {file} cannot be written: {error}. What has finished is kept; when the cause is mended, "
+            "start the same command again."
+        ) from error
 
 
 def _asked_parameters(trial: FrozenTrial) -> Parameters:

@@ -61,6 +61,8 @@ class Deployment:
     def _run_workers(self, count: int, device: torch.device) -> None:
         self.console.print(f"Workers: {count} on {device.type}.")
         paths = ["--cache-dir", self.configuration.cache_dir]
+        if self.configuration.artifact_dir:
+            paths += ["--artifact-dir", self.configuration.artifact_dir]
         if self.prepared:
             paths += ["--prepared", str(self.prepared.entry.folder)]
         environment = {STORAGE_VARIABLE: self.url, DATA_VARIABLE: ""}  # which is for workers that someone else starts

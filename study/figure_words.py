@@ -50,6 +50,14 @@ def describe_figures(study: Study, configuration: StudyConfiguration, importance
         spans = (f"{parameter_title(name).lower()} {span(space[name], name, tops)}" for name in parameters)
         return f"The best quarter of the complete trials ({len(tops)}) has {', '.join(spans)}."
 
+    def best_quarter_of_all(parameters: Iterable[str]) -> str:
+        spans = (
+            f"{parameter_title(name)}: {span(space[name], name, complete)}, the best quarter "
+            f"{span(space[name], name, tops)}."
+            for name in parameters
+        )
+        return f"Of the {plural(len(complete), 'complete trial')}: {' '.join(spans)}" if tops else reached
+
     all_spans = (f"{parameter_title(name).lower()} {span(space[name], name, complete)}" for name in names)
     return {
         "history": f"{finished}. {with_parameters}{against}",
@@ -57,7 +65,7 @@ def describe_figures(study: Study, configuration: StudyConfiguration, importance
         "contour": f"{reached} The complete trials lie in {' and '.join(all_spans)}. {best_quarter(names)}"
         if complete
         else reached,
-        "slices": best_quarter(space),
+        "slices": best_quarter_of_all(space),
         "parallel-coordinates": best_quarter(parallel_parameters(space, importances)),
         "importance": importances.reason
         or "; ".join(

@@ -306,7 +306,7 @@ def timeline(study: Study) -> go.Figure:
                 y=[rows[trial.number] for trial in group],
                 orientation="h",
                 name=name,
-                marker=bar_marker(state),
+                marker=bar_marker(state) | {"line": {"color": "#ffffff", "width": 1}},  # between trials
                 text=[hover_text(trial) for trial in group],
                 textposition="none",
                 hovertemplate="%{text}<extra></extra>",

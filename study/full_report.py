@@ -73,6 +73,12 @@ class Report:
     def winner(self) -> Confirmed | None:
         return self.ranking[0] if self.ranking else None
 
+    @property
+    def rank(self) -> int:
+        """Among the studies that it is compared with, from 0."""
+        names = [one.name for one in self.comparison]
+        return names.index(self.study.study_name) if names else 0
+
 
 def search_report(study: Study, configuration: StudyConfiguration) -> Report:
     """What the search alone tells."""

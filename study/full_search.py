@@ -1,6 +1,5 @@
 """A search from beginning to end: prepare the texts, open the study, put workers to it, tell what they found."""
 
-import shlex
 import time
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -8,6 +7,7 @@ from functools import partial
 import torch
 from rich.console import Console
 
+from study.command_line import browse_command
 from study.configuration import StudyConfiguration
 from study.deployment import Deployment
 from study.devices import find_study_device
@@ -63,4 +63,4 @@ def _summarize(queue: TrialQueue, configuration: StudyConfiguration, url: str, c
     with suppress(*STORAGE_ERRORS):
         for line in summarize(queue.study, epochs=epochs, metric=metric, seconds=time.monotonic() - start):
             console.print(line)
-    console.print(f"Browse: optuna-dashboard {shlex.quote(safe_url(url))}")
+    console.print(f"Browse: {browse_command(url, configuration.artifact_dir)}")

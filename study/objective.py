@@ -13,6 +13,7 @@ from models.checkpoint import Checkpoint
 from models.learning import Learner, Settings
 from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts
+from study.artifacts import ArtifactFolder, TrialStory
 from study.search_space import apply_parameters
 from study.storage import STORAGE_ERRORS
 
@@ -30,6 +31,7 @@ def run_trial(
     checkpoints: Path,
     on_event: Callable[[str], None],
     on_trained: Callable[[TrainingResult], None] | None = None,
+    artifacts: ArtifactFolder | None = None,
 ) -> float:
     """Train with the trial's parameters and return the best epoch's validation score.
 
@@ -61,12 +63,16 @@ def run_trial(
         result = Learner(settings, prepared, cache_dir, device).learn(on_epoch_end=report, checkpoint=checkpoint)
     except (*STORAGE_ERRORS, UserError):  # it will go on
         raise
-    except Exception:  # pruned or failed
+    except Exception as error:  # pruned or failed
         _record(trial, curve, metric)
+        if artifacts:
+            artifacts.keep(trial, TrialStory(settings, prepared, device, tuple(curve), error))
         raise
     if on_trained:
         on_trained(result)
     _record(trial, curve, metric)
+    if artifacts:
+        artifacts.keep(trial, TrialStory(settings, prepared, device, result.curve))
     return float(max(getattr(epoch, metric) for epoch in curve))
 
 

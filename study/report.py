@@ -1,11 +1,6 @@
 """`python -m study.report`: turn a study into an answer that holds: fresh seeds, the test split, a verdict, a model."""
 
-import re
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +10,7 @@ from study.command_line import INTERRUPTED, command_again, run_command
 from study.options import DEFAULT_STORAGE, ExistingStudy, Storage, Workers, count
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 EXAMPLES = """
 Examples:
@@ -60,7 +55,9 @@ def report(
     end_on_signals()
     console = Console(highlight=False, markup=False, soft_wrap=True)
     try:
-        _report(
+        from study.reporting import report_studies
+
+        report_studies(
             storage,
             name,
             top=top,
@@ -76,84 +73,6 @@ def report(
         console.print(f"Interrupted. What was trained is kept. To go on: {command_again('study.report', sys.argv[1:])}")
         return INTERRUPTED
     return 0
-
-
-def _report(
-    url: str,
-    name: str | None,
-    *,
-    top: int,
-    seeds: int,
-    audit: int,
-    retrain: bool,
-    workers: int | None,
-    output: Path | None,
-    console: "Console",
-) -> None:
-    from study.errors import StudyError
-    from study.full_confirmation import confirmed_search
-    from study.full_report import confirmed_report, export_winner, search_report
-    from study.report_pages import publish, write_report
-    from study.report_words import headline, paragraphs
-    from study.stored_study import joined_study, load_configuration
-
-    if audit and not retrain:
-        raise StudyError("--audit finishes pruned trials, --no-retrain trains nothing: leave one of them away.")
-    if retrain:
-        with (
-            confirmed_search(
-                url, name, top=top, draws=seeds, audits=audit, workers=workers, console=console
-            ) as confirmation,
-            _new_folder(output or Path("reports") / _folder_name(confirmation.search.study_name)) as (folder, written),
-        ):
-            found = confirmed_report(confirmation, console)
-            write_report(found, written)
-            export_winner(confirmation, written / "model")
-            publish(written, folder)
-    else:
-        with (
-            joined_study(url, name) as (study, _),
-            _new_folder(output or Path("reports") / _folder_name(study.study_name)) as (folder, written),
-        ):
-            found = search_report(study, load_configuration(study))
-            write_report(found, written)
-            publish(written, folder)
-    console.print(headline(found))
-    for paragraph in paragraphs(found):
-        console.print(paragraph)
-    for file in ("report.html", "report.md", "best_params.json", "trials.csv", "model"):
-        if (folder / file).exists():
-            console.print(f"Written: {folder / file}")
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """The folder to write to in the end, and one beside it to write to now, which is gone afterwards.
-
-    Raises `StudyError` where that cannot be, or the folder holds what no report has written: it would be replaced.
-    """
-    from study.errors import StudyError
-    from study.report_pages import strangers
-
-    if folder.name in ("", ".."):
-        folder = folder.resolve()
-    if found := strangers(folder):
-        raise StudyError(f"{folder} would be replaced, but {found[0]} is no part of a report; name another --output.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        written = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        written.chmod(0o755)  # as other folders; this one is not secret
-    except OSError as error:
-        raise StudyError(f"{folder.parent} cannot be written ({error.strerror}); name another --output.") from None
-    try:
-        yield folder, written
-    finally:
-        shutil.rmtree(written, ignore_errors=True)
-
-
-def _folder_name(study_name: str) -> str:
-    """Of any study's name one that stays within its folder."""
-    return re.sub(r"[^\w.-]", "_", study_name).strip(".") or "study"
 
 
 if __name__ == "__main__":

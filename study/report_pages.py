@@ -1,7 +1,6 @@
 """A report as files: one HTML page that needs no network, Markdown with pictures, JSON and CSV."""
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,24 +66,10 @@ def write_report(report: Report, folder: Path) -> None:
         (folder / "best_params.json").write_text(json.dumps(best_params(report), indent=2) + "\n", encoding="utf-8")
         _trials(report).to_csv(folder / "trials.csv", index=False)
     except OSError as error:
-        raise StudyError(f"The report cannot be written to {folder}: {error.strerror or error}.") from error
-
-
-def strangers(folder: Path) -> list[str]:
-    """What is there that no report has written."""
-    if not folder.is_dir():
-        return [folder.name] if folder.exists() else []
-    return sorted(path.name for path in folder.iterdir() if path.name not in FILES)
-
-
-def publish(written: Path, folder: Path) -> None:
-    """Put a folder that is whole in the place of another."""
-    replaced = folder.with_name(f".{folder.name}.replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    if folder.exists():
-        folder.rename(replaced)
-    written.rename(folder)
-    shutil.rmtree(replaced, ignore_errors=True)
+        raise StudyError(
+            f"The report cannot be written to {folder.parent}: {error.strerror or error}. Mend that, or name another "
+            "--output."
+        ) from error
 
 
 def _trials(report: Report) -> pd.DataFrame:

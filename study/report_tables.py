@@ -19,6 +19,7 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    shades: tuple[tuple[float, ...], ...] = ()  # from 0 to 1, of all cells but those of the first column
 
 
 def tables(report: Report) -> list[Table]:
@@ -105,8 +106,12 @@ def _test_tables(test: TestReport) -> list[Table]:
         (name, *(f"{count:g}" if count == int(count) else f"{count:.1f}" for count in row))
         for name, row in zip(names, test.confusion, strict=True)
     ]
-    caption = "The winner: texts of each class (rows) by the class that was predicted, the mean of its trainings."
-    found.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(counts)))
+    caption = (
+        "The winner: texts of each class (rows) by the class that was predicted, the mean of its trainings. The "
+        "stronger its colour, the larger a cell's share of the class's texts."
+    )
+    shades = tuple(tuple(math.sqrt(count / max(sum(row), 1)) for count in row) for row in test.confusion)
+    found.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(counts), shades))
     return found
 
 

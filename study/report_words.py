@@ -32,6 +32,20 @@ def paragraphs(report: Report) -> list[str]:
     return told
 
 
+def comparison_lines(report: Report) -> list[str]:
+    """The studies of the database side by side, a line each; none for a single one."""
+    if len(report.comparison) < 2:
+        return []
+    metric = METRIC_TITLES[report.configuration.metric]
+    told = [f"Side by side, by validation {metric} on fresh seeds and splits:"]
+    for one in report.comparison:
+        score = "not confirmed       " if one.outcome is None else f"{one.outcome.mean:.4f}"
+        if one.outcome and one.outcome.deviation is not None:
+            score += f" ± {one.outcome.deviation:.4f}"
+        told.append(f"  {score:<20}  {one.name}  {format_parameters(one.parameters)}")
+    return told
+
+
 def notes(report: Report) -> list[str]:
     findings, cost = report.findings, report.findings.cost
     told = list(findings.edges)
@@ -85,6 +99,11 @@ def _openings_sentence(openings: tuple[Opening, ...]) -> str:
     if len(openings) == 1:
         return f"This test split has been opened once, on {openings[0].moment[:10]}, as far as this database knows."
     listed = "; ".join(f"{stamp.moment[:10]} by {stamp.study} after {stamp.search_trials} trials" for stamp in openings)
+    if len({stamp.study for stamp in openings}) == len(openings):
+        return (
+            f"This test split has been opened {len(openings)} times, once for each study ({listed}). So the figures of "
+            "each are as good as those of a first look, as long as none of the studies is chosen by them."
+        )
     return (
         f"Caution: this test split has been opened {len(openings)} times ({listed}). Each look that guides a choice "
         "makes its figures more optimistic."

@@ -140,6 +140,9 @@ def run(
         ),
     ] = 30,
     cache_dir: CacheDir = Path(".cache"),
+    artifact_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Pictures and a log of each trial, for optuna-dashboard --artifact-dir.")
+    ] = Path("artifacts"),
 ) -> int:
     from rich.console import Console
 
@@ -185,6 +188,7 @@ def run(
             seed=seed,
             device=device,
             heartbeat_seconds=heartbeat,
+            artifact_dir=str(artifact_dir.resolve()),
         )
         study_name = default_name(source.name, base) if name is None else name
         search_study(

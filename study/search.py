@@ -12,7 +12,7 @@ from study.errors import StudyError
 from study.interruption import hold_signals, release_signals
 from study.search_space import Space
 from study.storage import STORAGE_ERRORS
-from study.trial_queue import FAILURE, TrialQueue, finished_trials
+from study.trial_queue import FAILURE, TrialQueue, describe_failure, finished_trials
 
 FAILURES_IN_A_ROW = 5  # so many trials that fail one after the other end the run
 
@@ -88,7 +88,7 @@ def _run_and_tell(
     except Exception as error:
         if not queue.holds(trial):
             return None
-        trial.set_user_attr(FAILURE, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
+        trial.set_user_attr(FAILURE, describe_failure(error))
         return queue.finish(trial, state=TrialState.FAIL)
     return queue.finish(trial, value)
 

@@ -114,8 +114,11 @@ def safe_url(url: str) -> str:
     return parsed.update_query_dict(secret).render_as_string(hide_password=True)
 
 
-def open_storage(url: str, *, patient: bool = False) -> PatientStorage:
-    """Open or create the database; `patient`: wait for a server that is away. Raises `StudyError`."""
+def open_storage(url: str, *, patient: bool = False, create: bool = True) -> PatientStorage:
+    """Open the database, or create it where it may be created; `patient`: wait for a server that is away.
+
+    Raises `StudyError`, also for a SQLite file that holds something else: then it is left as it is.
+    """
     parsed = parse_url(url)
     file = sqlite_file(parsed)
     seconds = PATIENCE_SECONDS[parsed.get_backend_name()]
@@ -123,7 +126,7 @@ def open_storage(url: str, *, patient: bool = False) -> PatientStorage:
         if file is None:
             storage = _until_it_answers(partial(_open_server, url), seconds=seconds if patient else 0)
         else:
-            storage = _until_it_answers(partial(_open_file, url, file), seconds=seconds)
+            storage = _until_it_answers(partial(_open_file, url, file, create=create), seconds=seconds)
     except ImportError:
         raise StudyError("The driver for PostgreSQL is not installed: pip install -e '.[postgres]'.") from None
     except (SQLAlchemyError, sqlite3.Error, OptunaError, RuntimeError, OSError) as error:
@@ -151,11 +154,19 @@ def close_storage(storage: PatientStorage) -> None:
     storage.engine.dispose()
 
 
-def _open_file(url: str, file: Path) -> PatientStorage:
+def _open_file(url: str, file: Path, *, create: bool) -> PatientStorage:
+    if not file.exists() and not create:
+        raise StudyError(f"There is no file {file}; name that of a study with --storage, or begin one with study.run.")
     locks_beside(file).mkdir(exist_ok=True)
-    engine_kwargs = {"connect_args": {"timeout": BUSY_SECONDS}, "pool_events": [(_set_pragmas, "connect")]}
+    engine_kwargs: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
     with FileLock(locks_beside(file) / "creation.lock"):  # creating it twice at once would fail
-        return PatientStorage(url, engine_kwargs=engine_kwargs)
+        if file.exists():
+            engine = sqlalchemy.create_engine(url, **engine_kwargs)
+            tables = sqlalchemy.inspect(engine).get_table_names()
+            engine.dispose()
+            if "studies" not in tables and (tables or not create):
+                raise StudyError(f"{file} is a database without studies; name another file with --storage.")
+        return PatientStorage(url, engine_kwargs=engine_kwargs | {"pool_events": [(_set_pragmas, "connect")]})
 
 
 def _open_server(url: str) -> PatientStorage:

@@ -19,10 +19,11 @@ from study.confirmation import CONFIRMS, SUFFIX
 from study.errors import StudyError
 from study.exclusion import exclusive
 from study.fingerprint import check_same_study, fingerprint
+from study.notes import note_search
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
 from study.storage import STORAGE_ERRORS, PatientStorage, close_storage, open_storage, patiently, reason_of, safe_url
-from study.trial_queue import TrialQueue
+from study.trial_queue import TrialQueue, complete_trials
 
 NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial that is gone
 CONFIGURATION, FINGERPRINT, IDENTITY, TRIALS = "configuration", "fingerprint", "identity", "trials"  # study attributes
@@ -61,7 +62,7 @@ def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, PatientSto
 
     Raises `StudyError`, also when the database fails on the way.
     """
-    with _opened(url, name, patient=True) as storage:
+    with _opened(url, name, patient=True, create=False) as storage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         if name is None:
             names = [name for name in optuna.get_all_study_names(storage) if not name.endswith(SUFFIX)]
@@ -70,6 +71,25 @@ def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, PatientSto
                 raise StudyError(f"Say with --name which study of {safe_url(url)} is meant (there are: {found}).")
             name = names[0]
         yield optuna.load_study(study_name=name, storage=storage), storage
+
+
+def reportable_studies(url: str) -> tuple[list[str], list[str]]:
+    """The studies of `study.run` that have a complete trial, and those that have none yet.
+
+    Raises `StudyError` where there are neither, also when the database fails on the way.
+    """
+    with _opened(url, None, patient=True, create=False) as storage:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
+        begun = [
+            summary.study_name
+            for summary in summaries
+            if CONFIGURATION in summary.user_attrs and not summary.study_name.endswith(SUFFIX)
+        ]
+        if not begun:
+            raise StudyError(f"There is no study of study.run in {safe_url(url)}; begin one.")
+        ready = [name for name in begun if complete_trials(optuna.load_study(study_name=name, storage=storage))]
+        return ready, [name for name in begun if name not in ready]
 
 
 def open_confirmation(study: Study, storage: PatientStorage, configuration: StudyConfiguration) -> Study:
@@ -136,6 +156,7 @@ def open_study(
     if stored is None:
         with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
             study.set_metric_names([configuration.metric])
+        note_search(study, configuration)
         study.set_user_attr(FINGERPRINT, asked)
     if IDENTITY not in study.user_attrs:
         study.set_user_attr(IDENTITY, secrets.token_hex(8))
@@ -170,8 +191,8 @@ def _sweep(study: Study, checkpoints: Path) -> None:
 
 
 @contextmanager
-def _opened(url: str, name: str | None, *, patient: bool = False) -> Iterator[PatientStorage]:
-    storage = open_storage(url, patient=patient)
+def _opened(url: str, name: str | None, *, patient: bool = False, create: bool = True) -> Iterator[PatientStorage]:
+    storage = open_storage(url, patient=patient, create=create)
     try:
         yield storage
     except STORAGE_ERRORS as error:

@@ -104,6 +104,7 @@ def supervise(
     team: list[Worker] = []
     watch = _DeathWatch(queue, on_event)
     last_lines: dict[Worker, str] = {}
+    told: set[str] = set()
     shown = 0.0
     try:
         team += (start_worker(number) for number in range(1, workers + 1))
@@ -113,7 +114,9 @@ def supervise(
                 code = worker.exit_code
                 for line in worker.new_lines():
                     if line.startswith(NOTE):
-                        on_event(line)
+                        if line not in told:  # by another worker
+                            on_event(line)
+                        told.add(line)
                     else:
                         last_lines[worker] = line
                 if code is None:

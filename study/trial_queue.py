@@ -40,6 +40,11 @@ def complete_trials(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
+def describe_failure(error: Exception) -> str:
+    """One line, of a length that does not slow the dashboard."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+
+
 class TrialQueue:
     """The trials of a study, as one worker sees them, or one who only looks after others'.
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from preprocessing.prepared import PreparedTexts
+from study.artifacts import ArtifactFolder
 from study.configuration import StudyConfiguration
 from study.confirmation import CONFIRMS, run_confirming_trial
 from study.devices import held_device
@@ -41,6 +42,8 @@ def work(
 
     with held_device(device, Path(configuration.cache_dir) / "workers") as held:
         common: dict[str, Any] = {"device": held, "checkpoints": checkpoints, "on_event": on_event}
+        if configuration.artifact_dir:
+            common["artifacts"] = ArtifactFolder(Path(configuration.artifact_dir), on_event)
         run: RunTrial
         if CONFIRMS in queue.study.user_attrs:
             run = partial(run_confirming_trial, configuration=configuration, **common)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.command_line import (
+    ARTIFACT_VARIABLE,
     CACHE_VARIABLE,
     DATA_VARIABLE,
     INTERRUPTED,
@@ -68,6 +69,15 @@ def work(
             show_default="the path that is stored",
         ),
     ] = None,
+    artifact_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            envvar=ARTIFACT_VARIABLE,
+            help="This machine's folder for pictures and logs of trials.",
+            show_default="the path that is stored",
+        ),
+    ] = None,
     device: Annotated[
         Device | None, typer.Option(help="Where to compute.", show_default="as the study was begun")
     ] = None,
@@ -90,6 +100,7 @@ def work(
             timeout=timeout,
             data=data,
             cache_dir=cache_dir,
+            artifact_dir=artifact_dir,
             device=device,
             prepared_in=prepared,
             console=console,
@@ -110,6 +121,7 @@ def _work(
     timeout: float | None,
     data: Path | None,
     cache_dir: Path | None,
+    artifact_dir: Path | None,
     device: "DeviceName | None",
     prepared_in: Path | None,
     console: "Console",
@@ -125,7 +137,7 @@ def _work(
 
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     with joined_study(url, name) as (study, storage), ExitStack() as stack:
-        configuration = _on_this_machine(load_configuration(study), data, cache_dir, device)
+        configuration = _on_this_machine(load_configuration(study), data, cache_dir, artifact_dir, device)
         trials = trials or load_budget(study)
         found = find_study_device(configuration.device)
         prepared = open_prepared(prepared_in) if prepared_in else None
@@ -152,7 +164,11 @@ def _work(
 
 
 def _on_this_machine(
-    configuration: "StudyConfiguration", data: Path | None, cache_dir: Path | None, device: "DeviceName | None"
+    configuration: "StudyConfiguration",
+    data: Path | None,
+    cache_dir: Path | None,
+    artifact_dir: Path | None,
+    device: "DeviceName | None",
 ) -> "StudyConfiguration":
     """The study's configuration with the paths of this machine. Raises `UserError` for other data."""
     from data.source import find_copy
@@ -162,6 +178,7 @@ def _on_this_machine(
         configuration,
         source=source,
         cache_dir=str(cache_dir.resolve()) if cache_dir else configuration.cache_dir,
+        artifact_dir=str(artifact_dir.resolve()) if artifact_dir else configuration.artifact_dir,
         device=device or configuration.device,
     )
 

@@ -38,7 +38,7 @@ def train_and_save(result_file, checkpoint):
         model, training, EvaluationBatches(prepared.validation, 20, words), config, device=torch.device("cpu"),
         on_epoch_end=lambda result: heard.append(result.epoch), checkpoint=checkpoint,
     )
-    curve = [{**asdict(result), "seconds": 0} for result in result.curve]
+    curve = [{**asdict(result), "seconds": 0, "predictions": result.predictions.tolist()} for result in result.curve]
     state = {"curve": curve, "weights": model.state_dict(), "best": result.best_weights, "heard": heard}
     torch.save(state, folder / result_file)
 

@@ -1,0 +1,126 @@
+"""Files that a trial leaves for the dashboard: its learning curve, its confusion matrix on validation, a log."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from optuna import TrialPruned
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
+from optuna.trial import Trial
+
+from models.learning import Settings
+from models.training import EpochResult
+from preprocessing.prepared import PreparedTexts
+from study.display import METRIC_TITLES, format_parameters
+from study.trial_queue import describe_failure
+
+
+@dataclass(frozen=True)
+class TrialStory:
+    """What is known of a trial that ends."""
+
+    settings: Settings
+    prepared: PreparedTexts
+    device: torch.device
+    curve: tuple[EpochResult, ...]  # empty where it has failed in its first epoch
+    error: Exception | None = None  # what has ended it: `TrialPruned`, or why it has failed
+
+    @property
+    def best(self) -> EpochResult:
+        """The first of the epochs with the highest score."""
+        return max(self.curve, key=lambda epoch: float(getattr(epoch, self.settings.training.metric)))
+
+
+class ArtifactFolder:
+    """Where the files of trials lie; the dashboard must be given the same one as `--artifact-dir`."""
+
+    def __init__(self, folder: Path, on_event: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._store = FileSystemArtifactStore(folder)
+        self._on_event = on_event
+        self._has_told = False
+
+    def keep(self, trial: Trial, story: TrialStory) -> None:
+        """Link the files to a trial whose end is not stored yet; those of an interrupted run are replaced.
+
+        A folder that cannot be written is no reason for a trial to fail: `on_event` hears of it, once.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix=".") as written:
+                _write_files(Path(written), trial, story)
+                linked = {one.filename: one.artifact_id for one in get_all_artifact_meta(trial)}
+                for file in sorted(Path(written).iterdir()):
+                    self._link(trial, file, linked.get(file.name))
+        except OSError as error:
+            if not self._has_told:
+                reason = error.strerror or error
+                self._on_event(f"{self._folder} cannot be written ({reason}); trials go on without pictures and log.")
+            self._has_told = True
+
+    def _link(self, trial: Trial, file: Path, artifact_id: str | None) -> None:
+        """`artifact_id` is that of a file of the same name which is linked already, and perhaps only in part there."""
+        if artifact_id is None:
+            upload_artifact(artifact_store=self._store, file_path=str(file), study_or_trial=trial)
+            return
+        with file.open("rb") as content:
+            self._store.write(artifact_id, content)
+
+
+def _write_files(folder: Path, trial: Trial, story: TrialStory) -> None:
+    (folder / "log.txt").write_text("\n".join([*_log_lines(trial, story), ""]), encoding="utf-8")
+    if story.curve:
+        from study.trial_pictures import save_confusion, save_learning_curve  # matplotlib takes its time to import
+
+        save_learning_curve(folder / "learning-curve.png", story.curve, story.best.epoch)
+        labels, classes = story.prepared.validation.labels, story.prepared.classes
+        save_confusion(folder, labels, story.best.predictions.numpy(), classes, epoch=story.best.epoch)
+
+
+def _log_lines(trial: Trial, story: TrialStory) -> Iterator[str]:
+    prepared, training = story.prepared, story.settings.training
+    words = story.settings.limits.kept_words(prepared.word_counts)
+    yield f"Trial {trial.number} of {trial.study.study_name}"
+    yield f"Searched    {format_parameters(trial.params)}"
+    for name, part in asdict(story.settings).items():
+        yield f"{name.capitalize():<11} {_settings(part)}"
+    yield (
+        f"Texts       {len(prepared.training.labels):,} for training, {len(prepared.validation.labels):,} for "
+        f"validation; {len(prepared.classes)} classes; {words:,} words known of {len(prepared.word_counts):,}"
+    )
+    yield f"Computed    torch {version('torch')}, {story.device.type}, threads: {torch.get_num_threads()}"
+    yield ""
+    yield "epoch  training loss  validation loss  accuracy  macro-F1  seconds"
+    for epoch in story.curve:
+        yield (
+            f"{epoch.epoch + 1:>5}  {epoch.training_loss:>13.4f}  {epoch.validation_loss:>15.4f}  "
+            f"{epoch.accuracy:>8.4f}  {epoch.macro_f1:>8.4f}  {epoch.seconds:>7.1f}"
+        )
+    yield ""
+    if story.curve:
+        score = getattr(story.best, training.metric)
+        yield f"Best validation {METRIC_TITLES[training.metric]}: {score:.4f}, after epoch {story.best.epoch + 1}."
+    yield f"Ended: {_end(story)}"
+
+
+def _settings(part: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in part.items()
+    )
+
+
+def _end(story: TrialStory) -> str:
+    done, asked = len(story.curve), story.settings.training.epochs
+    if isinstance(story.error, TrialPruned):
+        return f"pruned after epoch {done} of {asked}, its best score being below the median of others at this epoch."
+    if story.error is not None:
+        return f"failed in epoch {done + 1} of {asked}: {describe_failure(story.error)}"
+    if done < asked:
+        return (
+            f"complete after epoch {done} of {asked}, since {story.settings.training.patience} in a row were no better."
+        )
+    return f"complete, all {asked} epochs." if asked > 1 else "complete, its one epoch."

@@ -1,0 +1,40 @@
+"""The note that the dashboard shows on a study: what is searched and how to read it; later, what a report has found."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from optuna.study import Study
+
+from study.configuration import StudyConfiguration
+from study.display import METRIC_TITLES, describe_search
+
+VERDICT = "## What study.report has found"
+HOW_TO_READ = """
+- The value of a trial is the validation {metric} of its best epoch. The highest one is optimistic: it is the best of
+  many tries on one validation split. `python -m study.report` says what remains of it.
+- *Intermediate values* are the running best score per epoch; lines that stop early are pruned trials.
+- A trial's page has its learning curve, its confusion matrix on validation and its log, if the dashboard was started
+  with `--artifact-dir`.
+"""
+
+
+def note_search(study: Study, configuration: StudyConfiguration) -> None:
+    """What is searched, for one who opens the dashboard."""
+    from optuna_dashboard import save_note  # takes a second to import
+
+    epochs, metric = configuration.base.training.epochs, METRIC_TITLES[configuration.metric]
+    about = (
+        f"Texts: {configuration.source.name}, split seed {configuration.split_seed}. Sampler: {configuration.sampler}, "
+        f"pruner: {configuration.pruner}, at most {epochs} epochs a trial."
+    )
+    save_note(study, f"{describe_search(configuration)}\n\n{about}\n{HOW_TO_READ.format(metric=metric)}")
+
+
+def note_verdict(study: Study, sentences: Sequence[str], page: Path) -> None:
+    """What a report has found, the verdict first, and where its page lies; what stands above in the note is kept."""
+    from optuna_dashboard import get_note, save_note
+
+    verdict, *others = sentences
+    above = get_note(study).partition(VERDICT)[0].rstrip()
+    listed = "\n".join(f"- {sentence}" for sentence in others)
+    save_note(study, f"{above}\n\n{VERDICT}\n\n**{verdict}**\n\n{listed}\n\nThe whole report: `{page}`\n")

@@ -1,0 +1,140 @@
+"""What `study.report` refuses or cannot finish: one line with the way out, nothing half-written, nothing lost."""
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from study.command_line import run_command
+from study.report import app
+
+Capture = pytest.CaptureFixture[str]
+QUICK = ("--top", "1", "--seeds", "1", "--workers", "1")
+# The command with no file that may grow beyond so many bytes, as on a disk that is full.
+ON_A_FULL_DISK = """
+import resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+from study.report import app
+from study.command_line import run_command
+sys.exit(run_command(app, sys.argv[2:]))
+"""
+
+
+def refused(capsys: Capture, *arguments: str) -> str:
+    """The one line that the command ends with."""
+    capsys.readouterr()
+    assert run_command(app, [*arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def left_of_reports(folder: Path) -> list[Path]:
+    return list((folder / "reports").rglob("*"))
+
+
+def test_a_database_that_is_not_there_is_not_made(toy: Any, capsys: Capture) -> None:
+    before = set(toy.folder.iterdir())
+    assert "There is no file" in refused(capsys)
+    assert set(toy.folder.iterdir()) == before
+
+
+def test_a_database_of_something_else_is_left_as_it_is(toy: Any, capsys: Capture) -> None:
+    with closing(sqlite3.connect("study.db")) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+        connection.commit()
+    before = Path("study.db").read_bytes()
+    assert "is a database without studies" in refused(capsys)
+    assert toy.run("--trials", 1) == 2
+    assert "is a database without studies" in capsys.readouterr().err
+    assert Path("study.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("version", "way_out"), [("v3.0.0.a", "storage upgrade"), ("v99.0.0.a", "pip install -U optuna")]
+)
+def test_the_schema_of_another_optuna_is_told(version: str, way_out: str, toy: Any, capsys: Capture) -> None:
+    optuna.create_study(storage="sqlite:///study.db", study_name="toy-lstm", direction="maximize")
+    with closing(sqlite3.connect("study.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+        connection.execute("UPDATE version_info SET schema_version = ?", (99 if version == "v99.0.0.a" else 12,))
+        connection.commit()
+    error = refused(capsys)
+    assert "cannot be opened" in error
+    assert way_out in error
+    assert left_of_reports(toy.folder) == []
+
+
+def test_a_study_that_is_no_search_is_told(toy: Any, capsys: Capture) -> None:
+    study = optuna.create_study(storage="sqlite:///study.db", study_name="other", direction="maximize")
+    study.add_trial(optuna.create_trial(value=1.0))
+    assert "was not made by study.run" in refused(capsys)
+    assert "Names that end with /confirmation" in refused(capsys, "--name", "other/confirmation")
+    assert left_of_reports(toy.folder) == []
+
+
+def test_a_folder_that_holds_more_than_a_report_is_not_replaced(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1) == 0
+    assert run_command(app, ["--no-retrain", "--output", "here"]) == 0
+    assert run_command(app, ["--no-retrain", "--output", "here"]) == 0
+    Path("here/notes.md").write_text("mine")
+    assert "notes.md" in refused(capsys, "--no-retrain", "--output", "here")
+    assert Path("here/notes.md").read_text() == "mine"
+    Path("file").write_text("mine, too")
+    assert "it is a file" in refused(capsys, "--no-retrain", "--output", "file")
+    assert Path("file").read_text() == "mine, too"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [200_000, 1_000_000], ids=["the weights", "the page"])
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(limit: int, toy: Any) -> None:
+    assert toy.run("--trials", 1, "--epochs", 1) == 0  # of one epoch: there is no checkpoint
+    shutil.rmtree("artifacts")
+    command = [sys.executable, "-c", ON_A_FULL_DISK, str(limit), *QUICK]
+    done = subprocess.run(command, cwd=toy.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stdout
+    assert left_of_reports(toy.folder) == []
+    assert not list(toy.folder.rglob("*.tmp"))
+    assert run_command(app, list(QUICK)) == 0
+    assert [trial.state for trial in toy.load(name="toy-lstm/confirmation").trials] == [TrialState.COMPLETE]
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_leaves_the_old_report_or_a_new_one(toy: Any) -> None:
+    assert toy.run("--trials", 3) == 0
+    assert run_command(app, list(QUICK)) == 0
+    folder = toy.folder / "reports" / "toy-lstm"
+    files = {path.relative_to(folder) for path in folder.rglob("*")}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    command = [sys.executable, "-m", "study.report", *QUICK]
+    start = time.perf_counter()
+    subprocess.run(command, cwd=toy.folder, check=True, **pipes)
+    whole = time.perf_counter() - start
+    ended = []
+    for tenths in (3, 5, 6, 7, 8, 9, 10):
+        with subprocess.Popen(command, cwd=toy.folder, **pipes) as process:
+            try:
+                output, _ = process.communicate(timeout=whole * tenths / 10)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                output, _ = process.communicate()
+        ended.append(process.returncode)
+        assert "Traceback" not in output
+        last = ("", *output.splitlines())[-1]  # nothing: it came before the command itself began
+        assert last == "" or last.startswith(("Interrupted.", "Browse:")), output
+        assert {path.relative_to(folder) for path in folder.rglob("*")} == files
+        assert [path.name for path in folder.parent.iterdir()] == ["toy-lstm"]
+    assert 130 in ended
