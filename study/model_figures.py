@@ -11,10 +11,10 @@ from models.statistics import confusion
 from models.training import TrainingResult
 from study.display import METRIC_TITLES
 from study.figure_style import SCALE, TEMPLATE, new_figure
+from study.trial_pictures import CLASSES_WITH_COUNTS
 
 MODEL_COLOURS = ("#2a7fbf", "#d55e00", "#b5539c", "#8c8c8c", "#c4820e")  # readable, as those of `figure_style`
 MODEL_SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up")
-CLASSES_WITH_COUNTS = 12  # with more of them, counts would not fit into the cells
 
 
 def training_curves(results: Mapping[str, TrainingResult], metric: Metric) -> go.Figure:

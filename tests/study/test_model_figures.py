@@ -1,13 +1,17 @@
 """The figures of trained models hold what they were given."""
 
 import numpy as np
+import torch
 
 from models.training import EpochResult, TrainingResult
-from study.model_figures import CLASSES_WITH_COUNTS, confusion_matrix, training_curves
+from study.model_figures import confusion_matrix, training_curves
+from study.trial_pictures import CLASSES_WITH_COUNTS
 
 
 def result(*losses: float) -> TrainingResult:
-    curve = tuple(EpochResult(epoch, 1.0, loss, 0.1, 1 - loss, 1.0) for epoch, loss in enumerate(losses))
+    curve = tuple(
+        EpochResult(epoch, 1.0, loss, 0.1, 1 - loss, 1.0, torch.zeros(1)) for epoch, loss in enumerate(losses)
+    )
     return TrainingResult(curve, curve[-1], {})
 
 
