@@ -2,8 +2,8 @@
 
     python benchmarks/convolution_speed.py
 
-On random features of 32 texts with filters of 3, 4 and 5 words: milliseconds of the processor, and how much faster the
-first way is.
+On random features of 32 texts, with filters of 3, 4 and 5 words: milliseconds of the processor, and the ratio to the
+first way.
 """
 
 import time

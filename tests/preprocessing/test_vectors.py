@@ -1,5 +1,6 @@
 """Pretrained vectors for a vocabulary: every word its own, looked up once, through the shared cache."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,8 @@ def test_glove_knows_english_words(standard_cache: Path) -> None:
     try:
         found = prepare_vectors(source, vocabulary("sandberger", "qwxzv", "the"), cache_dir=standard_cache)
     except CorpusError as error:
+        if "CI" in os.environ:
+            raise
         pytest.skip(str(error))
     assert found.vectors.shape == (5, 50)
     assert found.known.tolist() == [False, False, True, False, True]
