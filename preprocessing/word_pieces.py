@@ -53,6 +53,11 @@ class WordPieces:
         """
         return join(self._encode(part) for part in slices(texts, BYTES_PER_SLICE))
 
+    def split(self, text: str) -> list[str]:
+        """The pieces whose ids `encode` gives, as the encoder's vocabulary writes them."""
+        pieces: list[str] = self._tokenizer.encode(text).tokens
+        return pieces
+
     def _encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         encodings = self._tokenizer.encode_batch_fast(texts.to_pylist())
         ids = [np.array(encoding.ids, np.int32) for encoding in encodings]

@@ -94,6 +94,11 @@ class SearchDisplay:
         return f", about {format_seconds(max(seconds * (every.total - every.completed - part), 0))} left"
 
 
+def notebook_console() -> Console:
+    """Lines only, also under Jupyter, where a live display would need widgets."""
+    return Console(force_jupyter=False, force_terminal=False, highlight=False, markup=False, soft_wrap=True)
+
+
 def best_trial(study: Study) -> FrozenTrial | None:
     """The complete trial with the highest value, the earliest of equals."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

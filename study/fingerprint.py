@@ -4,6 +4,7 @@ Paths, the number of trials and the time they may take are no part of it. Packag
 difference there only warns: the study goes on, though not bit for bit.
 """
 
+import json
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
@@ -52,7 +53,8 @@ def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprin
         facts |= {f"{ENVIRONMENT}{package}": version(package) for package in BERT_PACKAGES}
     facts |= {f"space.{name}": range_ for name, range_ in describe(configuration.search_space).items()}
     facts |= {f"{ENVIRONMENT}{package}": version(package) for package in VERSIONED_PACKAGES}
-    return facts | {f"{ENVIRONMENT}python": platform.python_version(), f"{ENVIRONMENT}device": device}
+    facts |= {f"{ENVIRONMENT}python": platform.python_version(), f"{ENVIRONMENT}device": device}
+    return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # as it comes back from the storage
 
 
 def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> list[str]:

@@ -53,16 +53,20 @@ def comparison_table(studies: Sequence[ComparedStudy], metric: str) -> Table:
                 format_parameters(one.parameters),
             )
         )
+    ranked_by = f"their winners' validation {metric} on fresh seeds and splits; the test decides nothing here"
+    if not any(one.outcome for one in studies):
+        ranked_by = f"the best validation {metric} of each search, an optimistic number: none has been confirmed"
     caption = (
-        f"The studies of this database on the same texts and splits, ranked by their winners' validation {metric} on "
-        "fresh seeds and splits; the test decides nothing here. Times are of training on one worker, without what is "
-        "computed once for all trials, such as the features of a frozen encoder."
+        f"The studies of this database on the same texts and splits, ranked by {ranked_by}. Times are of training on "
+        "one worker, without what is computed once for all trials, such as the features of a frozen encoder."
     )
     columns = (
         *("Study", f"Fresh validation {metric}", "Best in search", "Test accuracy", "Test macro-F1"),
         *("Trials", "Search", "One training", "Weights", "Parameters"),
     )
-    return Table("comparison", "Side by side", caption, columns, tuple(rows))
+    filled = [index for index in range(len(columns)) if {row[index] for row in rows} - {"-", "not confirmed"}]
+    shown, *shown_rows = [tuple(cells[index] for index in filled) for cells in (columns, *rows)]
+    return Table("comparison", "Side by side", caption, shown, tuple(shown_rows))
 
 
 def _confirmation_table(report: Report, metric: str) -> Table:

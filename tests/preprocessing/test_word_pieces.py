@@ -73,6 +73,12 @@ def test_any_text_has_its_special_pieces_and_is_encoded_alone_as_among_others(
     assert all(2 <= len(ids) <= 12 and ids[0] == 2 and ids[-1] == 3 and max(ids) < len(pieces) for ids in together)
 
 
+def test_a_text_can_be_seen_in_pieces(tiny_encoder: PretrainedEncoder) -> None:
+    pieces = read_word_pieces(tiny_encoder, max_tokens=6)
+    assert pieces.split("Surgery, no!") == ["[CLS]", "surgery", "[UNK]", "n", "##o", "[SEP]"]
+    assert len(pieces.split("no " * 9)) == len(ids_of(pieces, ["no " * 9])[0]) == 6
+
+
 def test_large_corpora_are_encoded_slice_by_slice_with_the_same_result(
     tiny_encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,12 @@ from optuna.trial import TrialState
 Capture = pytest.CaptureFixture[str]
 
 
+def test_a_study_of_the_cnn_goes_on_though_its_widths_are_a_tuple(toy: Any) -> None:
+    for trials in (1, 2):
+        assert toy.run("--model", "cnn", "--trials", trials) == 0
+    assert len(toy.load("toy-cnn").trials) == 2
+
+
 def test_trials_are_counted_in_total_over_restarts(toy: Any, capsys: Capture) -> None:
     assert toy.run("--trials", 2) == 0
     before = toy.table()

@@ -1,0 +1,18 @@
+"""The pages on the models, in parts."""
+
+from typing import get_args
+
+import pytest
+
+from study.explanations import FOLDER, read_explanation
+from study.model_choice import ModelName
+
+
+@pytest.mark.parametrize("model", get_args(ModelName))
+def test_the_parts_are_the_page_without_the_link_to_its_picture(model: str) -> None:
+    page = (FOLDER / f"{model}.md").read_text(encoding="utf-8")
+    explanation = read_explanation(model)
+    assert page.startswith(explanation.title)
+    assert page.endswith(explanation.text)
+    assert explanation.picture.read_text(encoding="utf-8").startswith("<svg")
+    assert "](" not in explanation.title + explanation.text
