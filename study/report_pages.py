@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from study.comparison_figure import comparison_figure
 from study.errors import StudyError
 from study.figure_style import PAGE_STYLE
 from study.figures import all_figures
@@ -35,6 +36,8 @@ def write_report(report: Report, folder: Path) -> None:
     """Write all files, or none. The folder must be there. Raises `StudyError` when they cannot be written."""
     try:
         figures = all_figures(report.study, report.configuration, report.findings.importances)
+        if any(one.outcome for one in report.comparison):
+            figures.insert(0, comparison_figure(report.comparison, report.configuration))
         pictures = [
             (path.name, words)
             for path, words in save_pictures(report.study, report.configuration, folder, report.findings.importances)
