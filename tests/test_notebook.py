@@ -48,6 +48,7 @@ def check(outputs: list[Any], models: int) -> None:
     figures = [data[FIGURE] for data in shown if FIGURE in data]
     assert len(figures) == 8
     assert all(figure["data"] or figure["layout"]["annotations"] for figure in figures)
+    assert all("text/html" in data for data in shown if FIGURE in data)  # for what is exported
     assert len([data for data in shown if "image/svg+xml" in data]) == models
     assert shown[-1]["text/html"].count("<tr") == models + 2  # the names of the columns, and of the index
 
