@@ -14,6 +14,10 @@ from models.dropout import FastDropout
 from models.embedding import word_embedding
 from preprocessing.vectors import WordVectors
 
+# The standard deviation of pretrained vectors, about that of GloVe's own. On R8 (GloVe, learning rate 0.01, means of 3
+# splits) validation macro-F1 was 0.927 with 0.1, 0.940 with 0.3 and 0.959 with this.
+VECTOR_SCALE = 0.65
+
 Pooling = Literal["max", "mean", "last"]
 
 
@@ -49,7 +53,9 @@ class LSTMClassifier(nn.Module):
         super().__init__()
         self.config = config
         directions = 2 if config.bidirectional else 1
-        self.embedding = word_embedding(words, config.embedding_size, vectors=vectors, tune=config.tune_vectors)
+        self.embedding = word_embedding(
+            words, config.embedding_size, vectors=vectors, vector_scale=VECTOR_SCALE, tune=config.tune_vectors
+        )
         self.embedding_dropout = FastDropout(config.embedding_dropout)
         input_sizes = [config.embedding_size] + [config.hidden_size * directions] * (config.layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(size, config.hidden_size) for size in input_sizes)

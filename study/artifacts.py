@@ -16,6 +16,7 @@ from models.learning import Settings
 from models.training import EpochResult
 from preprocessing.prepared import PreparedTexts
 from study.display import METRIC_TITLES, format_parameters
+from study.preparation import describe_words
 from study.trial_queue import describe_failure
 
 
@@ -83,14 +84,13 @@ def _write_files(folder: Path, trial: Trial, story: TrialStory) -> None:
 
 def _log_lines(trial: Trial, story: TrialStory) -> Iterator[str]:
     prepared, training = story.prepared, story.settings.training
-    words = story.settings.limits.kept_words(prepared.word_counts)
     yield f"Trial {trial.number} of {trial.study.study_name}"
     yield f"Searched    {format_parameters(trial.params)}"
-    for name, part in asdict(story.settings).items():
-        yield f"{name.capitalize():<11} {_settings(part)}"
+    for name in ("model", "training", "limits"):
+        yield f"{name.capitalize():<11} {_settings(asdict(getattr(story.settings, name)))}"
     yield (
         f"Texts       {len(prepared.training.labels):,} for training, {len(prepared.validation.labels):,} for "
-        f"validation; {len(prepared.classes)} classes; {words:,} words known of {len(prepared.word_counts):,}"
+        f"validation; {len(prepared.classes)} classes; {describe_words(story.settings, prepared)}"
     )
     yield f"Computed    torch {version('torch')}, {story.device.type}, threads: {torch.get_num_threads()}"
     yield ""

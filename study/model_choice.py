@@ -22,18 +22,12 @@ DEFAULTS: dict[str, Settings] = {  # by variant
     "lstm": Settings(LSTMConfig(), TrainingConfig(), TextLimits()),
     "cnn": Settings(CNNConfig(), TrainingConfig(learning_rate=2e-3), TextLimits()),
     "linear": Settings(LinearConfig(), TrainingConfig(epochs=1), TextLimits(WHOLE_TEXTS, 1_000_000, 1)),
-    "bert-frozen": Settings(
-        BERTConfig("frozen"), TrainingConfig(epochs=20, learning_rate=3e-3, patience=5), TextLimits(128)
-    ),
-    "bert-full": Settings(
-        BERTConfig("full"), TrainingConfig(epochs=3, learning_rate=1e-4, schedule="linear"), TextLimits(128)
-    ),
+    "bert-frozen": Settings(BERTConfig("frozen"), TrainingConfig(20, 1e-2, patience=5), TextLimits(128)),
+    "bert-full": Settings(BERTConfig("full"), TrainingConfig(3, 2e-4, 16, schedule="linear"), TextLimits(128)),
     "bert-gradual": Settings(
-        BERTConfig("gradual"), TrainingConfig(epochs=4, learning_rate=2e-4, schedule="linear"), TextLimits(128)
+        BERTConfig("gradual"), TrainingConfig(4, 3e-3, 16, patience=4, schedule="linear"), TextLimits(128)
     ),
-    "bert-lora": Settings(
-        BERTConfig("lora"), TrainingConfig(epochs=4, learning_rate=1e-3, schedule="linear"), TextLimits(128)
-    ),
+    "bert-lora": Settings(BERTConfig("lora"), TrainingConfig(4, 2e-3, 16, schedule="linear"), TextLimits(128)),
 }
 NETWORKS = ("lstm", "cnn", "bert")
 WORD_MODELS = ("lstm", "cnn", "linear")

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from data.wheels import OnDownload
 from models.bert import BERTConfig
-from models.learning import Learner
+from models.learning import Learner, Settings
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.pretrained import find_encoder
 from preprocessing.vectors import prepare_vectors
@@ -33,14 +33,10 @@ def prepare_texts(configuration: StudyConfiguration, console: Console) -> Prepar
             on_event=console.print,
             on_download=on_download,
         )
-    if isinstance(configuration.base.model, BERTConfig):
-        words = f"{len(prepared.word_counts):,} word pieces"
-    else:
-        known = configuration.base.limits.kept_words(prepared.word_counts)
-        words = f"{known:,} words known of {len(prepared.word_counts):,} in training"
     console.print(
         f"Texts: {len(prepared.training):,} for training, {len(prepared.validation):,} for validation, "
-        f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; {words}."
+        f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
+        f"{describe_words(configuration.base, prepared)}."
     )
     if source := configuration.base.vectors:
         vectors = prepare_vectors(
@@ -52,6 +48,13 @@ def prepare_texts(configuration: StudyConfiguration, console: Console) -> Prepar
         console.print(f"Note: {note}")
     compute_features(configuration, prepared, console)
     return prepared
+
+
+def describe_words(settings: Settings, prepared: PreparedTexts) -> str:
+    if isinstance(settings.model, BERTConfig):
+        return f"{len(prepared.word_counts):,} word pieces"
+    known = settings.limits.kept_words(prepared.word_counts)
+    return f"{known:,} words known of {len(prepared.word_counts):,} in training"
 
 
 def compute_features(configuration: StudyConfiguration, prepared: PreparedTexts, console: Console) -> None:

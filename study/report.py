@@ -45,7 +45,11 @@ def report(
     workers: Workers = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The folder of the report.", show_default="reports/<study>"),
+        typer.Option(
+            metavar="DIR",
+            help="The folder of the report.",
+            show_default="reports/<study>; with --no-retrain reports/<study>-search",
+        ),
     ] = None,
 ) -> int:
     from rich.console import Console

@@ -20,7 +20,9 @@ def new_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
     """
     if folder.name in ("", ".."):
         folder = folder.resolve()
-    if found := strangers(folder):
+    if folder.exists() and not folder.is_dir():
+        raise StudyError(f"{folder} would be replaced, but it is a file; name another --output.")
+    if found := sorted(path.name for path in folder.glob("*") if path.name not in FILES):
         raise StudyError(f"{folder} would be replaced, but {found[0]} is no part of a report; name another --output.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -37,13 +39,6 @@ def new_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
 def folder_name(study_name: str) -> str:
     """Of any study's name one that stays within its folder."""
     return re.sub(r"[^\w.-]", "_", study_name).strip(".") or "study"
-
-
-def strangers(folder: Path) -> list[str]:
-    """What is there that no report has written."""
-    if not folder.is_dir():
-        return [folder.name] if folder.exists() else []
-    return sorted(path.name for path in folder.iterdir() if path.name not in FILES)
 
 
 def publish(written: Path, folder: Path) -> None:

@@ -75,7 +75,9 @@ def report_studies(
 
 
 def _write(report: Report, confirmation: Confirmation | None, output: Path | None, console: Console) -> None:
-    with new_folder(output or Path("reports") / folder_name(report.study.study_name)) as (folder, written):
+    # What the search alone tells never replaces a whole report.
+    name = folder_name(report.study.study_name) + ("" if confirmation else "-search")
+    with new_folder(output or Path("reports") / name) as (folder, written):
         write_report(report, written)
         if confirmation:
             export_winner(confirmation, written / "model")

@@ -79,7 +79,9 @@ def run(
     ] = None,
     patience: Annotated[
         int | None,
-        count("Epochs without a better score before a trial stops.", most=10_000, default="2; bert frozen 5"),
+        count(
+            "Epochs without a better score before a trial stops.", most=10_000, default="2; bert frozen 5, gradual 4"
+        ),
     ] = None,
     max_tokens: Annotated[
         int | None,

@@ -23,11 +23,11 @@ from models.lstm import LSTMConfig
 
 Space = dict[str, BaseDistribution]
 SpaceName = Literal["default", "wide"]
-BERT_LEARNING_RATES: dict[Strategy, FloatDistribution] = {
-    "frozen": FloatDistribution(1e-4, 3e-2, log=True),  # a head alone bears what would ruin an encoder
-    "full": FloatDistribution(1e-5, 5e-4, log=True),  # small encoders want more than the 2e-5 of BERT-base
-    "gradual": FloatDistribution(1e-5, 1e-3, log=True),  # of the head; each layer below has less
-    "lora": FloatDistribution(5e-5, 5e-3, log=True),  # adapters start at zero
+BERT_LEARNING_RATES: dict[Strategy, FloatDistribution] = {  # MiniLM wants more than the 2e-5 to 5e-5 of BERT-base
+    "frozen": FloatDistribution(3e-4, 1e-1, log=True),  # a head alone bears what would ruin an encoder
+    "full": FloatDistribution(2e-5, 5e-4, log=True),
+    "gradual": FloatDistribution(3e-4, 1e-2, log=True),  # of the head; each layer below has less
+    "lora": FloatDistribution(1e-4, 5e-3, log=True),  # adapters start at zero
 }
 
 
@@ -79,13 +79,15 @@ def _linear_space(base: Settings) -> tuple[Space, Space]:
 
 def _bert_space(base: Settings) -> tuple[Space, Space]:
     assert isinstance(base.model, BERTConfig)
-    default: Space = {"learning_rate": BERT_LEARNING_RATES[base.model.strategy]}
-    if base.model.strategy == "lora":
-        default["lora_rank"] = IntDistribution(2, 32, log=True)  # Hu et al. 2021 find 1 to 64 nearly alike
-    else:
-        default["dropout"] = FloatDistribution(0.0, 0.6)  # on features that all texts share much of
+    second: dict[Strategy, Space] = {
+        "frozen": {"dropout": FloatDistribution(0.0, 0.5)},  # more starves a head of few features
+        "full": {"dropout": FloatDistribution(0.0, 0.5)},
+        "gradual": {"layer_factor": FloatDistribution(1.5, 4.0)},  # around the 2.6 of Howard & Ruder 2018
+        "lora": {"lora_rank": IntDistribution(2, 32, log=True)},  # Hu et al. 2021 find 1 to 64 nearly alike
+    }
+    default: Space = {"learning_rate": BERT_LEARNING_RATES[base.model.strategy], **second[base.model.strategy]}
     more: Space = {
-        "dropout": FloatDistribution(0.0, 0.6),
+        "dropout": FloatDistribution(0.0, 0.5),
         "batch_size": CategoricalDistribution([16, 32, 64]),
         "weight_decay": FloatDistribution(1e-4, 1.0, log=True),
         "label_smoothing": FloatDistribution(0.0, 0.2),

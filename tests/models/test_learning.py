@@ -13,7 +13,7 @@ from models.cnn import CNNConfig
 from models.exported import load_model, save_model
 from models.learning import Learner, Settings
 from models.linear import LinearConfig
-from models.lstm import LSTMConfig
+from models.lstm import VECTOR_SCALE, LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import prepare_for_search
@@ -103,7 +103,7 @@ def test_a_model_that_began_with_vectors_is_restored_with_them(
     assert ("embedding.weight" in result.best_weights) is tune
     classifier = learner.restore(result.best_weights, {})
     row = learner.prepared.vocabulary.words.index("hospital").as_py()
-    begun = numbers[0] * 0.1 / np.sqrt((numbers**2).mean())
+    begun = numbers[0] * VECTOR_SCALE / np.sqrt((numbers**2).mean())
     changed = np.abs(classifier.model.state_dict()["embedding.weight"][row].numpy() - begun).max()
     assert bool(changed > 1e-3) is tune
     accuracy = (

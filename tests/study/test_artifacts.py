@@ -65,6 +65,7 @@ def prepared(toy_csv: Path) -> PreparedTexts:
 def objective(prepared: PreparedTexts, folder: Path, told: list[str] | None = None) -> RunTrial:
     artifacts = ArtifactFolder(folder, print if told is None else told.append)
     paths: dict[str, Any] = {"checkpoints": prepared.entry.folder.parent / "checkpoints", "artifacts": artifacts}
+    paths["cache_dir"] = prepared.entry.folder.parent
     return partial(run_trial, base=BASE, prepared=prepared, device=torch.device("cpu"), on_event=print, **paths)
 
 

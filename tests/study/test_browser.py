@@ -30,6 +30,7 @@ WIDTHS, SCHEMES = (1200, 390), ("light", "dark")
 SECONDS = 90  # to wait for a page, on a machine that is busy
 FIGURES_DRAWN = "return [...document.querySelectorAll('figure')].filter(one => one.querySelector('.main-svg')).length"
 PAGE_WIDTH = "return document.documentElement.scrollWidth"
+CELLS = "return document.querySelectorAll('.heat td[style]').length"
 COLOURS = "return ['color', 'backgroundColor'].map(name => getComputedStyle(document.body)[name])"
 # Text that stands over the edge of its figure, which a reader would see cut off.
 CUT_TEXTS = """
@@ -123,11 +124,12 @@ def test_every_figure_of_the_report_is_drawn_on_any_screen_and_nothing_is_asked_
             assert browser.driver.execute_script(CUT_TEXTS) == []
             assert browser.console() == []
             assert [url for url in browser.requested() if not url.startswith(("data:", "blob:"))] == [page.as_uri()]
+            assert browser.driver.execute_script(CELLS) == 3 * 3  # of the confusion matrix
             colours[scheme] = browser.driver.execute_script(COLOURS)
     assert not set(colours["light"]) & set(colours["dark"])
 
 
-def test_a_report_of_failures_alone_is_readable_too(toy: Any, browser: Browser) -> None:
+def test_a_report_without_any_trial_is_readable_too(toy: Any, browser: Browser) -> None:
     assert toy.run("--trials", 1, "--timeout", 0.001) == 0  # which ends before the first trial
     assert run_command(app, ["--no-retrain"]) == 0
     page = toy.folder / "reports" / "toy-lstm" / "report.html"

@@ -78,7 +78,7 @@ def test_the_schema_of_another_optuna_is_told(version: str, way_out: str, toy: A
 def test_a_study_that_is_no_search_is_told(toy: Any, capsys: Capture) -> None:
     study = optuna.create_study(storage="sqlite:///study.db", study_name="other", direction="maximize")
     study.add_trial(optuna.create_trial(value=1.0))
-    assert "was not made by study.run" in refused(capsys)
+    assert "There is no study of study.run in" in refused(capsys)
     assert "Names that end with /confirmation" in refused(capsys, "--name", "other/confirmation")
     assert left_of_reports(toy.folder) == []
 

@@ -1,0 +1,83 @@
+"""Every model as a user meets it: searched, gone on with, reported side by side, asked for labels."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from models.exported import load_model
+from preprocessing.pretrained import PretrainedEncoder
+from study.command_line import run_command
+from study.report import app as report_app
+from study.run import app as run_app
+
+Capture = pytest.CaptureFixture[str]
+COMMON = ("--data", "toy.csv", "--workers", "1", "--max-tokens", "20")
+OPTIONS = {
+    "lstm": ("--epochs", "2"),
+    "cnn": ("--model", "cnn", "--epochs", "2"),
+    "linear": ("--model", "linear"),
+    "bert-frozen": ("--model", "bert"),
+    "bert-lora": ("--model", "bert", "--strategy", "lora", "--epochs", "1", "--max-training-texts", "40"),
+}
+
+
+def options_of(variant: str, encoder: PretrainedEncoder) -> tuple[str, ...]:
+    return OPTIONS[variant] + (("--bert-model", str(encoder.folder)) if variant.startswith("bert") else ())
+
+
+def run(*arguments: str) -> int:
+    return run_command(run_app, [*COMMON, *arguments])
+
+
+@pytest.mark.parametrize("variant", OPTIONS)
+@pytest.mark.parametrize("space", ["default", "wide"])
+def test_every_model_is_searched_and_gone_on_with(
+    variant: str, space: str, toy: Any, tiny_encoder: PretrainedEncoder, capsys: Capture
+) -> None:
+    options = (*options_of(variant, tiny_encoder), "--space", space, "--sampler", "random")
+    assert run("--trials", "1", *options) == 0
+    assert run("--trials", "3", *options) == 0
+    trials = toy.load(name=f"toy-{variant}").trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3, [trial.user_attrs for trial in trials]
+    assert len(trials[0].params) == 2 if space == "default" else len(trials[0].params) > 2
+    assert run("--trials", "3", *options, "--seed", "1") == 2
+    assert "--seed 0, now it is 1" in capsys.readouterr().err
+
+
+def test_studies_of_one_database_are_reported_side_by_side(
+    toy: Any, tiny_encoder: PretrainedEncoder, capsys: Capture
+) -> None:
+    variants = ("cnn", "linear", "bert-frozen")
+    for variant in variants:
+        assert run("--trials", "2", *options_of(variant, tiny_encoder)) == 0
+    assert run("--trials", "1", "--epochs", "1", "--metric", "accuracy", "--name", "another metric") == 0
+    assert run("--trials", "1", "--epochs", "1", "--split-seed", "3", "--name", "another split") == 0
+    capsys.readouterr()
+    assert run_command(report_app, ["--output", "one"]) == 2
+    assert "--name" in capsys.readouterr().err
+    assert run_command(report_app, ["--top", "1", "--seeds", "2", "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    reports = {variant: json.loads(Path(f"reports/toy-{variant}/best_params.json").read_text()) for variant in variants}
+    ranked = sorted(variants, key=lambda variant: -reports[variant]["confirmed"]["mean"])
+    side_by_side = printed[printed.index("Side by side") :].splitlines()[1:4]
+    assert [line.split("  toy-")[1].split()[0] for line in side_by_side] == ranked
+    for variant in variants:
+        page = Path(f"reports/toy-{variant}/report.md").read_text()
+        table = page[page.index("## Side by side") :].split("\n\n")[2]
+        assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [f"toy-{one}" for one in ranked]
+        assert load_model(Path(f"reports/toy-{variant}/model")).predict(["court attorney law"]).labels.shape == (1,)
+    assert "Side by side" not in Path("reports/another_metric/report.md").read_text()
+    newest = max(Path("reports").glob("toy-*/model/config.json"), key=lambda path: path.stat().st_mtime)
+    assert newest.parts[1] == f"toy-{ranked[0]}"
+    assert "once for each study" in Path(f"reports/toy-{ranked[0]}/report.md").read_text()
+
+
+def test_a_study_without_a_complete_trial_is_left_out(toy: Any, capsys: Capture) -> None:
+    assert run("--trials", "2", "--model", "linear") == 0
+    assert toy.run("--trials", 1, "--timeout", 0.001, "--name", "empty") == 0
+    assert run_command(report_app, ["--no-retrain"]) == 0
+    assert "Note: study 'empty' has no complete trial yet and is left out." in capsys.readouterr().out
+    assert Path("reports/toy-linear-search/report.html").exists()

@@ -1,0 +1,27 @@
+"""The study's note in the dashboard."""
+
+from pathlib import Path
+from typing import Any
+
+from optuna_dashboard import get_note, save_note
+
+from study.notes import VERDICT, note_verdict
+
+
+def test_a_new_study_says_what_is_searched_and_a_report_adds_its_verdict_and_nothing_is_lost(toy: Any) -> None:
+    assert toy.run("--trials", 1) == 0
+    study = toy.load()
+    begun = get_note(study)
+    assert begun.startswith("Search: highest validation macro-F1 over hidden_size 16-256 (log)")
+    assert "sampler: tpe" in begun.lower()
+    save_note(study, f"{begun}\nMine: look at trial 7.")
+    for verdict in ("worse", "better"):
+        note_verdict(study, [f"It is {verdict}.", "The mean is 0.9."], Path("reports/toy-lstm/report.html"))
+    note = get_note(study)
+    assert note.startswith(begun.rstrip())
+    assert "Mine: look at trial 7." in note
+    assert note.count(VERDICT) == 1
+    assert "**It is better.**\n\n- The mean is 0.9.\n\nThe whole report: `reports/toy-lstm/report.html`" in note
+    assert "worse" not in note
+    assert toy.run("--trials", 2) == 0
+    assert get_note(study) == note
