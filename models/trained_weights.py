@@ -1,6 +1,6 @@
-"""Which weights of a network training changes: only those are kept, in checkpoints and afterwards.
+"""Which weights of a network are kept, in checkpoints and afterwards: of a fine-tuned one those that training changes.
 
-The others are frozen for good; they come from where they were pretrained whenever the network is built.
+Its others are frozen for good; they come from where they were pretrained whenever the network is built.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,9 @@ def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, A
 
 
 def trained_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The network's own tensors by name: parameters that are ever trained, and buffers."""
+    """The network's own tensors by name: of a fine-tuned one the parameters that are ever trained, and buffers."""
+    if not isinstance(model, FineTuned):
+        return model.state_dict()
     trained = {id(parameter) for group in parameter_groups(model, 1.0) for parameter in group["params"]}
     frozen = {name for name, parameter in model.named_parameters() if id(parameter) not in trained}
     return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
