@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+import plotly.io
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
@@ -54,6 +55,13 @@ TEMPLATE = go.layout.Template(
         "dragmode": False,  # so that a finger scrolls the page
     }
 )
+
+
+def show_inline() -> None:
+    """Under Jupyter: figures in JupyterLab and in what is exported to HTML, without the network and without buttons."""
+    plotly.io.renderers.default = "plotly_mimetype+notebook"
+    for name in ("plotly_mimetype", "notebook"):
+        plotly.io.renderers[name].config = {"displayModeBar": False}
 
 
 def log_ticks(range_: BaseDistribution) -> list[float]:

@@ -58,9 +58,10 @@ def confusion_matrix(labels: Classes, predictions: Classes, classes: Sequence[st
         xgap=1,
         ygap=1,
         colorbar={"title": "Share of the class", "title_side": "right", "tickformat": ".0%", "thickness": 12},
-        text=counts.astype(int),
+        customdata=counts,
+        text=np.where(counts > 0, counts.astype(int).astype(str), ""),
         texttemplate="%{text}" if len(classes) <= CLASSES_WITH_COUNTS else None,
-        hovertemplate="%{y} taken for %{x}: %{text} texts, %{z:.0%}<extra></extra>",
+        hovertemplate="%{y} taken for %{x}: %{customdata} texts, %{z:.0%}<extra></extra>",
     )
     figure.update_layout(height=180 + 34 * len(classes))
     figure.update_xaxes(type="category", dtick=1)

@@ -16,15 +16,15 @@ def class_distribution(texts: SearchTexts) -> go.Figure:
     """How many training and validation texts each class has, the largest class on top."""
     counts = {
         name: dict(zip(*(column.to_pylist() for column in pc.value_counts(side.labels).flatten()), strict=True))
-        for name, side in (("training", texts.training), ("validation", texts.validation))
+        for name, side in (("validation", texts.validation), ("training", texts.training))
     }
     classes = sorted(counts["training"], key=lambda name: (counts["training"][name], name))
     figure = new_figure("Texts", "")
-    for (name, by_class), colour in zip(counts.items(), (COLOURS[COMPLETE], COLOURS[PRUNED]), strict=True):
+    for (name, by_class), colour in zip(counts.items(), (COLOURS[PRUNED], COLOURS[COMPLETE]), strict=True):
         numbers = [by_class.get(one, 0) for one in classes]
         figure.add_bar(x=numbers, y=classes, name=name, orientation="h", marker_color=colour)
         figure.data[-1].update(text=[f"{number:,}" for number in numbers], textposition="outside", textfont_color=TEXT)
-    figure.update_layout(height=120 + 40 * len(classes), legend_traceorder="normal", uniformtext={"minsize": 9})
+    figure.update_layout(height=120 + 40 * len(classes), legend_traceorder="reversed", uniformtext={"minsize": 9})
     figure.update_yaxes(type="category", dtick=1)
     return figure
 

@@ -1,6 +1,7 @@
 """The directions of imports, and the one door to the test split."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,22 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = ["data", "preprocessing", "models", "study"]  # each may import those before it
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DOORS_TO_THE_TEST_SPLIT = {"load_test_texts", "prepare_test", "read_official_split", "read_corpus", "split_sides"}
 MAY_OPEN_THEM = {"preprocessing/prepared.py", "study/test_results.py"}  # besides the texts' own layer
 
 
+def code_of(path: Path) -> str:
+    """Of a module, or of the cells of a notebook."""
+    if path.suffix == ".py":
+        return path.read_text()
+    cells = json.loads(path.read_text())["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
 def imported_modules(path: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(code_of(path))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -44,21 +54,26 @@ def test_texts_are_prepared_without_torch(path: Path) -> None:
         assert "torch" not in imported_packages(path)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", [*MODULES, *NOTEBOOKS], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_models_and_study_get_texts_only_through_the_source(path: Path) -> None:
     """Not from the files or the splits themselves, which hold the test texts, too."""
-    if path.parent.name in ("models", "study"):
+    if path.parent.name in ("models", "study", "notebooks"):
         texts = {name for name in imported_modules(path) if name.split(".")[0] == "data"}
         assert texts <= {"data.source", "data.errors", "data.wheels"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", [*MODULES, *NOTEBOOKS], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_no_module_of_the_search_names_a_door_to_the_test_split(path: Path) -> None:
     if path.parent.name == "data" or str(path.relative_to(ROOT)) in MAY_OPEN_THEM:
         return
-    tree = ast.walk(ast.parse(path.read_text()))
+    tree = ast.walk(ast.parse(code_of(path)))
     names = {getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None) for node in tree}
     assert not names & DOORS_TO_THE_TEST_SPLIT
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_no_notebook_confirms_a_search_which_opens_the_test_split(path: Path) -> None:
+    assert not imported_modules(path) & {"study.report", "study.full_report", "study.test_results"}
 
 
 def test_every_package_is_named_in_pyproject() -> None:

@@ -1,12 +1,15 @@
 """The notebook is committed clean, calls the modules in short cells, and runs from its top to its bottom."""
 
 import ast
+import importlib
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+import typer
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
@@ -48,6 +51,7 @@ def check(outputs: list[Any], models: int) -> None:
     figures = [data[FIGURE] for data in shown if FIGURE in data]
     assert len(figures) == 8
     assert all(figure["data"] or figure["layout"]["annotations"] for figure in figures)
+    assert all("text/html" in data for data in shown if FIGURE in data)  # for what is exported
     assert len([data for data in shown if "image/svg+xml" in data]) == models
     assert shown[-1]["text/html"].count("<tr") == models + 2  # the names of the columns, and of the index
 
@@ -72,6 +76,17 @@ def test_every_cell_is_a_short_call_into_the_modules(notebook: NotebookNode) -> 
         assert not [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)], cell.id
         lines = [line for line in cell.source.splitlines() if line and not re.match("from|import", line)]
         assert len(lines) <= STATEMENTS or cell.id == "parameters", cell.id
+
+
+def test_what_it_says_to_type_exists(notebook: NotebookNode) -> None:
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    commands = re.findall(r"python -m (study\.\w+)", prose)
+    apps = [importlib.import_module(module).app for module in commands]
+    known = {option for app in apps for parameter in typer.main.get_command(app).params for option in parameter.opts}
+    assert set(re.findall(r"(?<!-)--[a-z][a-z-]*", prose)) <= known
+    project = tomllib.loads((NOTEBOOK.parent.parent / "pyproject.toml").read_text())["project"]
+    assert re.findall(r"-e '\.\[(\w+)\]'", prose) == ["notebook"]
+    assert "notebook" in project["optional-dependencies"]
 
 
 def test_it_runs_on_a_users_file_and_sees_no_text_of_the_test_split(

@@ -12,10 +12,11 @@ from models.lstm import LSTMConfig
 from models.statistics import ClassScores, Estimate, PairedComparison
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
+from study.comparison import ComparedStudy, Outcome
 from study.configuration import StudyConfiguration
 from study.findings import find
 from study.full_report import Report, Tested, TestReport
-from study.report_tables import Table, tables
+from study.report_tables import Table, comparison_table, tables
 from study.reproduction import Reproduction
 from study.test_results import System
 from study.verdict import judge
@@ -69,3 +70,29 @@ def test_ours_stand_beside_the_published_results() -> None:
     rows = tables_of(draws=1)["published"].rows
     assert rows[0] == ("LSTM", "0.9000", "someone")
     assert rows[1] == ("the search's winner", "0.5000", "this report")
+
+
+def compared(*outcomes: Outcome | None) -> Table:
+    studies = [
+        ComparedStudy(f"study {number}", "cnn", 8, 60.0, 0.9, {"filters": 100}, outcome)
+        for number, outcome in enumerate(outcomes)
+    ]
+    return comparison_table(studies, "macro-F1")
+
+
+def test_studies_side_by_side_show_what_is_confirmed_of_each() -> None:
+    outcome = Outcome({"filters": 100}, 0.8, 0.01, 3, 7.0, 1_500_000, Estimate(0.5, 0.4, 0.6), Estimate(0.3, 0.2, 0.4))
+    table = compared(outcome, None)
+    first, second = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    assert first["Fresh validation macro-F1"] == "0.8000 ± 0.0100"
+    assert (first["Test accuracy"], second["Test accuracy"]) == ("0.5000 (0.4000 to 0.6000)", "-")
+    assert second["Fresh validation macro-F1"] == "not confirmed"
+    assert "on fresh seeds and splits" in table.caption
+
+
+def test_where_none_is_confirmed_the_searches_alone_are_compared() -> None:
+    table = compared(None, None)
+    assert table.columns == ("Study", "Best in search", "Trials", "Search", "Parameters")
+    assert table.rows[0] == ("study 0", "0.9000", "8", "1 min 00 s", "filters=100")
+    assert "none has been confirmed" in table.caption
+    assert "fresh" not in table.caption

@@ -14,7 +14,7 @@ def labelled(labels: list[str]) -> LabelledTexts:
 
 def test_the_largest_class_is_on_top_and_no_class_is_left_out() -> None:
     texts = SearchTexts(labelled(["2", "1", "1", "3", "3", "3"]), labelled(["1", "3", "3"]), 0, ())
-    training, validation = class_distribution(texts).data
+    validation, training = class_distribution(texts).data
     assert training.y == validation.y == ("2", "1", "3")  # from below
     assert training.x == (1, 2, 3)
     assert validation.x == (0, 1, 2)
