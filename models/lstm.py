@@ -23,13 +23,13 @@ Pooling = Literal["max", "mean", "last"]
 
 @dataclass(frozen=True)
 class LSTMConfig:
-    embedding_size: int = 128
+    embedding_size: int = 192
     hidden_size: int = 64  # per direction
     layers: int = 1
     bidirectional: bool = True
     pooling: Pooling = "max"  # over the real tokens of a text
     dropout: float = 0.5  # on the pooled features and between layers, probability of zeroing
-    embedding_dropout: float = 0.2  # on the embedded words, probability of zeroing
+    embedding_dropout: float = 0.5  # on the embedded words, probability of zeroing
     tune_vectors: bool = True  # whether pretrained word vectors are trained on; without them of no effect
 
     def __post_init__(self) -> None:

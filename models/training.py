@@ -33,7 +33,7 @@ WARM_UP_SHARES: dict[Schedule, float] = {"one_cycle": 0.3, "linear": 0.1}  # of 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    epochs: int = 6
+    epochs: int = 7
     learning_rate: float = 5e-3  # the peak of the schedule
     batch_size: int = 32
     label_smoothing: float = 0.1  # share of the target that is spread over all classes (arXiv:1512.00567)

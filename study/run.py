@@ -75,7 +75,9 @@ def run(
     ] = "macro_f1",
     epochs: Annotated[
         int | None,
-        count("Epochs per trial, at most.", most=10_000, default="6; bert frozen 20, full 3, gradual and lora 4"),
+        count(
+            "Epochs per trial, at most.", most=10_000, default="7; cnn 6; bert frozen 20, full 3, gradual and lora 4"
+        ),
     ] = None,
     patience: Annotated[
         int | None,
