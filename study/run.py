@@ -76,7 +76,7 @@ def run(
     epochs: Annotated[
         int | None,
         count(
-            "Epochs per trial, at most.", most=10_000, default="7; cnn 6; bert frozen 20, full 3, gradual and lora 4"
+            "Epochs per trial, at most.", most=10_000, default="7; cnn 6; bert frozen 20, full 3, others 4"
         ),
     ] = None,
     patience: Annotated[
