@@ -75,9 +75,7 @@ def run(
     ] = "macro_f1",
     epochs: Annotated[
         int | None,
-        count(
-            "Epochs per trial, at most.", most=10_000, default="7; cnn 6; bert frozen 20, full 3, others 4"
-        ),
+        count("Epochs per trial, at most.", most=10_000, default="7; cnn 6; bert frozen 20, full 3, others 4"),
     ] = None,
     patience: Annotated[
         int | None,
