@@ -23,8 +23,9 @@ from study.figure_words import (
     parameter_title,
     running_best,
 )
-from study.figures import STEPS, smooth_surface, surface_limits
 from study.findings import Importances, find_importances
+from study.parameter_figures import STEPS
+from study.score_surface import smooth_surface, surface_limits
 from study.surrogate import value_at
 from study.trial_queue import finished_trials
 
