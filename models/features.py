@@ -131,11 +131,13 @@ def _compute(
         return features
 
     found: list[npt.NDArray[np.float32]] = []
+    done = 0
     with one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count() if device.type == "cpu" else 1) as pool:
         for part in pool.map(compute, parts):
             found.append(part)
+            done += len(part)
             if on_progress:
-                on_progress(sum(map(len, found)), len(rows))
+                on_progress(done, len(rows))
     features = np.concatenate(found)
     features[order] = features.copy()
     return features

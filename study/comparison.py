@@ -32,6 +32,7 @@ class Outcome:
     mean: float  # validation score on fresh draws
     deviation: float | None  # None for a single draw
     draws: int
+    search_trials: int  # that the search had finished by then
     seconds: float  # of one training, the mean
     weights: int  # numbers that the trained model consists of
     accuracy: Estimate  # on the test split
@@ -63,9 +64,15 @@ def compare(storage: PatientStorage, configuration: StudyConfiguration) -> list[
             continue
         study = optuna.load_study(study_name=summary.study_name, storage=storage)
         other = load_configuration(study)
-        if (split_hash(other), other.metric) == (split_hash(configuration), configuration.metric):
+        if _basis(other) == _basis(configuration):
             found.append(_compared(study, other, outcomes.get(f"{summary.study_name}{SUFFIX}")))
     return sorted(found, key=lambda one: (one.outcome is None, -(one.outcome.mean if one.outcome else one.best or 0.0)))
+
+
+def _basis(configuration: StudyConfiguration) -> tuple[object, ...]:
+    """What two studies must share to be compared: training, validation and test texts, and the metric."""
+    texts = split_hash(configuration), configuration.split_seed, configuration.base.limits.max_training_texts
+    return (*texts, configuration.metric)
 
 
 def _compared(study: Study, configuration: StudyConfiguration, stored: dict[str, Any] | None) -> ComparedStudy:

@@ -102,7 +102,7 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
         )
     search, configuration, audit = confirmation.search, confirmation.configuration, confirmation.audit
     test = _judge_test(results, confirmation)
-    save_outcome(confirmation.study, _outcome(confirmation.ranking[0], test.tested[0]))
+    save_outcome(confirmation.study, _outcome(confirmation.ranking[0], test.tested[0], len(finished_trials(search))))
     options = {"top": confirmation.top, "seeds": confirmation.draws, "audit": len(audit.audited) if audit else 0}
     return Report(
         search,
@@ -116,12 +116,13 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
     )
 
 
-def _outcome(winner: Confirmed, tested: Tested) -> Outcome:
+def _outcome(winner: Confirmed, tested: Tested, search_trials: int) -> Outcome:
     return Outcome(
         parameters=winner.candidate.parameters,
         mean=winner.mean,
         deviation=winner.deviation if len(winner.trials) > 1 else None,
         draws=len(winner.trials),
+        search_trials=search_trials,
         seconds=statistics.fmean(trial.user_attrs["seconds"] for trial in winner.trials),
         weights=tested.system.weights,
         accuracy=tested.accuracy,

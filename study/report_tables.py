@@ -46,7 +46,8 @@ def comparison_table(studies: Sequence[ComparedStudy], metric: str) -> Table:
                 "-" if one.best is None else f"{one.best:.4f}",
                 interval_in_words(outcome.accuracy) if outcome else "-",
                 interval_in_words(outcome.macro_f1) if outcome else "-",
-                str(one.trials),
+                str(outcome.draws) if outcome else "-",
+                _trials_in_words(one),
                 format_seconds(one.seconds),
                 f"{outcome.seconds:.1f} s" if outcome else "-",
                 f"{outcome.weights / 1e6:.2f} M" if outcome else "-",
@@ -62,11 +63,17 @@ def comparison_table(studies: Sequence[ComparedStudy], metric: str) -> Table:
     )
     columns = (
         *("Study", f"Fresh validation {metric}", "Best in search", "Test accuracy", "Test macro-F1"),
-        *("Trials", "Search", "One training", "Weights", "Parameters"),
+        *("Seeds", "Trials", "Search", "One training", "Weights", "Parameters"),
     )
     filled = [index for index in range(len(columns)) if {row[index] for row in rows} - {"-", "not confirmed"}]
     shown, *shown_rows = [tuple(cells[index] for index in filled) for cells in (columns, *rows)]
     return Table("comparison", "Side by side", caption, shown, tuple(shown_rows))
+
+
+def _trials_in_words(study: ComparedStudy) -> str:
+    if study.outcome is None or study.outcome.search_trials == study.trials:
+        return str(study.trials)
+    return f"{study.trials} ({study.outcome.search_trials} when confirmed)"
 
 
 def _confirmation_table(report: Report, metric: str) -> Table:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from data.errors import UserError
 from study.command_line import browse_command
 from study.comparison import compare
 from study.errors import StudyError
@@ -16,7 +17,8 @@ from study.report_folder import folder_name, new_folder, publish
 from study.report_pages import write_report
 from study.report_words import comparison_lines, headline, paragraphs
 from study.storage import PatientStorage
-from study.stored_study import check_name, joined_study, load_configuration, reportable_studies
+from study.stored_study import Progress, begun_studies, check_name, joined_study, load_configuration
+from study.test_results import openings
 
 MAIN_FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model")
 
@@ -42,36 +44,62 @@ def report_studies(
         raise StudyError("--audit finishes pruned trials, --no-retrain trains nothing: leave one of them away.")
     if name is not None:
         check_name(name)
-    names, unready = reportable_studies(url) if name is None else ([name], [])
-    if not names:
-        raise StudyError(f"Study '{unready[0]}' has no complete trial yet; go on with study.run first.")
+    names = [name] if name is not None else _choose(begun_studies(url), retrain=retrain, console=console)
     if output and len(names) > 1:
         raise StudyError(f"--output is the folder of one report; say with --name which study: {', '.join(names)}.")
-    for one in unready:
-        console.print(f"Note: study '{one}' has no complete trial yet and is left out.")
     with ExitStack() as stack:
         found: list[tuple[Report, PatientStorage, Confirmation | None]] = []
         for one in names:
             if len(names) > 1:
                 console.print(f"Study: {one}")
-            if retrain:
-                confirmation = stack.enter_context(
-                    confirmed_search(url, one, top=top, draws=seeds, audits=audit, workers=workers, console=console)
-                )
-                found.append((confirmed_report(confirmation, console), confirmation.storage, confirmation))
-            else:
-                study, storage = stack.enter_context(joined_study(url, one))
-                found.append((search_report(study, load_configuration(study)), storage, None))
-        compared = [
-            (replace(report, comparison=tuple(compare(storage, report.configuration))), confirmation)
-            for report, storage, confirmation in found
-        ]
+            try:
+                if retrain:
+                    confirmation = stack.enter_context(
+                        confirmed_search(url, one, top=top, draws=seeds, audits=audit, workers=workers, console=console)
+                    )
+                    found.append((confirmed_report(confirmation, console), confirmation.storage, confirmation))
+                else:
+                    study, storage = stack.enter_context(joined_study(url, one))
+                    found.append((search_report(study, load_configuration(study)), storage, None))
+            except UserError as error:
+                if len(names) == 1:
+                    raise
+                console.print(f"Note: no report on study '{one}': {error}")
+        compared = [(_beside_others(report, storage), confirmation) for report, storage, confirmation in found]
         for report, own in sorted(compared, key=lambda one: -one[0].rank):
             _write(report, own, output, console)
-    report = compared[0][0]
-    for line in comparison_lines(report):
-        console.print(line)
-    console.print(f"Browse: {browse_command(url, report.configuration.artifact_dir)}")
+    for lines in dict.fromkeys(tuple(comparison_lines(report)) for report, _ in compared):
+        for line in lines:
+            console.print(line)
+    if compared:
+        console.print(f"Browse: {browse_command(url, compared[0][0].configuration.artifact_dir)}")
+    if missing := [one for one in names if one not in [report.study.study_name for report, _ in compared]]:
+        raise StudyError(f"There is no report on {', '.join(missing)}; the reason stands above.")
+
+
+def _choose(studies: list[Progress], *, retrain: bool, console: Console) -> list[str]:
+    """Those to report on where none was named: of several, the test split is opened for finished searches only."""
+    reasons = {}
+    for study in studies:
+        if study.complete == 0:
+            reasons[study.name] = "has no complete trial yet"
+        elif retrain and len(studies) > 1 and study.finished < study.budget:
+            reasons[study.name] = f"has finished {study.finished} of {study.budget} trials"
+    names = [study.name for study in studies if study.name not in reasons]
+    if not names:
+        first = studies[0].name
+        raise StudyError(f"Study '{first}' {reasons[first]}; go on with study.run first, or name it with --name.")
+    for name, reason in reasons.items():
+        console.print(f"Note: study '{name}' {reason} and is left out.")
+    return names
+
+
+def _beside_others(report: Report, storage: PatientStorage) -> Report:
+    """With what is known when all studies have been confirmed."""
+    test = report.test
+    if test:
+        test = replace(test, openings=tuple(openings(storage, report.configuration)))
+    return replace(report, test=test, comparison=tuple(compare(storage, report.configuration)))
 
 
 def _write(report: Report, confirmation: Confirmation | None, output: Path | None, console: Console) -> None:

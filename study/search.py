@@ -10,6 +10,7 @@ from data.errors import UserError
 from models.training import EpochResult
 from study.errors import StudyError
 from study.interruption import hold_signals, release_signals
+from study.memory import give_back_memory
 from study.search_space import Space
 from study.storage import STORAGE_ERRORS
 from study.trial_queue import FAILURE, TrialQueue, describe_failure, finished_trials
@@ -53,6 +54,7 @@ def search(
                 on_change()
                 if trial is not None:
                     ended = _run_and_tell(queue, trial, run_trial, on_change)
+                    give_back_memory()
                     on_change()
                     if ended is not None:
                         on_trial_end(ended.number)

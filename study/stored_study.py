@@ -5,7 +5,7 @@ import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -23,7 +23,7 @@ from study.notes import note_search
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
 from study.storage import STORAGE_ERRORS, PatientStorage, close_storage, open_storage, patiently, reason_of, safe_url
-from study.trial_queue import TrialQueue, complete_trials
+from study.trial_queue import TrialQueue, complete_trials, finished_trials
 
 NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial that is gone
 CONFIGURATION, FINGERPRINT, IDENTITY, TRIALS = "configuration", "fingerprint", "identity", "trials"  # study attributes
@@ -73,23 +73,32 @@ def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, PatientSto
         yield optuna.load_study(study_name=name, storage=storage), storage
 
 
-def reportable_studies(url: str) -> tuple[list[str], list[str]]:
-    """The studies of `study.run` that have a complete trial, and those that have none yet.
+@dataclass(frozen=True)
+class Progress:
+    """How far a study has come."""
 
-    Raises `StudyError` where there are neither, also when the database fails on the way.
+    name: str
+    complete: int  # trials
+    finished: int  # trials, complete, pruned or failed
+    budget: int  # trials that were asked for
+
+
+def begun_studies(url: str) -> list[Progress]:
+    """The studies of `study.run`, in the order in which they were begun.
+
+    Raises `StudyError` where there is none, also when the database fails on the way.
     """
     with _opened(url, None, patient=True, create=False) as storage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
-        begun = [
-            summary.study_name
-            for summary in summaries
-            if CONFIGURATION in summary.user_attrs and not summary.study_name.endswith(SUFFIX)
-        ]
-        if not begun:
+        found = []
+        for name in optuna.get_all_study_names(storage):
+            study = optuna.load_study(study_name=name, storage=storage)
+            if CONFIGURATION in study.user_attrs and not name.endswith(SUFFIX):
+                trials = len(complete_trials(study)), len(finished_trials(study))
+                found.append(Progress(name, *trials, budget=load_budget(study)))
+        if not found:
             raise StudyError(f"There is no study of study.run in {safe_url(url)}; begin one.")
-        ready = [name for name in begun if complete_trials(optuna.load_study(study_name=name, storage=storage))]
-        return ready, [name for name in begun if name not in ready]
+        return found
 
 
 def open_confirmation(study: Study, storage: PatientStorage, configuration: StudyConfiguration) -> Study:

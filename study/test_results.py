@@ -97,13 +97,14 @@ def open_test_split(
     labels: Numbers | None = None
     classes: tuple[str, ...] = ()
     for number, one in enumerate(compared):
-        rows, weights = [], 0
+        rows = []
         for trial in one.trials:
-            learner, trained = confirmed_learner(configuration, trial, device), load_weights(checkpoints, trial)
+            learner = confirmed_learner(configuration, trial, device)
             texts = _prepare_test(configuration, int(trial.user_attrs[DRAW]))
-            rows.append(learner.classify(trained, texts))
-            weights = learner.count_weights(trained)
+            rows.append(learner.classify(load_weights(checkpoints, trial), texts))
             labels, classes = texts.labels.astype(np.int64), learner.prepared.classes
+        first = confirmed_learner(configuration, one.trials[0], device)
+        weights = first.count_weights(load_weights(checkpoints, one.trials[0]))
         name = "winner" if number == 0 else "default"
         title = "the default configuration" if one.candidate.is_default else "the search's winner"
         scores = tuple(float(trial.value or 0.0) for trial in one.trials)

@@ -1,6 +1,8 @@
 """Every model as a user meets it: searched, gone on with, reported side by side, asked for labels."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ from optuna.trial import TrialState
 from models.exported import load_model
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
+from study.comparison import compare
 from study.report import app as report_app
 from study.run import app as run_app
+from study.stored_study import load_configuration
 
 Capture = pytest.CaptureFixture[str]
 COMMON = ("--data", "toy.csv", "--workers", "1", "--max-tokens", "20")
@@ -54,6 +58,7 @@ def test_studies_of_one_database_are_reported_side_by_side(tiny_encoder: Pretrai
         assert run("--trials", "2", *options_of(variant, tiny_encoder)) == 0
     assert run("--trials", "1", "--epochs", "1", "--metric", "accuracy", "--name", "another metric") == 0
     assert run("--trials", "1", "--epochs", "1", "--split-seed", "3", "--name", "another split") == 0
+    shutil.rmtree("reports", ignore_errors=True)
     capsys.readouterr()
     assert run_command(report_app, ["--output", "one"]) == 2
     assert "--name" in capsys.readouterr().err
@@ -67,12 +72,40 @@ def test_studies_of_one_database_are_reported_side_by_side(tiny_encoder: Pretrai
         page = Path(f"reports/toy-{variant}/report.md").read_text()
         table = page[page.index("## Side by side") :].split("\n\n")[2]
         assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [f"toy-{one}" for one in ranked]
+        assert "opened 4 times, once for each study" in page  # whenever its own turn was
         assert load_model(Path(f"reports/toy-{variant}/model")).predict(["court attorney law"]).labels.shape == (1,)
         assert "From the best to the least: toy-" in Path(f"reports/toy-{variant}/report.html").read_text()
     assert "Side by side" not in Path("reports/another_metric/report.md").read_text()
     newest = max(Path("reports").glob("toy-*/model/config.json"), key=lambda path: path.stat().st_mtime)
     assert newest.parts[1] == f"toy-{ranked[0]}"
-    assert "once for each study" in Path(f"reports/toy-{ranked[0]}/report.md").read_text()
+
+
+def test_only_studies_of_the_same_texts_are_compared(toy: Any) -> None:
+    assert run("--trials", "1", "--model", "linear") == 0
+    assert run("--trials", "1", "--model", "linear", "--max-training-texts", "60", "--name", "a part") == 0
+    assert run("--trials", "1", "--model", "linear", "--classifier", "logistic_regression", "--name", "logistic") == 0
+    study, configuration = toy.load(name="toy-linear"), load_configuration(toy.load(name="toy-linear"))
+    assert {one.name for one in compare(study._storage, configuration)} == {"toy-linear", "logistic"}
+    with_other_seed = replace(configuration, split_seed=1)
+    assert compare(study._storage, with_other_seed) == []
+
+
+def test_one_study_that_cannot_be_reported_on_costs_no_other_its_report(toy: Any, capsys: Capture) -> None:
+    toy.csv.rename(toy.csv.with_name("gone.csv"))
+    other = toy.csv.with_name("gone.csv")
+    assert run_command(run_app, ["--data", "gone.csv", "--model", "linear", "--trials", "1"]) == 0
+    other.rename(toy.csv)
+    assert run("--trials", "1", "--model", "linear") == 0
+    assert run("--trials", "1", "--model", "linear", "--name", "unfinished") == 0
+    toy.load(name="unfinished").set_user_attr("trials", 50)
+    capsys.readouterr()
+    shutil.rmtree(".cache")
+    assert run_command(report_app, ["--top", "1", "--seeds", "1", "--workers", "1"]) == 2
+    printed = capsys.readouterr()
+    assert "Note: study 'unfinished' has finished 1 of 50 trials and is left out." in printed.out
+    assert "Note: no report on study 'gone-linear': " in printed.out
+    assert printed.err == "Error: There is no report on gone-linear; the reason stands above.\n"
+    assert [path.name for path in Path("reports").iterdir()] == ["toy-linear"]
 
 
 def test_a_study_without_a_complete_trial_is_left_out(toy: Any, capsys: Capture) -> None:
