@@ -32,7 +32,7 @@ RANDOM = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, sampler="ra
 WIDE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, space="wide", sampler="random", pruner="none")
 START = datetime(2026, 1, 1)
 
-Score = Callable[[float, float], float]  # of hidden size and learning rate, each as its place in its range
+Score = Callable[[float, float], float]  # of the default space's two, each as its place in its range
 
 
 @pytest.fixture
@@ -71,14 +71,12 @@ def add(
 
 
 def sample(study: Study, score: Score, *, trials: int, configuration: StudyConfiguration = RANDOM) -> None:
-    space = configuration.search_space
+    space, two = configuration.search_space, search_space("default", configuration.base)
     study.sampler = optuna.samplers.RandomSampler(seed=0)
     for _ in range(trials):
         trial = study.ask(space)
-        hidden_size, learning_rate = (
-            position(space[name], trial.params[name]) for name in search_space("default", configuration.base)
-        )
-        study.tell(trial, score(hidden_size, learning_rate))
+        first, second = (position(space[name], trial.params[name]) for name in two)
+        study.tell(trial, score(first, second))
 
 
 def test_the_parameter_that_decides_is_the_important_one(study: Study) -> None:
