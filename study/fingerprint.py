@@ -6,25 +6,25 @@ difference there only warns: the study goes on, though not bit for bit.
 
 import json
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from models.bert import BERTConfig
+from models.networks import CONFIGURATIONS
+from models.training import TrainingConfig
+from preprocessing.batches import TextLimits
 from preprocessing.prepared import RULES
 from preprocessing.pretrained import find_encoder
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
+from study.model_choice import FIELDS, PARTS
 from study.search_space import describe
 
 Fingerprint = dict[str, Any]
 VERSIONED_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "pyarrow")
 BERT_PACKAGES = ("transformers", "tokenizers", "peft")
-OPTIONS = (
-    *("label-column", "text-column", "split-seed", "space", "sampler", "pruner", "seed"),
-    *("metric", "epochs", "patience", "max-tokens", "vocabulary-size", "min-frequency"),
-)
 ENVIRONMENT = "environment."  # prefix of the keys that only warn
 
 
@@ -58,14 +58,20 @@ def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprin
 
 
 def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> list[str]:
-    """Warnings about another environment. Raises `StudyError`, naming the first difference, for another study."""
-    differences = [key for key in stored | asked if stored.get(key) != asked.get(key)]
-    for key in differences:
-        if not key.startswith(ENVIRONMENT):
-            raise StudyError(
-                f"Study '{name}' was begun with {_describe(key)} {_short(stored.get(key))}, "
-                f"now it is {_short(asked.get(key))}. Repeat its first run's options, or name another with --name."
-            )
+    """Warnings about another environment. Raises `StudyError`, naming the first difference, for another study.
+
+    A field that the stored one does not know has been added since: the study had its default.
+    """
+    stored = _field_defaults(asked) | stored
+    differences = [key for key in asked | stored if stored.get(key) != asked.get(key)]
+    decisive = [key for key in differences if not key.startswith(ENVIRONMENT)]
+    for key in sorted(decisive, key=_is_of_a_version):  # what an option sets comes first: others may follow from it
+        begun = f"Study '{name}' was begun"
+        facts = f"{_describe(key)} {_short(stored.get(key))}, now it is {_short(asked.get(key))}."
+        if _is_of_a_version(key):
+            way_out = "Go on with that version, or name another study with --name."
+            raise StudyError(f"{begun} by another version of this project, with {facts} {way_out}")
+        raise StudyError(f"{begun} with {facts} Repeat its first run's options, or name another with --name.")
     return [
         f"{key.removeprefix(ENVIRONMENT)} was {stored.get(key)} when the study began and is {asked.get(key)} now; "
         "it goes on, but not bit for bit."
@@ -73,12 +79,29 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
     ]
 
 
+def _field_defaults(asked: Fingerprint) -> Fingerprint:
+    kinds = {"model": CONFIGURATIONS[asked["model"]], "training": TrainingConfig, "limits": TextLimits}
+    defaults = {f"{part}.{field.name}": field.default for part, kind in kinds.items() for field in fields(kind)}
+    return json.loads(json.dumps(defaults))  # type: ignore[no-any-return]
+
+
+def _is_of_a_version(key: str) -> bool:
+    """Whether a fact is one that no option decides."""
+    part, _, field = key.rpartition(".")
+    return key == "preprocessing" or part == "space" or (part in PARTS and field not in FIELDS.values())
+
+
 def _describe(key: str) -> str:
     """The option that sets a fact where there is one, otherwise the fact's name."""
     if key == "data":
         return "other data, of SHA-256"
-    name = key.removeprefix("training.").removeprefix("limits.").replace("_", "-")
-    return f"--{name}" if name in OPTIONS else f"another {key.replace('.', ' ')},"
+    part, _, field = key.rpartition(".")
+    if part == "space":
+        return f"the range of {field}"
+    if _is_of_a_version(key):
+        return key.replace(".", " ")
+    option = next((option for option, name in FIELDS.items() if name == field), field)
+    return f"--{option.replace('_', '-')}"
 
 
 def _short(value: Any) -> str:

@@ -1,15 +1,16 @@
-"""How much of what hidden size and learning rate do to the score they do only together."""
+"""How much of what the two parameters of a model's default space do to the score they do only together."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
 from study.configuration import StudyConfiguration
-from study.search_space import Space
+from study.search_space import Space, search_space
 from study.surrogate import TRIALS_OF_A_SURROGATE, Floats, encode, fit_surrogate, value_at
 from study.trial_queue import complete_trials
 
@@ -37,8 +38,12 @@ class Interaction:
 
 
 def find_interaction(study: Study, configuration: StudyConfiguration, *, seed: int = 0) -> Interaction:
-    """Of hidden size and learning rate. Only from random unpruned trials: others are where the search has looked."""
-    pair = ("hidden_size", "learning_rate")
+    """Of the default space's two. Only from random unpruned trials: others are where the search has looked."""
+    first, second = search_space("default", configuration.base)
+    pair, space = (first, second), configuration.search_space
+    if categories := [name for name in pair if isinstance(space[name], CategoricalDistribution)]:
+        reason = f"The values of {' and '.join(categories)} have no order, so there is no surface through them."
+        return Interaction(pair, trials=0, reason=reason)
     trials = [trial for trial in complete_trials(study) if "fixed_params" not in trial.system_attrs]
     trials = trials[:TRIALS_OF_A_SURROGATE]
     if causes := [
@@ -57,7 +62,6 @@ def find_interaction(study: Study, configuration: StudyConfiguration, *, seed: i
     values = np.array([trial.value for trial in trials], dtype=np.float64)
     if np.ptp(values) == 0:
         return Interaction(pair, len(trials), reason="All complete trials have the same value.")
-    space = configuration.search_space
     points = encode([trial.params for trial in trials], space)
     surrogate = fit_surrogate(points, values)
     fixed = GaussianProcessRegressor(surrogate.kernel_, optimizer=None, normalize_y=True)

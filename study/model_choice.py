@@ -42,7 +42,11 @@ MEANINGFUL_TO = {  # where an option means something to some models only
     "bert_model": ("bert",),
 }
 PARTS = ("model", "training", "limits")  # of settings, whose fields options set
-FIELDS = {"bert_model": "pretrained"}  # what an option sets, where it is not called like the field
+FIELDS = {  # of settings, by the option that sets each
+    "bert_model": "pretrained",
+    **{name: name for name in ("strategy", "classifier", "max_training_texts", "metric", "seed", "epochs", "patience")},
+    **{name: name for name in ("max_tokens", "vocabulary_size", "min_frequency")},
+}
 
 
 def choose_settings(model: ModelName, options: Mapping[str, Any]) -> Settings:
@@ -56,7 +60,7 @@ def choose_settings(model: ModelName, options: Mapping[str, Any]) -> Settings:
             raise StudyError(f"--{name.replace('_', '-')} means nothing to --model {model}; leave it away.")
     if (folder := Path(given.get("bert_model", "")).expanduser()).is_dir() and "bert_model" in given:
         given["bert_model"] = str(folder.resolve())  # workers may be started elsewhere
-    values = {FIELDS.get(name, name): value for name, value in given.items()}
+    values = {FIELDS[name]: value for name, value in given.items() if name != "vectors"}
     base = DEFAULTS[f"bert-{given.get('strategy', 'frozen')}" if model == "bert" else model]
     if "vectors" in given:
         vectors = find_vectors(given["vectors"])
@@ -66,20 +70,33 @@ def choose_settings(model: ModelName, options: Mapping[str, Any]) -> Settings:
 
 
 def options_of(settings: Settings) -> dict[str, Any]:
-    """The options that make these settings, by their names in `choose_settings`: the inverse of it."""
-    variant = variant_of(settings)
+    """The options that make these settings, by their names in `choose_settings`: the inverse of it.
+
+    But for the `foreign_fields`, which no option sets.
+    """
     options: dict[str, Any] = {"model": name_of(settings.model)}
     if isinstance(settings.model, BERTConfig):
         options["strategy"] = settings.model.strategy
-    names = {field: option for option, field in FIELDS.items()}
     if settings.vectors:
         options["vectors"] = settings.vectors.path or settings.vectors.name
-    for part in PARTS:
-        own, default = getattr(settings, part), getattr(DEFAULTS[variant], part)
-        for field in fields(own):
-            if field.name != "embedding_size" and getattr(own, field.name) != getattr(default, field.name):
-                options[names.get(field.name, field.name)] = getattr(own, field.name)
-    return options
+    differing = _differing(settings)
+    return options | {option: differing[field][0] for option, field in FIELDS.items() if field in differing}
+
+
+def foreign_fields(settings: Settings) -> dict[str, tuple[Any, Any]]:
+    """Values, and today's defaults, of fields that no option sets: such settings are of another version's making."""
+    return {field: both for field, both in _differing(settings).items() if field not in FIELDS.values()}
+
+
+def _differing(settings: Settings) -> dict[str, tuple[Any, Any]]:
+    default = DEFAULTS[variant_of(settings)]
+    if settings.vectors:
+        default = replace(default, model=_changed(default.model, {"embedding_size": settings.vectors.size}))
+    parts = [(getattr(settings, part), getattr(default, part)) for part in PARTS]
+    both = {
+        field.name: (getattr(own, field.name), getattr(of, field.name)) for own, of in parts for field in fields(own)
+    }
+    return {field: (value, usual) for field, (value, usual) in both.items() if value != usual}
 
 
 def variant_of(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from optuna.study import Study
 
 from study.configuration import StudyConfiguration
 from study.fingerprint import ENVIRONMENT
-from study.model_choice import default_name, options_of
+from study.model_choice import default_name, foreign_fields, options_of
 from study.stored_study import FINGERPRINT
 from study.trial_queue import finished_trials
 
@@ -42,6 +42,9 @@ def reproduction(study: Study, configuration: StudyConfiguration, **report_optio
             f"{place}, this searches in the same way. Not the same trials: several workers ran this study at a time, "
             "so what the sampler and the pruner knew depended on which trial ended first."
         )
+    if foreign := foreign_fields(configuration.base):
+        told = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
+        about = f"This comes to another study: defaults have changed since, which no option sets ({told})."
     environment = {
         key.removeprefix(ENVIRONMENT): value
         for key, value in study.user_attrs[FINGERPRINT].items()

@@ -1,6 +1,7 @@
 """The numbers of a report, from studies whose answers are known."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from preprocessing.batches import TextLimits
 from study.configuration import StudyConfiguration
 from study.findings import find, find_cost, find_edges, find_failures, find_importances
 from study.interaction import find_interaction
+from study.model_choice import DEFAULTS
+from study.search_space import SPACES, SpaceName, search_space
 from study.storage import close_storage, open_storage
 from study.surrogate import position
 from study.trial_queue import FAILURE
@@ -29,7 +32,7 @@ RANDOM = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, sampler="ra
 WIDE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, space="wide", sampler="random", pruner="none")
 START = datetime(2026, 1, 1)
 
-Score = Callable[[float, float], float]  # of hidden size and learning rate, each as its place in its range
+Score = Callable[[float, float], float]  # of the default space's two, each as its place in its range
 
 
 @pytest.fixture
@@ -68,12 +71,12 @@ def add(
 
 
 def sample(study: Study, score: Score, *, trials: int, configuration: StudyConfiguration = RANDOM) -> None:
-    space = configuration.search_space
+    space, two = configuration.search_space, search_space("default", configuration.base)
     study.sampler = optuna.samplers.RandomSampler(seed=0)
     for _ in range(trials):
         trial = study.ask(space)
-        hidden_size, learning_rate = (position(space[name], trial.params[name]) for name in list(space)[:2])
-        study.tell(trial, score(hidden_size, learning_rate))
+        first, second = (position(space[name], trial.params[name]) for name in two)
+        study.tell(trial, score(first, second))
 
 
 def test_the_parameter_that_decides_is_the_important_one(study: Study) -> None:
@@ -135,6 +138,30 @@ def test_the_interaction_is_found_among_many_parameters(study: Study) -> None:
     assert interaction.share < 0.05
 
 
+@pytest.mark.parametrize("space", ["default", "wide"])
+@pytest.mark.parametrize("variant", DEFAULTS)
+def test_the_interaction_is_of_the_two_parameters_of_the_models_default_space(
+    study: Study, variant: str, space: SpaceName
+) -> None:
+    base = DEFAULTS[variant]
+    configuration = replace(RANDOM, base=base, space=space)
+    sample(study, lambda one, other: (one - 0.5) * (other - 0.5), trials=40, configuration=configuration)
+    interaction = find_interaction(study, configuration)
+    assert interaction.reason is None
+    assert interaction.parameters == tuple(search_space("default", base))
+    assert interaction.share is not None
+    assert interaction.share > 0.5
+
+
+def test_of_a_category_no_interaction_is_told(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = SPACES[LSTMConfig](BASE)[1]
+    two = {name: space[name] for name in ("dropout", "pooling")}
+    monkeypatch.setitem(SPACES, LSTMConfig, lambda _: (two, {}))
+    interaction = find_interaction(study, RANDOM)
+    assert interaction.parameters == ("dropout", "pooling")
+    assert interaction.reason == "The values of pooling have no order, so there is no surface through them."
+
+
 @pytest.mark.parametrize(
     ("sampler", "pruner", "sentence"),
     [
@@ -168,11 +195,12 @@ def test_the_default_configuration_is_no_random_trial(study: Study) -> None:
 
 
 def test_the_cost_is_counted(study: Study) -> None:
+    six = replace(TPE, base=replace(BASE, training=TrainingConfig(epochs=6)))
     add(study, seconds=60)
     add(study, state=TrialState.PRUNED, seconds=20, epochs=2)
     add(study, state=TrialState.PRUNED, seconds=30, epochs=3)
     add(study, None, state=TrialState.FAIL, seconds=5, epochs=0, failure="ValueError: no")
-    cost = find_cost(study, TPE)
+    cost = find_cost(study, six)
     assert cost.trial_seconds == {0: 60, 1: 20, 2: 30, 3: 5}
     assert cost.total_seconds == 115
     assert cost.median_seconds == 25

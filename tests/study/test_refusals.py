@@ -1,13 +1,26 @@
 """What `study.run` refuses, in one line, with the way out, losing nothing."""
 
-from dataclasses import replace
+import json
+import re
+from dataclasses import fields, replace
 from typing import Any
 
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
+from data.source import DataSource
+from models.bert import BERTConfig
+from models.training import TrainingConfig
+from preprocessing.batches import TextLimits
+from preprocessing.pretrained import PretrainedEncoder
+from study.configuration import StudyConfiguration
+from study.errors import StudyError
+from study.fingerprint import check_same_study, fingerprint
+from study.model_choice import DEFAULTS
+
 Capture = pytest.CaptureFixture[str]
+LSTM = StudyConfiguration(DataSource("toy", "00"), "/cache", DEFAULTS["lstm"])
 
 
 def test_a_changed_range_is_named(toy: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,7 +28,7 @@ def test_a_changed_range_is_named(toy: Any, capsys: Capture, monkeypatch: pytest
     narrower = {"hidden_size": IntDistribution(16, 128), "learning_rate": FloatDistribution(1e-4, 3e-2, log=True)}
     monkeypatch.setattr("study.configuration.search_space", lambda *_: narrower)
     assert toy.run("--trials", 2) == 2
-    assert "begun with another space hidden_size, 16-256 (log), now it is 16-128" in capsys.readouterr().err
+    assert "with the range of hidden_size 16-256 (log), now it is 16-128." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -55,6 +68,42 @@ def test_another_package_version_only_warns(toy: Any, capsys: Capture) -> None:
     study.set_user_attr("fingerprint", {**study.user_attrs["fingerprint"], "environment.torch": "1.0"})
     assert toy.run("--trials", 2) == 0
     assert "torch was 1.0 when the study began" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("field", ["model.embedding_dropout", "training.gradient_norm"])
+def test_a_default_that_has_changed_since_is_told_as_another_version(field: str) -> None:
+    now = fingerprint(LSTM, device="cpu")
+    expected = f"begun by another version of this project, with {field.replace('.', ' ')} 0.07, now it is {now[field]}."
+    with pytest.raises(StudyError, match=re.escape(expected)) as refusal:
+        check_same_study({**now, field: 0.07}, now, name="old")
+    assert "options" not in str(refusal.value)
+    assert "name another study with --name" in str(refusal.value)
+
+
+@pytest.mark.parametrize("variant", DEFAULTS)
+def test_a_field_that_a_study_does_not_know_counts_as_its_default(
+    variant: str, tiny_encoder: PretrainedEncoder
+) -> None:
+    base = DEFAULTS[variant]
+    if isinstance(base.model, BERTConfig):
+        base = replace(base, model=replace(base.model, pretrained=str(tiny_encoder.folder)))
+    now = fingerprint(replace(LSTM, base=base), device="cpu")
+    kinds = {"model": type(base.model), "training": TrainingConfig, "limits": TextLimits}
+    of_fields = {f"{part}.{field.name}": field.default for part, kind in kinds.items() for field in fields(kind)}
+    for key, default in of_fields.items():
+        old = {known: value for known, value in now.items() if known != key}
+        if now[key] == json.loads(json.dumps(default)):
+            assert check_same_study(old, now, name="old") == []
+        else:
+            with pytest.raises(StudyError, match="now it is"):
+                check_same_study(old, now, name="old")
+
+
+def test_what_an_option_sets_is_told_before_what_follows_from_it() -> None:
+    now = fingerprint(LSTM, device="cpu")
+    old = {**now, "model.embedding_size": 50, "vectors": "ab", "space.hidden_size": "1-2"}
+    with pytest.raises(StudyError, match=r"--vectors ab, now it is None\. Repeat its first run's options"):
+        check_same_study(old, now, name="old")
 
 
 def test_paths_are_no_part_of_what_a_study_is(toy: Any) -> None:

@@ -14,14 +14,21 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from models.lstm import LSTMConfig
 from study.command_line import run_command
 from study.configuration import StudyConfiguration
+from study.model_choice import choose_settings
 from study.report import app
 from study.reproduction import reproduction, search_command
 from study.run import run
 from study.stored_study import load_configuration
 
-DECIDE_NOTHING = {"timeout", "cluster", "storage", "heartbeat", "cache_dir"}
+DECIDE_NOTHING = {"timeout", "cluster", "storage", "heartbeat", "cache_dir", "artifact_dir"}
+OF_SOME_MODELS = {  # options, with a value that is no default
+    "lstm": {"vectors": "glove", "vocabulary_size": 100, "min_frequency": 5, "epochs": 9, "patience": 8},
+    "linear": {"classifier": "logistic_regression", "vocabulary_size": 100, "min_frequency": 5},
+    "bert": {"strategy": "full", "bert_model": "some/encoder", "epochs": 9, "patience": 8},
+}
 
 
 def test_the_command_of_best_params_comes_to_the_same_study_in_an_empty_folder(
@@ -45,7 +52,7 @@ def test_the_command_of_best_params_comes_to_the_same_study_in_an_empty_folder(
     assert found["command"]["report"] == "python -m study.report --no-retrain"
     monkeypatch.chdir(empty)
     assert run_command(app, shlex.split(found["command"]["report"])[3:]) == 0
-    again = json.loads((empty / "reports" / "-my_study" / "best_params.json").read_text())
+    again = json.loads((empty / "reports" / "-my_study-search" / "best_params.json").read_text())
     assert again == found
     for page in ("report.html", "report.md"):
         content = (toy.folder / "report" / page).read_text()
@@ -59,28 +66,40 @@ def configuration(toy: Any) -> StudyConfiguration:
     return load_configuration(toy.load())
 
 
-def test_every_option_that_decides_is_in_the_command(toy: Any, configuration: StudyConfiguration) -> None:
-    base = configuration.base
+@pytest.mark.parametrize("model", OF_SOME_MODELS)
+def test_every_option_that_decides_is_in_the_command(configuration: StudyConfiguration, model: Any) -> None:
+    options = {"max_training_texts": 90, "metric": "accuracy", "seed": 2, "max_tokens": 7, **OF_SOME_MODELS[model]}
     other = replace(
         configuration,
         source=replace(configuration.source, label_column="a", text_column="b c"),
-        base=replace(
-            base,
-            training=replace(base.training, metric="accuracy", epochs=9, patience=8),
-            limits=replace(base.limits, max_tokens=7, vocabulary_size=100, min_frequency=5),
-        ),
+        base=choose_settings(model, options),
         split_seed=4,
         space="wide",
         sampler="random",
         pruner="none",
         seed=2,
         device="cpu",
-        model="other",  # so that the study's name is not the default one
     )
-    words = shlex.split(search_command(toy.load(), other))
-    options = {word[2:].replace("-", "_") for word in words if word.startswith("--")}
-    assert options == set(inspect.signature(run).parameters) - DECIDE_NOTHING
+    words = shlex.split(search_command(optuna.create_study(study_name="another name"), other))
+    told = {word[2:].replace("-", "_") for word in words if word.startswith("--")}
+    foreign = {option for others in OF_SOME_MODELS.values() for option in others} - options.keys()
+    usual = {"model"} if model == "lstm" else set()
+    assert told == set(inspect.signature(run).parameters) - DECIDE_NOTHING - foreign - usual
     assert words[words.index("--text-column") + 1] == "b c"
+    for option, value in options.items():
+        assert words[words.index(f"--{option.replace('_', '-')}") + 1] == str(value)
+
+
+def test_a_field_without_an_option_is_told_and_left_out_of_the_command(
+    toy: Any, configuration: StudyConfiguration
+) -> None:
+    base = configuration.base
+    old = replace(configuration, base=replace(base, model=replace(base.model, embedding_dropout=0.25)))  # type: ignore[call-arg]
+    told = reproduction(toy.load(), old, retrain=False)
+    assert told.search == search_command(toy.load(), configuration)
+    assert "comes to another study" in told.about
+    assert f"embedding_dropout was 0.25 and is {LSTMConfig().embedding_dropout} now" in told.about
+    assert "bit for bit" not in told.about
 
 
 def test_options_as_they_are_by_default_are_left_out(toy: Any, configuration: StudyConfiguration) -> None:
