@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from data.wheels import OnDownload
 from models.bert import BERTClassifier, BERTConfig, FeatureHead, merged
 from models.checkpoint import Checkpoint
 from models.classifier import TextClassifier, Tokens
@@ -30,7 +31,7 @@ from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches
 from preprocessing.cache import OnEvent, ignore
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
-from preprocessing.pretrained import find_encoder
+from preprocessing.pretrained import EncoderVersion, PretrainedEncoder, find_encoder
 from preprocessing.vectors import VectorSource, prepare_vectors
 from preprocessing.word_pieces import read_word_pieces
 
@@ -43,6 +44,12 @@ class Settings:
     training: TrainingConfig
     limits: TextLimits
     vectors: VectorSource | None = None  # pretrained ones, that word embeddings begin with
+    encoder: EncoderVersion | None = None  # of BERT's pretrained encoder, which its files are compared with
+
+    def find_encoder(self, cache_dir: Path, *, on_download: OnDownload | None = None) -> PretrainedEncoder:
+        """The pretrained one of BERT. Raises `PretrainedError`, also for another version than that of the settings."""
+        assert isinstance(self.model, BERTConfig)
+        return find_encoder(self.model.pretrained, cache_dir=cache_dir, version=self.encoder, on_download=on_download)
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class Learner:
     ) -> list[TextFeatures]:
         config = self.settings.model
         assert isinstance(config, BERTConfig)
-        encoder = find_encoder(config.pretrained, cache_dir=self.cache_dir)
+        encoder = self.settings.find_encoder(self.cache_dir)
 
         def load() -> Callable[[Tensor, Tensor], Tensor]:
             return BERTClassifier(config, load_encoder(encoder.folder), classes=1).to(self.device).eval().pooled
@@ -161,7 +168,7 @@ class Learner:
     def _network(self) -> Network:
         config, classes = self.settings.model, len(self.prepared.classes)
         if isinstance(config, BERTConfig):
-            encoder = find_encoder(config.pretrained, cache_dir=self.cache_dir)
+            encoder = self.settings.find_encoder(self.cache_dir)
             return BERTClassifier(config, load_encoder(encoder.folder), classes=classes)
         assert not isinstance(config, LinearConfig)
         vectors = None
@@ -179,7 +186,7 @@ class Learner:
     @property
     def _tokens(self) -> Tokens:
         if isinstance(self.settings.model, BERTConfig):
-            encoder = find_encoder(self.settings.model.pretrained, cache_dir=self.cache_dir)
+            encoder = self.settings.find_encoder(self.cache_dir)
             return read_word_pieces(encoder, max_tokens=self.settings.limits.max_tokens)
         return self.prepared.vocabulary.first(self._words)
 

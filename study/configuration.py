@@ -8,6 +8,7 @@ from models.learning import Settings
 from models.networks import CONFIGURATIONS, name_of
 from models.training import DeviceName, TrainingConfig
 from preprocessing.batches import TextLimits
+from preprocessing.pretrained import EncoderVersion
 from preprocessing.vectors import VectorSource
 from study.search_space import Space, SpaceName, search_space
 
@@ -53,5 +54,6 @@ class StudyConfiguration:
             TrainingConfig(**base["training"]),
             TextLimits(**base["limits"]),
             VectorSource(**base["vectors"]) if base.get("vectors") else None,
+            EncoderVersion(**base["encoder"]) if base.get("encoder") else None,
         )
         return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings})

@@ -16,7 +16,6 @@ from models.networks import CONFIGURATIONS
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import RULES
-from preprocessing.pretrained import find_encoder
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.model_choice import FIELDS, PARTS
@@ -48,8 +47,7 @@ def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprin
     if base.vectors:
         facts["vectors"] = base.vectors.sha256
     if isinstance(base.model, BERTConfig):
-        encoder = find_encoder(base.model.pretrained, cache_dir=Path(configuration.cache_dir))
-        facts["model.pretrained"] = encoder.identity
+        facts["model.pretrained"] = base.find_encoder(Path(configuration.cache_dir)).identity
         facts |= {f"{ENVIRONMENT}{package}": version(package) for package in BERT_PACKAGES}
     facts |= {f"space.{name}": range_ for name, range_ in describe(configuration.search_space).items()}
     facts |= {f"{ENVIRONMENT}{package}": version(package) for package in VERSIONED_PACKAGES}

@@ -13,7 +13,7 @@ from study.deployment import Deployment
 from study.devices import find_study_device
 from study.display import describe_search, summarize
 from study.errors import StudyError
-from study.preparation import prepare_texts
+from study.preparation import prepare_texts, with_encoder
 from study.storage import STORAGE_ERRORS, parse_url, safe_url, sqlite_file
 from study.stored_study import check_name, opened_study
 from study.trial_queue import TrialQueue, finished_trials
@@ -40,6 +40,7 @@ def search_study(
         raise StudyError("SQLite is a file of one machine; --cluster needs --storage postgresql:// for all of them.")
     check_name(name)
     device = find_study_device(configuration.device) if cluster is None else torch.device("cpu")  # the nodes' own
+    configuration = with_encoder(configuration, console)
     prepared = prepare_texts(configuration, console)
     with opened_study(url, name, configuration, device=device, trials=trials) as (queue, notes):
         for note in notes:

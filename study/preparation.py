@@ -1,5 +1,8 @@
 """The texts of a study, prepared or found in the cache, with a progress display and what the user should know."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,21 +13,27 @@ from data.wheels import OnDownload
 from models.bert import BERTConfig
 from models.learning import Learner, Settings
 from preprocessing.prepared import PreparedTexts, prepare_for_search
-from preprocessing.pretrained import find_encoder
 from preprocessing.vectors import prepare_vectors
 from preprocessing.word_pieces import WordPieces, read_word_pieces
 from study.configuration import StudyConfiguration
 
 
+def with_encoder(configuration: StudyConfiguration, console: Console) -> StudyConfiguration:
+    """With the version of BERT's encoder as it is now, so that every other command of the study asks for that one.
+
+    Raises `UserError` when there is none.
+    """
+    base = configuration.base
+    if not isinstance(base.model, BERTConfig):
+        return configuration
+    with _downloading(console) as on_download:
+        encoder = base.find_encoder(Path(configuration.cache_dir), on_download=on_download)
+    return replace(configuration, base=replace(base, encoder=encoder.version))
+
+
 def prepare_texts(configuration: StudyConfiguration, console: Console) -> PreparedTexts:
     """Raises `UserError` for texts that cannot be used, or a cache that cannot be written."""
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        download = bar.add_task("fetch", visible=False)
-
-        def on_download(requirement: str, done: int, total: int) -> None:
-            bar.update(download, description=f"Fetching {requirement}", completed=done, total=total, visible=True)
-
+    with _downloading(console) as on_download:
         prepared = prepare_for_search(
             configuration.source,
             split_seed=configuration.split_seed,
@@ -76,5 +85,18 @@ def word_pieces_of(configuration: StudyConfiguration, *, on_download: OnDownload
     model, limits = configuration.base.model, configuration.base.limits
     if not isinstance(model, BERTConfig):
         return None
-    encoder = find_encoder(model.pretrained, cache_dir=Path(configuration.cache_dir), on_download=on_download)
+    encoder = configuration.base.find_encoder(Path(configuration.cache_dir), on_download=on_download)
     return read_word_pieces(encoder, max_tokens=limits.max_tokens)
+
+
+@contextmanager
+def _downloading(console: Console) -> Iterator[OnDownload]:
+    """A bar that is seen when something is fetched."""
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        download = bar.add_task("fetch", visible=False)
+
+        def on_download(requirement: str, done: int, total: int) -> None:
+            bar.update(download, description=f"Fetching {requirement}", completed=done, total=total, visible=True)
+
+        yield on_download

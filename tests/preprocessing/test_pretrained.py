@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from data.corpus import CorpusError
-from preprocessing.pretrained import MINILM, PretrainedEncoder, PretrainedError, find_encoder
+from preprocessing import pretrained as pretrained_module
+from preprocessing.pretrained import MINILM, EncoderVersion, PretrainedEncoder, PretrainedError, find_encoder
 
 FIND = """
 import pathlib, sys
 from data.errors import UserError
 from preprocessing.pretrained import find_encoder
 try:
-    print(find_encoder(sys.argv[1], cache_dir=pathlib.Path("cache")).folder)
+    found = find_encoder(sys.argv[1], cache_dir=pathlib.Path("cache"))
+    again = find_encoder(sys.argv[1], cache_dir=pathlib.Path("cache"), version=found.version)
+    print(again.folder, again.revision)
 except UserError as error:
     print(error)
 """
@@ -51,6 +54,27 @@ def test_the_identity_is_that_of_the_content(tiny_encoder: PretrainedEncoder, tm
     assert find_encoder(str(copied), cache_dir=tmp_path).identity != tiny_encoder.identity
 
 
+def test_another_version_is_refused(tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
+    name = str(tiny_encoder.folder)
+    assert find_encoder(name, cache_dir=tmp_path, version=tiny_encoder.version) == tiny_encoder
+    with pytest.raises(PretrainedError, match=r"is not the one that the study began with.* the study's with 0123"):
+        find_encoder(name, cache_dir=tmp_path, version=EncoderVersion("0123"))
+
+
+def test_a_process_reads_an_encoder_through_once(
+    tiny_encoder: PretrainedEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_encoder.folder, tmp_path / "copy")
+    found = find_encoder(str(tmp_path / "copy"), cache_dir=tmp_path)
+    monkeypatch.delattr(pretrained_module, "_sha256")
+    assert find_encoder(str(tmp_path / "copy"), cache_dir=tmp_path) == found
+
+
+def test_a_process_unpacks_minilm_once(minilm: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(pretrained_module, "unpack_folder")
+    assert find_encoder(MINILM, cache_dir=minilm.folder.parents[3]) == minilm
+
+
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
 def test_a_folder_that_is_no_encoder_is_one_line(missing: str, tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
     shutil.copytree(tiny_encoder.folder, tmp_path / "copy")
@@ -69,14 +93,14 @@ def test_a_configuration_that_does_not_tell_its_positions_is_one_line(
 
 
 def test_a_model_id_is_found_in_the_hubs_cache(tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
-    model = tmp_path / "hub" / "models--some--encoder"
-    shutil.copytree(tiny_encoder.folder, model / "snapshots" / "abc")
+    model, commit = tmp_path / "hub" / "models--some--encoder", "0123456789" * 4
+    shutil.copytree(tiny_encoder.folder, model / "snapshots" / commit)
     (model / "refs").mkdir()
-    (model / "refs" / "main").write_text("abc")
-    assert find_offline("some/encoder", tmp_path).strip() == str(model / "snapshots" / "abc")
+    (model / "refs" / "main").write_text(commit)
+    assert find_offline("some/encoder", tmp_path).split() == [str(model / "snapshots" / commit), commit]
 
 
-@pytest.mark.parametrize("name", ["nobody/nothing", "no/such/folder", "../elsewhere"])
+@pytest.mark.parametrize("name", ["nobody/nothing", "no/such/folder", "../elsewhere", "~nosuchuser/x"])
 def test_a_model_id_that_cannot_be_had_is_one_line_with_the_way_out(name: str, tmp_path: Path) -> None:
     line = find_offline(name, tmp_path)
     assert line.startswith(f"The encoder '{name}' cannot be had: there is no such folder here, and the hub says: ")
