@@ -16,7 +16,7 @@ from models.learning import Settings
 from models.training import EpochResult
 from preprocessing.prepared import PreparedTexts
 from study.display import METRIC_TITLES, format_parameters
-from study.preparation import describe_words
+from study.preparation import describe_training_texts, describe_words
 from study.trial_queue import describe_failure
 
 
@@ -89,7 +89,7 @@ def _log_lines(trial: Trial, story: TrialStory) -> Iterator[str]:
     for name in ("model", "training", "limits"):
         yield f"{name.capitalize():<11} {_settings(asdict(getattr(story.settings, name)))}"
     yield (
-        f"Texts       {len(prepared.training.labels):,} for training, {len(prepared.validation.labels):,} for "
+        f"Texts       {describe_training_texts(story.settings, prepared)} for training, {len(prepared.validation):,} for "
         f"validation; {len(prepared.classes)} classes; {describe_words(story.settings, prepared)}"
     )
     yield f"Computed    torch {version('torch')}, {story.device.type}, threads: {torch.get_num_threads()}"

@@ -16,6 +16,7 @@ from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.vectors import prepare_vectors
 from preprocessing.word_pieces import WordPieces, read_word_pieces
 from study.configuration import StudyConfiguration
+from study.errors import StudyError
 
 
 def with_encoder(configuration: StudyConfiguration, console: Console) -> StudyConfiguration:
@@ -43,10 +44,15 @@ def prepare_texts(configuration: StudyConfiguration, console: Console) -> Prepar
             on_download=on_download,
         )
     console.print(
-        f"Texts: {len(prepared.training):,} for training, {len(prepared.validation):,} for validation, "
-        f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
+        f"Texts: {describe_training_texts(configuration.base, prepared)} for training, {len(prepared.validation):,} for "
+        f"validation, {prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
         f"{describe_words(configuration.base, prepared)}."
     )
+    most = configuration.base.limits.max_training_texts
+    if most is not None and most < len(prepared.classes):
+        raise StudyError(
+            f"--max-training-texts {most} is less than a text for each of {len(prepared.classes)} classes."
+        )
     if source := configuration.base.vectors:
         vectors = prepare_vectors(
             source, prepared.vocabulary, cache_dir=Path(configuration.cache_dir), on_event=console.print
@@ -57,6 +63,12 @@ def prepare_texts(configuration: StudyConfiguration, console: Console) -> Prepar
         console.print(f"Note: {note}")
     compute_features(configuration, prepared, console)
     return prepared
+
+
+def describe_training_texts(settings: Settings, prepared: PreparedTexts) -> str:
+    """How many, and of how many where they are limited."""
+    there, most = len(prepared.training), settings.limits.max_training_texts
+    return f"{there:,}" if most is None or most >= there else f"{most:,} of {there:,}"
 
 
 def describe_words(settings: Settings, prepared: PreparedTexts) -> str:

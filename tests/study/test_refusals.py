@@ -160,3 +160,10 @@ def test_a_study_that_is_minimised_is_not_ours(toy: Any, capsys: Capture) -> Non
     optuna.create_study(storage=f"sqlite:///{toy.folder / 'study.db'}", study_name="toy-lstm")
     assert toy.run("--trials", 1) == 2
     assert "was not made by study.run" in capsys.readouterr().err
+
+
+def test_fewer_training_texts_than_classes_are_refused(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1, "--max-training-texts", 2) == 2
+    assert "--max-training-texts 2 is less than a text for each of 3 classes." in capsys.readouterr().err
+    assert toy.run("--trials", 1, "--max-training-texts", 40) == 0
+    assert "Texts: 40 of 144 for training" in capsys.readouterr().out
