@@ -89,8 +89,8 @@ def _log_lines(trial: Trial, story: TrialStory) -> Iterator[str]:
     for name in ("model", "training", "limits"):
         yield f"{name.capitalize():<11} {_settings(asdict(getattr(story.settings, name)))}"
     yield (
-        f"Texts       {describe_training_texts(story.settings, prepared)} for training, {len(prepared.validation):,} for "
-        f"validation; {len(prepared.classes)} classes; {describe_words(story.settings, prepared)}"
+        f"Texts       {describe_training_texts(story.settings, prepared)} for training, "
+        f"{len(prepared.validation):,} for validation; {len(prepared.classes)} classes; {describe_words(story.settings, prepared)}"
     )
     yield f"Computed    torch {version('torch')}, {story.device.type}, threads: {torch.get_num_threads()}"
     yield ""
