@@ -90,7 +90,8 @@ def _log_lines(trial: Trial, story: TrialStory) -> Iterator[str]:
         yield f"{name.capitalize():<11} {_settings(asdict(getattr(story.settings, name)))}"
     yield (
         f"Texts       {describe_training_texts(story.settings, prepared)} for training, "
-        f"{len(prepared.validation):,} for validation; {len(prepared.classes)} classes; {describe_words(story.settings, prepared)}"
+        f"{len(prepared.validation):,} for validation; {len(prepared.classes)} classes; "
+        f"{describe_words(story.settings, prepared)}"
     )
     yield f"Computed    torch {version('torch')}, {story.device.type}, threads: {torch.get_num_threads()}"
     yield ""

@@ -45,7 +45,8 @@ def prepare_texts(configuration: StudyConfiguration, console: Console) -> Prepar
         )
     console.print(
         f"Texts: {describe_training_texts(configuration.base, prepared)} for training, "
-        f"{len(prepared.validation):,} for validation, {prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
+        f"{len(prepared.validation):,} for validation, "
+        f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
         f"{describe_words(configuration.base, prepared)}."
     )
     most = configuration.base.limits.max_training_texts
