@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data.corpus import CorpusError
+from data.errors import CorpusError
 from preprocessing.pretrained import MINILM, PretrainedEncoder, PretrainedError, find_encoder
 
 FIND = """
