@@ -19,13 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data.errors import UserError
+from data.errors import CorpusError
 
 MINIMUM_ROWS = 20
-
-
-class CorpusError(UserError):
-    """The data cannot be used. The message is one line: which file, which row, and the way out."""
 
 
 @dataclass(frozen=True)

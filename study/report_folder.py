@@ -1,10 +1,15 @@
-"""The folder of a report: written beside its place, then put there whole; it never replaces what is no report."""
+"""The folder of a report: written beside its place, then put there whole.
 
+It never replaces what is no report, nor that of another study.
+"""
+
+import hashlib
+import json
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from study.errors import StudyError
@@ -37,12 +42,24 @@ def new_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def folder_name(study_name: str) -> str:
-    """Of any study's name one that stays within its folder."""
-    return re.sub(r"[^\w.-]", "_", study_name).strip(".") or "study"
+    """Of any study's name one that stays within its folder, and that no other study has.
+
+    So there is a digest in it where the name is not the study's own, or may be that of another one's search alone.
+    """
+    name = re.sub(r"[^\w.-]", "_", study_name).strip(".") or "study"
+    if name == study_name and not name.endswith("-search"):
+        return name
+    return f"{name}-{hashlib.sha256(study_name.encode()).hexdigest()[:8]}"
 
 
 def publish(written: Path, folder: Path) -> None:
-    """Put a folder that is whole in the place of another. Raises `StudyError`."""
+    """Put a folder that is whole in the place of another. Raises `StudyError`, also for that of another study."""
+    study, other = _study_of(written), _study_of(folder)
+    if other not in (None, study):
+        raise StudyError(
+            f"{folder} holds the report of '{other}', which that of '{study}' would replace. Report it by its --name, "
+            "and name another --output."
+        )
     replaced = folder.with_name(f".{folder.name}.replaced")
     hold_signals()  # between the two, there is no report at all
     try:
@@ -57,3 +74,10 @@ def publish(written: Path, folder: Path) -> None:
     finally:
         release_signals()
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _study_of(folder: Path) -> str | None:
+    """The name in a report; None where there is no report, or one that cannot be read."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((folder / "best_params.json").read_text())["study"])
+    return None

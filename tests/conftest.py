@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
-from data.corpus import CorpusError
+from data.errors import CorpusError
 from data.source import find_source, load_test_texts
 from data.standard_corpora import read_official_split
 from preprocessing.pretrained import MINILM, PretrainedEncoder, find_encoder

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.corpus import CorpusError, LabelledTexts, read_corpus
+from data.corpus import LabelledTexts, read_corpus
+from data.errors import CorpusError
 
 HEADER = "Category,description_pre\n"
 GOOD_ROWS = "".join(f"{number % 2},text number {number}\n" for number in range(30))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data.corpus import CorpusError
+from data.errors import CorpusError
 from data.source import find_source, load_search_texts, load_test_texts
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data.corpus import CorpusError
+from data.errors import CorpusError
 from data.source import find_source, load_search_texts, load_test_texts
 from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
 

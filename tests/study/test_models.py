@@ -56,7 +56,7 @@ def test_studies_of_one_database_are_reported_side_by_side(tiny_encoder: Pretrai
     variants = ("cnn", "linear", "bert-frozen")
     for variant in variants:
         assert run("--trials", "2", *options_of(variant, tiny_encoder)) == 0
-    assert run("--trials", "1", "--epochs", "1", "--metric", "accuracy", "--name", "another metric") == 0
+    assert run("--trials", "1", "--epochs", "1", "--metric", "accuracy", "--name", "another_metric") == 0
     assert run("--trials", "1", "--epochs", "1", "--split-seed", "3", "--name", "another split") == 0
     shutil.rmtree("reports", ignore_errors=True)
     capsys.readouterr()

@@ -19,6 +19,7 @@ from study.command_line import run_command
 from study.configuration import StudyConfiguration
 from study.model_choice import choose_settings
 from study.report import app
+from study.report_folder import folder_name
 from study.reproduction import reproduction, search_command
 from study.run import run
 from study.stored_study import load_configuration
@@ -52,7 +53,7 @@ def test_the_command_of_best_params_comes_to_the_same_study_in_an_empty_folder(
     assert found["command"]["report"] == "python -m study.report --no-retrain"
     monkeypatch.chdir(empty)
     assert run_command(app, shlex.split(found["command"]["report"])[3:]) == 0
-    again = json.loads((empty / "reports" / "-my_study-search" / "best_params.json").read_text())
+    again = json.loads((empty / "reports" / f"{folder_name('-my study')}-search" / "best_params.json").read_text())
     assert again == found
     for page in ("report.html", "report.md"):
         content = (toy.folder / "report" / page).read_text()
