@@ -11,37 +11,68 @@ from study.command_line import run_command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+Kept = list[tuple[str, int]]  # what it is and where, and its bytes
+
 
 @app.command()
 def cache(
     cache_dir: Annotated[Path, typer.Option(help="The folder to look at.")] = Path(".cache"),
     clear: Annotated[
-        bool, typer.Option("--clear", help="Remove the prepared texts; they are made again when needed.")
+        bool,
+        typer.Option(
+            "--clear",
+            help="Remove what is computed from texts: prepared texts, features of encoders, vectors of words. It is "
+            "made again when needed. Downloads and checkpoints stay.",
+        ),
     ] = False,
     checkpoints: Annotated[
-        bool, typer.Option("--checkpoints", help="With --clear: also those of trials, which then start anew.")
+        bool,
+        typer.Option(
+            "--checkpoints",
+            help="With --clear: also checkpoints of interrupted trials, which then start anew, and weights of "
+            "confirmed ones, which a report then trains again.",
+        ),
     ] = False,
 ) -> None:
-    """List what is kept, with its size: prepared texts, downloads, and checkpoints of interrupted trials."""
+    """List all that is kept, with its size: what is computed from texts, checkpoints, weights, and downloads."""
     from preprocessing.cache import clear as clear_entries
     from preprocessing.cache import entries
 
-    prepared = [(f"{entry.folder}  {entry.meta.get('name', '')}", entry.nbytes) for entry in entries(cache_dir)]
-    kept = [(str(file), file.stat().st_size) for file in sorted(cache_dir.glob("checkpoints/*/*.pt"))]
+    computed = [(f"{entry.meta.get('name', '')}: {entry.folder}", entry.nbytes) for entry in entries(cache_dir)]
+    trained = _sized(cache_dir, "checkpoints/*/*.pt", "checkpoint of an interrupted trial")
+    trained += _sized(cache_dir, "checkpoints/*/*.safetensors", "weights of a confirmed trial")
     if clear:
         clear_entries(cache_dir)
-        print(f"Removed {len(prepared)} prepared texts, {_size(sum(nbytes for _, nbytes in prepared))}.")
-        if kept and checkpoints:
+        print(f"Removed {len(computed)} entries computed from texts, {_total(computed)}.")
+        if trained and checkpoints:
             shutil.rmtree(cache_dir / "checkpoints", ignore_errors=True)
-            print(f"Removed {len(kept)} checkpoints, {_size(sum(nbytes for _, nbytes in kept))}.")
-        elif kept:
-            print(f"Kept {len(kept)} checkpoints of interrupted trials; --clear --checkpoints removes them, too.")
+            print(f"Removed {len(trained)} checkpoints and weights of trials, {_total(trained)}.")
+        elif trained:
+            print(
+                f"Kept {len(trained)} checkpoints and weights of trials, {_total(trained)}; "
+                "--clear --checkpoints removes them, too."
+            )
         return
-    downloads = [(str(wheel), wheel.stat().st_size) for wheel in sorted(cache_dir.glob("wheels/*.whl"))]
-    for path, nbytes in prepared + kept + downloads:
-        print(f"{_size(nbytes):>10}  {path}")
-    if not prepared + kept + downloads:
+    downloads = _sized(cache_dir, "wheels/*.whl", "download")
+    downloads += _sized(cache_dir, "wheels/*/", "unpacked download")
+    for what, nbytes in computed + trained + downloads:
+        print(f"{_size(nbytes):>10}  {what}")
+    if not computed + trained + downloads:
         print(f"Nothing is kept in {cache_dir}.")
+
+
+def _sized(cache_dir: Path, pattern: str, kind: str) -> Kept:
+    """The files and folders of a pattern."""
+    paths = sorted(cache_dir.glob(pattern))
+    return [(f"{kind}: {path}", sum(file.stat().st_size for file in _files(path))) for path in paths]
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+
+
+def _total(kept: Kept) -> str:
+    return _size(sum(nbytes for _, nbytes in kept))
 
 
 def _size(nbytes: int) -> str:

@@ -2,15 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from study.command_line import INTERRUPTED, command_again, run_command
 from study.options import DEFAULT_STORAGE, ExistingStudy, Storage, Workers, count
-
-if TYPE_CHECKING:
-    pass
 
 EXAMPLES = """
 Examples:

@@ -86,7 +86,7 @@ def run(
     max_tokens: Annotated[
         int | None,
         count(
-            "Words per text, the rest is cut off; with --space wide the first trial's.",
+            "Words per text, the rest is cut off; of lstm and cnn with --space wide the first trial's.",
             most=1_000_000,
             default="200; linear all; bert 128 word pieces",
         ),
@@ -94,7 +94,7 @@ def run(
     vocabulary_size: Annotated[
         int | None,
         count(
-            "Words known at most, the most frequent; with --space wide the first trial's.",
+            "Words known at most, the most frequent; of lstm and cnn with --space wide the first trial's.",
             least=3,
             default="30000; linear all",
         ),

@@ -30,8 +30,8 @@ import sys, json
 from pathlib import Path
 import numpy as np
 from models.exported import load_model
-classifier = load_model(Path("moved"))
 assert "pandas" not in sys.modules  # pyarrow brings it with the first array that it makes of a list
+classifier = load_model(Path("moved"))
 texts = json.loads(Path("texts.json").read_text())
 predictions = classifier.predict(texts)
 np.savez("predictions.npz", labels=predictions.labels.astype(str), probabilities=predictions.probabilities)
