@@ -7,9 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from rich.console import Console
 
+from data.source import find_source
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
+from study.configuration import StudyConfiguration
+from study.model_choice import choose_settings
+from study.preparation import prepare_texts
 from study.report import app as report_app
 from study.run import app as run_app
 from study.worker import app as worker_app
@@ -44,6 +50,16 @@ def test_only_lora_needs_peft(strategy: str, told: str, tiny_encoder: Pretrained
     command = [sys.executable, "-c", WITHOUT_PEFT, *options]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ":".join(sys.path)})
     assert told in done.stdout + done.stderr
+
+
+def test_features_are_computed_on_the_device_that_is_asked_for(
+    tiny_encoder: PretrainedEncoder, toy_csv: Path, tmp_path: Path
+) -> None:
+    base = choose_settings("bert", {"bert_model": str(tiny_encoder.folder), "max_tokens": 20})
+    configuration = StudyConfiguration(find_source(str(toy_csv))[0], str(tmp_path / "cache"), base)
+    with pytest.raises(RuntimeError, match="meta tensor"):  # which has no numbers
+        prepare_texts(configuration, Console(quiet=True), device=torch.device("meta"))
+    prepare_texts(configuration, Console(quiet=True), device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
