@@ -33,6 +33,11 @@ def load_encoder(folder: Path) -> nn.Module:
         raise PretrainedError(f"The encoder {folder} cannot be loaded: {reason}") from error
     if missing := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
         raise PretrainedError(f"The encoder {folder} cannot be used: its weights lack {missing[0]}.")
+    if not _layer_lists(encoder):
+        raise PretrainedError(
+            f"The encoder {folder} cannot be used: its layers share their weights, as ALBERT's do. "
+            "Name one such as BERT with --bert-model."
+        )
     return _without_pooler(encoder)
 
 
@@ -51,9 +56,7 @@ def build_encoder(described: str) -> nn.Module:
 
 def layers_of(encoder: nn.Module) -> list[nn.Module]:
     """The layers of an encoder from the bottom up."""
-    count = encoder.config.num_hidden_layers  # type: ignore[union-attr]
-    lists = [module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
-    return list(lists[0])
+    return list(_layer_lists(encoder)[0])
 
 
 def with_adapters(encoder: nn.Module, *, rank: int, alpha: float, dropout: float) -> nn.Module:
@@ -75,6 +78,11 @@ def without_adapters(encoder: nn.Module) -> nn.Module:
     """The encoder with its adapters added to its weights; the one that is given is used up."""
     merged: nn.Module = encoder.merge_and_unload()  # type: ignore[operator]
     return merged
+
+
+def _layer_lists(encoder: nn.Module) -> list[nn.ModuleList]:
+    count = getattr(encoder.config, "num_hidden_layers", None)
+    return [module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
 
 
 def _without_pooler(encoder: Any) -> nn.Module:

@@ -35,6 +35,8 @@ from preprocessing.pretrained import EncoderVersion, PretrainedEncoder, find_enc
 from preprocessing.vectors import VectorSource, prepare_vectors
 from preprocessing.word_pieces import read_word_pieces
 
+_features_found: dict[tuple[Path, int | None, str, Path], tuple[TextFeatures, TextFeatures]] = {}  # the last ones
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -45,6 +47,11 @@ class Settings:
     limits: TextLimits
     vectors: VectorSource | None = None  # pretrained ones, that word embeddings begin with
     encoder: EncoderVersion | None = None  # of BERT's pretrained encoder, which its files are compared with
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether the model learns from features that a frozen encoder has computed before."""
+        return isinstance(self.model, BERTConfig) and self.model.strategy == "frozen"
 
     def find_encoder(self, cache_dir: Path, *, on_download: OnDownload | None = None) -> PretrainedEncoder:
         """The pretrained one of BERT. Raises `PretrainedError`, also for another version than that of the settings."""
@@ -72,7 +79,7 @@ class Learner:
             return self._fit(self.settings.model, on_epoch_end)
         config = self.settings.training
         run = partial(train, config=config, device=self.device, on_epoch_end=on_epoch_end, checkpoint=checkpoint)
-        if self.reads_features:
+        if self.settings.reads_features:
             training, validation = self.find_features()  # before the seed: loading the encoder draws numbers, too
             torch.manual_seed(config.seed)
             return run(
@@ -94,7 +101,7 @@ class Learner:
 
     def classify(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> npt.NDArray[np.int64]:
         """The class number of each text, by the network with these weights."""
-        if self.reads_features:
+        if self.settings.reads_features:
             (features,) = self._features([texts])
             head = self._head(features.bank.shape[1])
             load_trained(head, weights)
@@ -106,18 +113,21 @@ class Learner:
         """How many numbers the whole model consists of, those of a pretrained encoder included."""
         return sum(tensor.numel() for tensor in self._restore(weights).state_dict().values())
 
-    @property
-    def reads_features(self) -> bool:
-        """Whether the model learns from features that a frozen encoder has computed before."""
-        return isinstance(self.settings.model, BERTConfig) and self.settings.model.strategy == "frozen"
-
     def find_features(
         self, *, on_event: OnEvent = ignore, on_progress: OnProgress | None = None
     ) -> tuple[TextFeatures, TextFeatures]:
-        """Those of the training and of the validation texts, computed unless the cache has them."""
-        sides = [self._training_texts, self.prepared.validation]
-        training, validation = self._features(sides, on_event=on_event, on_progress=on_progress)
-        return training, validation
+        """Those of the training and of the validation texts, computed unless the cache has them.
+
+        A process looks for them once: a search asks for the same ones in each trial.
+        """
+        limits, texts = self.settings.limits, self.prepared.entry.folder
+        key = (texts, limits.max_training_texts, self.settings.find_encoder(self.cache_dir).identity, self.cache_dir)
+        if key not in _features_found:
+            sides = [self._training_texts, self.prepared.validation]
+            training, validation = self._features(sides, on_event=on_event, on_progress=on_progress)
+            _features_found.clear()
+            _features_found[key] = training, validation
+        return _features_found[key]
 
     def _fit(self, config: LinearConfig, on_epoch_end: Callable[[EpochResult], None] | None) -> TrainingResult:
         """At once: it has no epochs, and needs no checkpoint."""

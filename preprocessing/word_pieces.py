@@ -77,11 +77,19 @@ class WordPieces:
 def read_word_pieces(encoder: PretrainedEncoder, *, max_tokens: int) -> WordPieces:
     """The tokenizer of an encoder: its tokenizer.json, or what is made of an older one's vocab.txt.
 
-    Raises `PretrainedError` where there is neither, or nothing that can be used, or too few positions.
+    Raises `PretrainedError` where there is neither, or nothing that can be used, and for fewer tokens than it needs or
+    more than it has positions for.
     """
     folder = encoder.folder
+    if max_tokens < MINIMUM_TOKENS:
+        raise PretrainedError(
+            f"The encoder needs at least {MINIMUM_TOKENS} tokens of a text, two of them marks of its own, "
+            f"got {max_tokens}. Raise --max-tokens."
+        )
     if max_tokens > encoder.max_tokens:
-        raise PretrainedError(f"The encoder reads up to {encoder.max_tokens} tokens of a text, got {max_tokens}.")
+        raise PretrainedError(
+            f"The encoder reads up to {encoder.max_tokens} tokens of a text, got {max_tokens}. Lower --max-tokens."
+        )
     file = next((folder / name for name in ("tokenizer.json", "vocab.txt") if (folder / name).is_file()), None)
     if file is None:
         raise PretrainedError(f"{folder} has no tokenizer: it needs tokenizer.json or vocab.txt.")

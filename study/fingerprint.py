@@ -16,6 +16,7 @@ from models.networks import CONFIGURATIONS
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import RULES
+from preprocessing.pretrained import bert_extra
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.model_choice import FIELDS, PARTS
@@ -23,7 +24,7 @@ from study.search_space import describe
 
 Fingerprint = dict[str, Any]
 VERSIONED_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "pyarrow")
-BERT_PACKAGES = ("transformers", "tokenizers", "peft")
+BERT_PACKAGES = ("transformers", "tokenizers")
 ENVIRONMENT = "environment."  # prefix of the keys that only warn
 
 
@@ -48,7 +49,9 @@ def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprin
         facts["vectors"] = base.vectors.sha256
     if isinstance(base.model, BERTConfig):
         facts["model.pretrained"] = base.find_encoder(Path(configuration.cache_dir)).identity
-        facts |= {f"{ENVIRONMENT}{package}": version(package) for package in BERT_PACKAGES}
+        packages = (*BERT_PACKAGES, "peft") if base.model.strategy == "lora" else BERT_PACKAGES
+        with bert_extra():
+            facts |= {f"{ENVIRONMENT}{package}": version(package) for package in packages}
     facts |= {f"space.{name}": range_ for name, range_ in describe(configuration.search_space).items()}
     facts |= {f"{ENVIRONMENT}{package}": version(package) for package in VERSIONED_PACKAGES}
     facts |= {f"{ENVIRONMENT}python": platform.python_version(), f"{ENVIRONMENT}device": device}

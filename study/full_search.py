@@ -41,7 +41,7 @@ def search_study(
     check_name(name)
     device = find_study_device(configuration.device) if cluster is None else torch.device("cpu")  # the nodes' own
     configuration = with_encoder(configuration, console)
-    prepared = prepare_texts(configuration, console)
+    prepared = prepare_texts(configuration, console, device=device)
     with opened_study(url, name, configuration, device=device, trials=trials) as (queue, notes):
         for note in notes:
             console.print(f"Note: {note}")

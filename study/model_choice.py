@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from models.bert import BERTConfig
@@ -13,6 +12,7 @@ from models.lstm import LSTMConfig
 from models.networks import name_of
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
+from preprocessing.pretrained import user_folder
 from preprocessing.vectors import find_vectors
 from study.errors import StudyError
 
@@ -58,7 +58,7 @@ def choose_settings(model: ModelName, options: Mapping[str, Any]) -> Settings:
     for name in given:
         if model not in MEANINGFUL_TO.get(name, (model,)):
             raise StudyError(f"--{name.replace('_', '-')} means nothing to --model {model}; leave it away.")
-    if (folder := Path(given.get("bert_model", "")).expanduser()).is_dir() and "bert_model" in given:
+    if "bert_model" in given and (folder := user_folder(given["bert_model"])).is_dir():
         given["bert_model"] = str(folder.resolve())  # workers may be started elsewhere
     values = {FIELDS[name]: value for name, value in given.items() if name != "vectors"}
     base = DEFAULTS[f"bert-{given.get('strategy', 'frozen')}" if model == "bert" else model]

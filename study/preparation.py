@@ -32,8 +32,11 @@ def with_encoder(configuration: StudyConfiguration, console: Console) -> StudyCo
     return replace(configuration, base=replace(base, encoder=encoder.version))
 
 
-def prepare_texts(configuration: StudyConfiguration, console: Console) -> PreparedTexts:
-    """Raises `UserError` for texts that cannot be used, or a cache that cannot be written."""
+def prepare_texts(configuration: StudyConfiguration, console: Console, *, device: torch.device) -> PreparedTexts:
+    """Features of a frozen encoder are computed on the `device`.
+
+    Raises `UserError` for texts that cannot be used, or a cache that cannot be written.
+    """
     with _downloading(console) as on_download:
         prepared = prepare_for_search(
             configuration.source,
@@ -62,7 +65,7 @@ def prepare_texts(configuration: StudyConfiguration, console: Console) -> Prepar
         console.print(f"Vectors: {source.name}, {vectors.coverage(counts)}.")
     for note in prepared.notes:
         console.print(f"Note: {note}")
-    compute_features(configuration, prepared, console)
+    compute_features(configuration, prepared, console, device=device)
     return prepared
 
 
@@ -79,11 +82,13 @@ def describe_words(settings: Settings, prepared: PreparedTexts) -> str:
     return f"{known:,} words known of {len(prepared.word_counts):,} in training"
 
 
-def compute_features(configuration: StudyConfiguration, prepared: PreparedTexts, console: Console) -> None:
+def compute_features(
+    configuration: StudyConfiguration, prepared: PreparedTexts, console: Console, *, device: torch.device
+) -> None:
     """Those that a frozen encoder gives, so that the workers find them."""
-    learner = Learner(configuration.base, prepared, Path(configuration.cache_dir), torch.device("cpu"))
-    if not learner.reads_features:
+    if not configuration.base.reads_features:
         return
+    learner = Learner(configuration.base, prepared, Path(configuration.cache_dir), device)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Computing features", visible=False)
 

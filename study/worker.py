@@ -142,7 +142,7 @@ def _work(
         found = find_study_device(configuration.device)
         prepared = open_prepared(prepared_in) if prepared_in else None
         if prepared is None and CONFIRMS not in study.user_attrs:
-            prepared = prepare_texts(configuration, console)
+            prepared = prepare_texts(configuration, console, device=found)
         on_change: Callable[[], None] = _nothing
         if show:
             console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")

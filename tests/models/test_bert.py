@@ -260,6 +260,38 @@ def test_an_encoder_without_query_and_value_matrices_has_no_lora() -> None:
         BERTClassifier(BERTConfig("lora"), transformers.FNetModel(config), classes=CLASSES)
 
 
+def test_an_encoder_whose_layers_share_their_weights_is_refused(tmp_path: Path) -> None:
+    config = transformers.AlbertConfig(
+        vocab_size=50,
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    transformers.AlbertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(PretrainedError, match=r"layers share their weights, as ALBERT's do\. Name one"):
+        load_encoder(tmp_path)
+
+
+def test_kin_of_roberta_have_fewer_positions_than_rows_for_them(tmp_path: Path) -> None:
+    config = transformers.RobertaConfig(
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=12,
+    )
+    transformers.RobertaModel(config).save_pretrained(tmp_path)
+    tokens = find_encoder(str(tmp_path), cache_dir=tmp_path).max_tokens
+    assert tokens == 10
+    encoder = load_encoder(tmp_path)
+    assert encoder(torch.full((1, tokens), 9)).last_hidden_state.shape == (1, tokens, 16)
+    with pytest.raises((IndexError, RuntimeError), match="out of"):
+        encoder(torch.full((1, tokens + 1), 9))
+
+
 @pytest.mark.parametrize("damage", ["not json", "cut off", "a weight is missing"])
 def test_an_encoder_that_cannot_be_loaded_is_one_line(
     damage: str, tiny_encoder: PretrainedEncoder, tmp_path: Path

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from data.source import find_source, load_search_texts
+from models import learning
 from models.bert import BERTConfig
 from models.cnn import CNNConfig
 from models.exported import load_model, save_model
@@ -75,6 +76,19 @@ def test_the_same_seed_learns_the_same(kind: str, toy_csv: Path, tiny_encoder: P
     first, again = learner.learn(), learner.learn()
     assert [epoch.validation_loss for epoch in first.curve] == [epoch.validation_loss for epoch in again.curve]
     assert all(torch.equal(first.best_weights[name], again.best_weights[name]) for name in first.best_weights)
+
+
+def test_a_process_looks_for_the_same_features_once(
+    toy_csv: Path, tiny_encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS["frozen"]
+    found = make_learner(settings, toy_csv, tiny_encoder).find_features()
+    monkeypatch.delattr(learning, "cached_features")
+    another_rate = replace(settings, training=replace(settings.training, learning_rate=0.1))
+    assert make_learner(another_rate, toy_csv, tiny_encoder).find_features() is found
+    fewer = replace(settings, limits=replace(settings.limits, max_training_texts=30))
+    with pytest.raises(NameError):
+        make_learner(fewer, toy_csv, tiny_encoder).find_features()
 
 
 @every_kind

@@ -131,7 +131,7 @@ def test_words_are_kept_under_the_key_that_they_always_had(toy_csv: Path, tmp_pa
 
 
 def test_too_few_tokens_are_refused(tiny_encoder: PretrainedEncoder) -> None:
-    with pytest.raises(ValueError, match="`max_tokens >= 3` must hold, got 2"):
+    with pytest.raises(PretrainedError, match=r"at least 3 tokens of a text, .* got 2\. Raise --max-tokens"):
         read_word_pieces(tiny_encoder, max_tokens=2)
 
 

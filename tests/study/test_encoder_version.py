@@ -1,17 +1,84 @@
 """A study has one encoder: what lies in its folder later is compared with that by every command."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from rich.console import Console
 
+from data.source import find_source
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
+from study.configuration import StudyConfiguration
+from study.model_choice import choose_settings
+from study.preparation import prepare_texts
 from study.report import app as report_app
 from study.run import app as run_app
 from study.worker import app as worker_app
 
+WITHOUT_PEFT = """
+import sys, importlib.metadata
+from importlib.machinery import PathFinder
+find_spec, version = PathFinder.find_spec, importlib.metadata.version
+def find_all_but_peft(name, path=None, target=None):
+    return None if name.split(".")[0] == "peft" else find_spec(name, path, target)
+def version_of_all_but_peft(name):
+    if name == "peft":
+        raise importlib.metadata.PackageNotFoundError(name)
+    return version(name)
+PathFinder.find_spec, importlib.metadata.version = find_all_but_peft, version_of_all_but_peft
+from study.command_line import run_command
+from study.run import app
+sys.exit(run_command(app))
+"""
+
 Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "told"),
+    [("full", "Finished: 1 (1 complete"), ("lora", "Error: BERT needs peft: pip install -e '.[bert]'.")],
+)
+@pytest.mark.usefixtures("toy")
+def test_only_lora_needs_peft(strategy: str, told: str, tiny_encoder: PretrainedEncoder) -> None:
+    options = ["--data", "toy.csv", "--model", "bert", "--bert-model", str(tiny_encoder.folder), "--trials", "1"]
+    options += ["--strategy", strategy, "--epochs", "1", "--max-tokens", "20", "--max-training-texts", "40"]
+    command = [sys.executable, "-c", WITHOUT_PEFT, *options]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ":".join(sys.path)})
+    assert told in done.stdout + done.stderr
+
+
+def test_features_are_computed_on_the_device_that_is_asked_for(
+    tiny_encoder: PretrainedEncoder, toy_csv: Path, tmp_path: Path
+) -> None:
+    base = choose_settings("bert", {"bert_model": str(tiny_encoder.folder), "max_tokens": 20})
+    configuration = StudyConfiguration(find_source(str(toy_csv))[0], str(tmp_path / "cache"), base)
+    with pytest.raises(RuntimeError, match="meta tensor"):  # which has no numbers
+        prepare_texts(configuration, Console(quiet=True), device=torch.device("meta"))
+    prepare_texts(configuration, Console(quiet=True), device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-tokens", "2"], "needs at least 3 tokens of a text"),
+        (["--max-tokens", "65"], "reads up to 64 tokens of a text, got 65. Lower --max-tokens."),
+        (["--bert-model", "~nosuchuser/x"], "The encoder '~nosuchuser/x' cannot be had"),
+    ],
+)
+@pytest.mark.usefixtures("toy")
+def test_a_mistake_is_one_line(
+    options: list[str], message: str, tiny_encoder: PretrainedEncoder, capsys: Capture
+) -> None:
+    common = ["--data", "toy.csv", "--model", "bert", "--bert-model", str(tiny_encoder.folder)]
+    assert run_command(run_app, [*common, *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("strategy", ["frozen", "full"])

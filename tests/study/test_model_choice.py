@@ -51,6 +51,11 @@ def test_fields_that_no_option_sets_are_no_options() -> None:
     assert foreign_fields(old) == {"embedding_size": (77, DEFAULTS["lstm"].model.embedding_size)}  # type: ignore[union-attr]
 
 
+def test_a_home_folder_of_nobody_is_left_to_who_looks_for_the_encoder() -> None:
+    settings = choose_settings("bert", {"bert_model": "~nosuchuser/x"})
+    assert options_of(settings)["bert_model"] == "~nosuchuser/x"
+
+
 def test_vectors_decide_the_size_of_embeddings_and_the_name(tmp_path: Path) -> None:
     file = tmp_path / "mine.vec"
     file.write_text("2 3\nword 1 2 3\nother 3 4 5\n")
