@@ -14,6 +14,7 @@ from data.source import find_source
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
 from study.configuration import StudyConfiguration
+from study.full_confirmation import confirmed_search
 from study.model_choice import choose_settings
 from study.preparation import prepare_texts
 from study.report import app as report_app
@@ -60,6 +61,21 @@ def test_features_are_computed_on_the_device_that_is_asked_for(
     with pytest.raises(RuntimeError, match="meta tensor"):  # which has no numbers
         prepare_texts(configuration, Console(quiet=True), device=torch.device("meta"))
     prepare_texts(configuration, Console(quiet=True), device=torch.device("cpu"))
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_features_of_a_confirmation_are_computed_before_its_workers_start(
+    tiny_encoder: PretrainedEncoder, capsys: Capture
+) -> None:
+    options = ["--data", "toy.csv", "--model", "bert", "--bert-model", str(tiny_encoder.folder), "--epochs", "1"]
+    options += ["--max-tokens", "20", "--max-training-texts", "40", "--workers", "1", "--trials", "1"]
+    assert run_command(run_app, options) == 0
+    capsys.readouterr()
+    with confirmed_search("sqlite:///study.db", None, top=1, draws=2, workers=1, console=Console()):
+        before, _, after = capsys.readouterr().out.partition("Workers: 1")
+    assert before.count("Computing the features of") == 2
+    assert after
+    assert "Computing" not in after
 
 
 @pytest.mark.parametrize(
