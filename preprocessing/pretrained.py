@@ -80,7 +80,8 @@ def find_encoder(
     if version and found.identity != version.identity:
         raise PretrainedError(
             f"The encoder {folder} is not the one that the study began with: its SHA-256 begins with "
-            f"{found.identity[:12]}, the study's with {version.identity[:12]}. Put the study's encoder there."
+            f"{found.identity[:12]}, the study's with {version.identity[:12]}. Put the study's encoder there, or name "
+            "this machine's copy of it to study.worker with --bert-model."
         )
     return replace(found, revision=revision)
 

@@ -4,7 +4,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,18 @@ def find_vectors(vectors: str) -> VectorSource:
             path = path.expanduser()
     name = path.name.removesuffix(".gz").encode("utf-8", "replace").decode()
     return VectorSource(name, _sha256(path), vector_size(path), str(path.resolve()))
+
+
+def find_copy(source: VectorSource, path: Path) -> VectorSource:
+    """The same source in another place. Raises `VectorsError` when the file there is another one."""
+    if source.path is None:
+        raise VectorsError(f"The study begins with {source.name}, which needs no --vectors here.")
+    if (found := _sha256(path)) != source.sha256:
+        raise VectorsError(
+            f"{path} is not the file of vectors that the study begins with: its SHA-256 begins with {found[:12]}, "
+            f"the study's with {source.sha256[:12]}. Copy the study's file here."
+        )
+    return replace(source, path=str(path.resolve()))
 
 
 def prepare_vectors(

@@ -111,10 +111,13 @@ def test_another_encoder_in_the_folder_is_refused_by_all(
     weights[-1] ^= 1
     (folder / "model.safetensors").write_bytes(weights)
     capsys.readouterr()
+    copy = ["--bert-model", str(tiny_encoder.folder)]
     for app, arguments in ((worker_app, ["--trials", "2"]), (report_app, ["--seeds", "1", "--workers", "1"])):
         assert run_command(app, arguments) == 2
         error = capsys.readouterr().err
         assert "is not the one that the study began with: its SHA-256 begins with" in error
         assert error.count("\n") == 1
+    assert run_command(worker_app, ["--trials", "2", *copy]) == 0
+    assert "Nothing is left to do for this worker." in capsys.readouterr().out
     assert run_command(run_app, [*options, "--trials", "2"]) == 2
     assert "begun with another model pretrained" in capsys.readouterr().err
