@@ -60,7 +60,7 @@ def prepare_for_search(
     """Prepare the training and validation texts, or open what has been prepared before.
 
     `draw` divides them another way between training and validation than the search has done it. With `pieces` they are
-    word pieces of a pretrained encoder, otherwise words, in entries of their own. Raises `data.corpus.CorpusError` for
+    word pieces of a pretrained encoder, otherwise words, in entries of their own. Raises `data.errors.CorpusError` for
     texts that cannot be used, `CacheError` for a cache that cannot be written.
     """
 

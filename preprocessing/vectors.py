@@ -4,7 +4,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,18 @@ def find_vectors(vectors: str) -> VectorSource:
     return VectorSource(name, _sha256(path), vector_size(path), str(path.resolve()))
 
 
+def find_copy(source: VectorSource, path: Path) -> VectorSource:
+    """The same source in another place. Raises `VectorsError` when the file there is another one."""
+    if source.path is None:
+        raise VectorsError(f"The study begins with {source.name}, which needs no --vectors here.")
+    if (found := _sha256(path)) != source.sha256:
+        raise VectorsError(
+            f"{path} is not the file of vectors that the study begins with: its SHA-256 begins with {found[:12]}, "
+            f"the study's with {source.sha256[:12]}. Copy the study's file here."
+        )
+    return replace(source, path=str(path.resolve()))
+
+
 def prepare_vectors(
     source: VectorSource,
     vocabulary: Vocabulary,
@@ -85,7 +97,7 @@ def prepare_vectors(
     """Look the words up as they are written (cleaned texts are in lower case), or open what has been prepared before.
 
     Raises `VectorsError` for a file that cannot be used, or that knows no word of the vocabulary;
-    `data.corpus.CorpusError` when GloVe cannot be fetched; `CacheError` for a cache that cannot be written.
+    `data.errors.CorpusError` when GloVe cannot be fetched; `CacheError` for a cache that cannot be written.
     """
     words = vocabulary.words.to_pylist()
 

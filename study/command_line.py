@@ -11,7 +11,9 @@ from data.errors import UserError
 
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
 STORAGE_VARIABLE = "STUDY_STORAGE"  # the environment variable for --storage: command lines can be read by others
-DATA_VARIABLE = "STUDY_DATA"  # for --data, --cache-dir and --artifact-dir of workers, where machines differ
+DATA_VARIABLE = "STUDY_DATA"  # this and the next: for the paths of workers, where machines differ
+VECTORS_VARIABLE = "STUDY_VECTORS"
+BERT_MODEL_VARIABLE = "STUDY_BERT_MODEL"
 CACHE_VARIABLE = "STUDY_CACHE_DIR"
 ARTIFACT_VARIABLE = "STUDY_ARTIFACT_DIR"
 

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from preprocessing.prepared import PreparedTexts
-from study.command_line import DATA_VARIABLE, STORAGE_VARIABLE
+from study.command_line import BERT_MODEL_VARIABLE, DATA_VARIABLE, STORAGE_VARIABLE, VECTORS_VARIABLE
 from study.configuration import StudyConfiguration
 from study.devices import default_workers
 from study.display import SearchDisplay
@@ -65,7 +65,8 @@ class Deployment:
             paths += ["--artifact-dir", self.configuration.artifact_dir]
         if self.prepared:
             paths += ["--prepared", str(self.prepared.entry.folder)]
-        environment = {STORAGE_VARIABLE: self.url, DATA_VARIABLE: ""}  # which is for workers that someone else starts
+        elsewhere = (DATA_VARIABLE, VECTORS_VARIABLE, BERT_MODEL_VARIABLE)  # for workers that someone else starts
+        environment = {STORAGE_VARIABLE: self.url, **dict.fromkeys(elsewhere, "")}
         self._supervise(count, lambda number: LocalWorker(number, [*self._arguments(), *paths], environment))
 
     def _run_on_cluster(self, address: str, workers: int | None, missing: int) -> None:

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import torch
 from optuna.study import Study
+from optuna.trial import TrialState
 from rich.console import Console
 
 from study.audit import Audit, audit, choose_pruned
 from study.configuration import StudyConfiguration
-from study.confirmation import Candidate, Confirmed, confirmed, enqueue, find_candidates
+from study.confirmation import DRAW, Candidate, Confirmed, confirmed, enqueue, find_candidates, prepare_draw
 from study.deployment import Deployment
 from study.devices import find_study_device
 from study.errors import StudyError
 from study.exclusion import exclusive
+from study.preparation import compute_features
 from study.storage import PatientStorage, patiently
 from study.stored_study import TRIALS, checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
 from study.trial_queue import finished_trials
@@ -75,6 +77,7 @@ def confirmed_search(
             console.print(f"Confirming {len(candidates)} configurations on {draws} fresh seeds and splits each.")
             if pruned:
                 console.print(f"Finishing {len(pruned)} pruned trials on the search's own seed and split.")
+            _compute_features(confirmation, own, console, device=device)
             Deployment(queue, own, None, url, total, float("inf"), console).run(workers, None, device)
         ranking = confirmed(confirmation, candidates, draws=draws)
         if not ranking:
@@ -93,3 +96,13 @@ def confirmed_search(
             checkpoints=checkpoints_of(confirmation, own),
             device=device,
         )
+
+
+def _compute_features(
+    confirmation: Study, configuration: StudyConfiguration, console: Console, *, device: torch.device
+) -> None:
+    """Those that a frozen encoder gives for the draws to come, with progress, so that the workers find them."""
+    if configuration.base.reads_features:
+        waiting = confirmation.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        for draw in sorted({trial.user_attrs[DRAW] for trial in waiting if DRAW in trial.user_attrs}):
+            compute_features(configuration, prepare_draw(configuration, draw), console, device=device)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from models.bert import BERTConfig
@@ -13,7 +14,7 @@ from models.networks import name_of
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import user_folder
-from preprocessing.vectors import find_vectors
+from preprocessing.vectors import find_copy, find_vectors
 from study.errors import StudyError
 
 ModelName = Literal["lstm", "cnn", "linear", "bert"]
@@ -67,6 +68,26 @@ def choose_settings(model: ModelName, options: Mapping[str, Any]) -> Settings:
         base, values = replace(base, vectors=vectors), {**values, "embedding_size": vectors.size}
     parts = {name: _changed(getattr(base, name), values) for name in PARTS}
     return replace(base, **parts)
+
+
+def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | None) -> Settings:
+    """The settings with this machine's copies of vectors and of an encoder, where they are named.
+
+    Raises `StudyError` for a copy of what the study does not have, `VectorsError` for other vectors; another encoder is
+    refused when it is looked for.
+    """
+    if vectors:
+        if not settings.vectors:
+            raise StudyError("The study begins with no vectors; leave --vectors away.")
+        settings = replace(settings, vectors=find_copy(settings.vectors, vectors))
+    if bert_model:
+        if not isinstance(settings.model, BERTConfig):
+            raise StudyError("The study is not about BERT; leave --bert-model away.")
+        folder = user_folder(str(bert_model))
+        if not folder.is_dir():
+            raise StudyError(f"There is no folder {folder}; name this machine's copy of the encoder with --bert-model.")
+        settings = replace(settings, model=replace(settings.model, pretrained=str(folder.resolve())))
+    return settings
 
 
 def options_of(settings: Settings) -> dict[str, Any]:

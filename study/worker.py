@@ -15,9 +15,11 @@ import typer
 
 from study.command_line import (
     ARTIFACT_VARIABLE,
+    BERT_MODEL_VARIABLE,
     CACHE_VARIABLE,
     DATA_VARIABLE,
     INTERRUPTED,
+    VECTORS_VARIABLE,
     command_again,
     run_command,
 )
@@ -60,6 +62,24 @@ def work(
             show_default="the path that is stored",
         ),
     ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar=VECTORS_VARIABLE,
+            help="This machine's copy of the word vectors.",
+            show_default="the path that is stored",
+        ),
+    ] = None,
+    bert_model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            envvar=BERT_MODEL_VARIABLE,
+            help="This machine's copy of BERT's encoder.",
+            show_default="the folder or model id that is stored",
+        ),
+    ] = None,
     cache_dir: Annotated[
         Path | None,
         typer.Option(
@@ -99,6 +119,8 @@ def work(
             trials=trials,
             timeout=timeout,
             data=data,
+            vectors=vectors,
+            bert_model=bert_model,
             cache_dir=cache_dir,
             artifact_dir=artifact_dir,
             device=device,
@@ -120,6 +142,8 @@ def _work(
     trials: int | None,
     timeout: float | None,
     data: Path | None,
+    vectors: Path | None,
+    bert_model: Path | None,
     cache_dir: Path | None,
     artifact_dir: Path | None,
     device: "DeviceName | None",
@@ -137,7 +161,9 @@ def _work(
 
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     with joined_study(url, name) as (study, storage), ExitStack() as stack:
-        configuration = _on_this_machine(load_configuration(study), data, cache_dir, artifact_dir, device)
+        configuration = _on_this_machine(
+            load_configuration(study), data, vectors, bert_model, cache_dir, artifact_dir, device
+        )
         trials = trials or load_budget(study)
         found = find_study_device(configuration.device)
         prepared = open_prepared(prepared_in) if prepared_in else None
@@ -166,17 +192,21 @@ def _work(
 def _on_this_machine(
     configuration: "StudyConfiguration",
     data: Path | None,
+    vectors: Path | None,
+    bert_model: Path | None,
     cache_dir: Path | None,
     artifact_dir: Path | None,
     device: "DeviceName | None",
 ) -> "StudyConfiguration":
-    """The study's configuration with the paths of this machine. Raises `UserError` for other data."""
+    """The study's configuration with the paths of this machine. Raises `UserError` for files with another content."""
     from data.source import find_copy
+    from study.model_choice import copies_of
 
     source = configuration.source if data is None else find_copy(configuration.source, data)
     return replace(
         configuration,
         source=source,
+        base=copies_of(configuration.base, vectors=vectors, bert_model=bert_model),
         cache_dir=str(cache_dir.resolve()) if cache_dir else configuration.cache_dir,
         artifact_dir=str(artifact_dir.resolve()) if artifact_dir else configuration.artifact_dir,
         device=device or configuration.device,

@@ -88,7 +88,7 @@ def test_a_file_that_is_not_there_is_one_line_with_the_way_out(tmp_path: Path) -
 
 def test_glove_knows_english_words(standard_cache: Path) -> None:
     source = find_vectors("glove")
-    assert source == VectorSource("glove", source.sha256, path=None)
+    assert source == VectorSource("glove", source.sha256, size=50)
     try:
         found = prepare_vectors(source, vocabulary("sandberger", "qwxzv", "the"), cache_dir=standard_cache)
     except CorpusError as error:

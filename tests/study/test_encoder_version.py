@@ -14,6 +14,7 @@ from data.source import find_source
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
 from study.configuration import StudyConfiguration
+from study.full_confirmation import confirmed_search
 from study.model_choice import choose_settings
 from study.preparation import prepare_texts
 from study.report import app as report_app
@@ -62,6 +63,21 @@ def test_features_are_computed_on_the_device_that_is_asked_for(
     prepare_texts(configuration, Console(quiet=True), device=torch.device("cpu"))
 
 
+@pytest.mark.usefixtures("toy")
+def test_the_features_of_a_confirmation_are_computed_before_its_workers_start(
+    tiny_encoder: PretrainedEncoder, capsys: Capture
+) -> None:
+    options = ["--data", "toy.csv", "--model", "bert", "--bert-model", str(tiny_encoder.folder), "--epochs", "1"]
+    options += ["--max-tokens", "20", "--max-training-texts", "40", "--workers", "1", "--trials", "1"]
+    assert run_command(run_app, options) == 0
+    capsys.readouterr()
+    with confirmed_search("sqlite:///study.db", None, top=1, draws=2, workers=1, console=Console()):
+        before, _, after = capsys.readouterr().out.partition("Workers: 1")
+    assert before.count("Computing the features of") == 2
+    assert after
+    assert "Computing" not in after
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -95,10 +111,13 @@ def test_another_encoder_in_the_folder_is_refused_by_all(
     weights[-1] ^= 1
     (folder / "model.safetensors").write_bytes(weights)
     capsys.readouterr()
+    copy = ["--bert-model", str(tiny_encoder.folder)]
     for app, arguments in ((worker_app, ["--trials", "2"]), (report_app, ["--seeds", "1", "--workers", "1"])):
         assert run_command(app, arguments) == 2
         error = capsys.readouterr().err
         assert "is not the one that the study began with: its SHA-256 begins with" in error
         assert error.count("\n") == 1
+    assert run_command(worker_app, ["--trials", "2", *copy]) == 0
+    assert "Nothing is left to do for this worker." in capsys.readouterr().out
     assert run_command(run_app, [*options, "--trials", "2"]) == 2
     assert "begun with another model pretrained" in capsys.readouterr().err

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from preprocessing.vector_files import VectorsError
 from study.command_line import run_command
 from study.errors import StudyError
-from study.model_choice import DEFAULTS, choose_settings, default_name, foreign_fields, options_of
+from study.model_choice import DEFAULTS, choose_settings, copies_of, default_name, foreign_fields, options_of
 from study.run import app
 
 
@@ -54,6 +55,34 @@ def test_fields_that_no_option_sets_are_no_options() -> None:
 def test_a_home_folder_of_nobody_is_left_to_who_looks_for_the_encoder() -> None:
     settings = choose_settings("bert", {"bert_model": "~nosuchuser/x"})
     assert options_of(settings)["bert_model"] == "~nosuchuser/x"
+
+
+def test_another_machine_names_its_copies(tmp_path: Path) -> None:
+    file, copy = tmp_path / "mine.vec", tmp_path / "copy.vec"
+    for path in (file, copy):
+        path.write_text("2 3\nword 1 2 3\nother 3 4 5\n")
+    settings = choose_settings("cnn", {"vectors": str(file)})
+    assert copies_of(settings, vectors=None, bert_model=None) == settings
+    assert copies_of(settings, vectors=copy, bert_model=None).vectors == replace(settings.vectors, path=str(copy))  # type: ignore[type-var]
+    bert = choose_settings("bert", {"bert_model": "some/encoder"})
+    assert copies_of(bert, vectors=None, bert_model=tmp_path).model.pretrained == str(tmp_path)  # type: ignore[union-attr]
+
+
+def test_copies_of_something_else_are_refused(tmp_path: Path) -> None:
+    file, other = tmp_path / "mine.vec", tmp_path / "other.vec"
+    file.write_text("2 3\nword 1 2 3\nother 3 4 5\n")
+    other.write_text("2 3\nword 1 2 3\nother 3 4 6\n")
+    with_vectors = choose_settings("cnn", {"vectors": str(file)})
+    with pytest.raises(VectorsError, match="is not the file of vectors that the study begins with"):
+        copies_of(with_vectors, vectors=other, bert_model=None)
+    with pytest.raises(VectorsError, match="begins with glove, which needs no --vectors"):
+        copies_of(choose_settings("cnn", {"vectors": "glove"}), vectors=file, bert_model=None)
+    with pytest.raises(StudyError, match="leave --vectors away"):
+        copies_of(DEFAULTS["bert-full"], vectors=file, bert_model=None)
+    with pytest.raises(StudyError, match="leave --bert-model away"):
+        copies_of(DEFAULTS["lstm"], vectors=None, bert_model=tmp_path)
+    with pytest.raises(StudyError, match="There is no folder nowhere"):
+        copies_of(DEFAULTS["bert-full"], vectors=None, bert_model=Path("nowhere"))
 
 
 def test_vectors_decide_the_size_of_embeddings_and_the_name(tmp_path: Path) -> None:
