@@ -80,7 +80,7 @@ def test_a_network_that_knows_none_of_the_words_with_vectors_is_as_without(vecto
 
 
 def test_vectors_of_another_size_are_refused(vectors: WordVectors) -> None:
-    with pytest.raises(ValueError, match="`embedding_size` must be that of the vectors, 6, got 128"):
+    with pytest.raises(ValueError, match="`embedding_size` must be that of the vectors, 6, got 192"):
         LSTMClassifier(LSTMConfig(), words=WORDS, classes=2, vectors=vectors)
 
 

@@ -24,7 +24,7 @@ MakeNetwork = Callable[[], nn.Module]
 
 
 def lstm(**changes: object) -> MakeNetwork:
-    config = LSTMConfig(**{"embedding_size": 12, "hidden_size": 10, **changes})  # type: ignore[arg-type]
+    config = LSTMConfig(**{"embedding_size": 12, "hidden_size": 10, "embedding_dropout": 0.2, **changes})  # type: ignore[arg-type]
     return lambda: LSTMClassifier(config, words=WORDS, classes=CLASSES)
 
 

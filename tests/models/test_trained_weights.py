@@ -1,5 +1,7 @@
 """What is kept of a network: what training changes, and only a network built as it was can take it."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -7,9 +9,18 @@ from torch import nn
 from models.trained_weights import load_trained, parameter_groups, trained_weights
 
 
+class Layers(nn.Sequential):
+    """Fine-tuned: it says itself what is trained."""
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        return [{"params": [one for one in self.parameters() if one.requires_grad], "lr": learning_rate}]
+
+    def before_epoch(self, epoch: int) -> None: ...
+
+
 def network(classes: int = 2) -> nn.Module:
     """A frozen layer, one with running statistics, and a trained one."""
-    layers = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, classes))
+    layers = Layers(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, classes))
     layers[0].requires_grad_(False)
     return layers
 
@@ -20,6 +31,12 @@ KEPT = ["1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_
 def test_what_is_frozen_for_good_is_left_out_and_buffers_are_not() -> None:
     assert list(trained_weights(network())) == KEPT
     assert len(parameter_groups(network(), 0.1)[0]["params"]) == 4
+
+
+def test_of_a_network_that_is_not_fine_tuned_everything_is_kept() -> None:
+    """Its frozen parameters may have been drawn at random, as those of words without a vector."""
+    layers = nn.Sequential(*network())
+    assert list(trained_weights(layers)) == ["0.weight", "0.bias", *KEPT]
 
 
 def test_they_come_into_another_network_of_the_same_kind() -> None:
