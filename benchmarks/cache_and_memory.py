@@ -70,7 +70,13 @@ def measure_memory(folder: Path) -> None:
     base = Settings(LSTMConfig(), TrainingConfig(epochs=1), TextLimits(max_tokens=10))
     checkpoints = folder / "checkpoints"
     run = partial(
-        run_trial, base=base, prepared=prepared, device=torch.device("cpu"), checkpoints=checkpoints, on_event=print
+        run_trial,
+        base=base,
+        prepared=prepared,
+        cache_dir=Path(".cache"),
+        device=torch.device("cpu"),
+        checkpoints=checkpoints,
+        on_event=print,
     )
     storage = open_storage(f"sqlite:///{folder / 'study.db'}")
     study = optuna.create_study(storage=storage, direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))

@@ -40,6 +40,7 @@ sys.exit(run_command(app))
 Capture = pytest.CaptureFixture[str]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "told"),
     [("full", "Finished: 1 (1 complete"), ("lora", "Error: BERT needs peft: pip install -e '.[bert]'.")],

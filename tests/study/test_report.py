@@ -58,6 +58,7 @@ def test_a_report_confirms_judges_and_exports_the_winner(toy: Any, capsys: Captu
     assert done.stdout.split("\t")[0] in ("surgeon", "lawyer", "painter")
 
 
+@pytest.mark.slow
 def test_drawing_it_again_opens_nothing_and_a_look_after_more_trials_is_flagged(toy: Any, capsys: Capture) -> None:
     assert toy.run("--trials", 4) == 0
     assert report(*QUICK) == 0
@@ -78,6 +79,7 @@ def test_drawing_it_again_opens_nothing_and_a_look_after_more_trials_is_flagged(
         assert "Caution: this test split has been opened 2 times" in printed
 
 
+@pytest.mark.slow
 def test_the_audit_of_pruning_is_told_everywhere(toy: Any, capsys: Capture) -> None:
     assert toy.run("--trials", 8) == 0
     capsys.readouterr()
@@ -95,6 +97,7 @@ def test_the_audit_of_pruning_is_told_everywhere(toy: Any, capsys: Capture) -> N
     assert "on one fresh seed and split" in printed
 
 
+@pytest.mark.slow
 def test_a_default_configuration_that_fails_on_fresh_seeds_is_left_out_and_told(toy: Any, capsys: Capture) -> None:
     assert toy.run("--trials", 4) == 0
     search, storage = toy.load(), open_storage("sqlite:///study.db")
@@ -111,6 +114,7 @@ def test_a_default_configuration_that_fails_on_fresh_seeds_is_left_out_and_told(
     assert "default" not in json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())["test"]
 
 
+@pytest.mark.slow
 def test_the_confirmation_of_an_earlier_study_of_the_same_name_is_not_taken_for_its_own(
     toy: Any, capsys: Capture
 ) -> None:

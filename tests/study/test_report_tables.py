@@ -81,11 +81,14 @@ def compared(*outcomes: Outcome | None) -> Table:
 
 
 def test_studies_side_by_side_show_what_is_confirmed_of_each() -> None:
-    outcome = Outcome({"filters": 100}, 0.8, 0.01, 3, 7.0, 1_500_000, Estimate(0.5, 0.4, 0.6), Estimate(0.3, 0.2, 0.4))
+    outcome = Outcome(
+        {"filters": 100}, 0.8, 0.01, 3, 4, 7.0, 1_500_000, Estimate(0.5, 0.4, 0.6), Estimate(0.3, 0.2, 0.4)
+    )
     table = compared(outcome, None)
     first, second = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
     assert first["Fresh validation macro-F1"] == "0.8000 ± 0.0100"
     assert (first["Test accuracy"], second["Test accuracy"]) == ("0.5000 (0.4000 to 0.6000)", "-")
+    assert (first["Trials"], second["Trials"]) == ("8 (4 when confirmed)", "8")
     assert second["Fresh validation macro-F1"] == "not confirmed"
     assert "on fresh seeds and splits" in table.caption
 

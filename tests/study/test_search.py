@@ -36,9 +36,9 @@ def search_in(study: Study, storage: PatientStorage, space: Space, run: RunTrial
 
 
 def objective(base: Settings, prepared: PreparedTexts) -> RunTrial:
-    checkpoints = prepared.entry.folder.parent / "checkpoints"
-    device = torch.device("cpu")
-    return partial(run_trial, base=base, prepared=prepared, device=device, checkpoints=checkpoints, on_event=print)
+    folder = prepared.entry.folder.parent
+    paths = {"cache_dir": folder, "checkpoints": folder / "checkpoints"}
+    return partial(run_trial, base=base, prepared=prepared, device=torch.device("cpu"), on_event=print, **paths)
 
 
 @pytest.fixture
