@@ -81,7 +81,7 @@ def _choose(studies: list[Progress], *, retrain: bool, console: Console) -> list
     """Those to report on where none was named: of several, the test split is opened for finished searches only."""
     reasons = {}
     for study in studies:
-        if study.complete == 0:
+        if study.complete == 0 and (retrain or len(studies) > 1):
             reasons[study.name] = "has no complete trial yet"
         elif retrain and len(studies) > 1 and study.finished < study.budget:
             reasons[study.name] = f"has finished {study.finished} of {study.budget} trials"
