@@ -132,7 +132,7 @@ def test_every_figure_of_the_report_is_drawn_on_any_screen_and_nothing_is_asked_
 def test_a_report_without_any_trial_is_readable_too(toy: Any, browser: Browser) -> None:
     assert toy.run("--trials", 1, "--timeout", 0.001) == 0  # which ends before the first trial
     assert run_command(app, ["--no-retrain"]) == 0
-    page = toy.folder / "reports" / "toy-lstm" / "report.html"
+    page = toy.folder / "reports" / "toy-lstm-search" / "report.html"
     for width in WIDTHS:
         browser.show(page.as_uri(), width=width)
         browser.wait_for(FIGURES_DRAWN, page.read_text().count("<figure "))
