@@ -31,6 +31,7 @@ def confirm(**options: int) -> tuple[Audit | None, str]:
         return found.audit, text.getvalue()
 
 
+@pytest.mark.slow
 def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_once(toy: Any) -> None:
     assert toy.run("--trials", 12) == 0
     pruned = sorted((trial for trial in toy.load().trials if trial.state == PRUNED), key=lambda trial: -trial.value)

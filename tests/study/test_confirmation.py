@@ -144,6 +144,7 @@ def test_what_was_predicted_for_another_number_of_seeds_is_not_forgotten(toy: An
             assert len(openings(found.storage, found.configuration)) == times
 
 
+@pytest.mark.slow
 def test_several_workers_train_it_to_the_same_scores(toy: Any) -> None:
     assert toy.run("--trials", 4) == 0
     text = StringIO()

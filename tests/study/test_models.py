@@ -37,7 +37,7 @@ def run(*arguments: str) -> int:
 
 
 @pytest.mark.parametrize("variant", OPTIONS)
-@pytest.mark.parametrize("space", ["default", "wide"])
+@pytest.mark.parametrize("space", ["default", pytest.param("wide", marks=pytest.mark.slow)])
 def test_every_model_is_searched_and_gone_on_with(
     variant: str, space: str, toy: Any, tiny_encoder: PretrainedEncoder, capsys: Capture
 ) -> None:

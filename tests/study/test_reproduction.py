@@ -32,6 +32,7 @@ OF_SOME_MODELS = {  # options, with a value that is no default
 }
 
 
+@pytest.mark.slow
 def test_the_command_of_best_params_comes_to_the_same_study_in_an_empty_folder(
     toy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [child for child in psutil.Process(process.pid).children(recursive=True) if child.is_running()]
 
 
+@pytest.mark.slow
 def test_workers_share_the_budget_and_numbers_have_no_gap(toy: Any, capsys: Capture) -> None:
     assert toy.run("--trials", 7, "--workers", 3) == 0
     assert [path.name for path in toy.folder.glob("study.db*")] == ["study.db"]
@@ -41,6 +42,7 @@ def test_workers_share_the_budget_and_numbers_have_no_gap(toy: Any, capsys: Capt
     assert trials[0].params == {"hidden_size": 64, "learning_rate": 5e-3}
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(toy: Any) -> None:
     process = toy.start("--trials", 2, "--workers", 2, *SLOW)
     toy.wait_for_running(count=2, step=1)
