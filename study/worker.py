@@ -23,7 +23,7 @@ from study.command_line import (
     command_again,
     run_command,
 )
-from study.options import DEFAULT_STORAGE, Device, ExistingStudy, Storage, Timeout, count
+from study.options import DEFAULT_STORAGE, Device, ExistingStudy, Storage, Timeout, count, own_copy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,50 +53,17 @@ def work(
         int | None, count("Trials in all, over all workers.", most=10_000_000, default="what study.run asked for")
     ] = None,
     timeout: Timeout = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            envvar=DATA_VARIABLE,
-            help="This machine's copy of the data.",
-            show_default="the path that is stored",
-        ),
-    ] = None,
+    data: Annotated[Path | None, own_copy("copy of the data", metavar="FILE", variable=DATA_VARIABLE)] = None,
     vectors: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            envvar=VECTORS_VARIABLE,
-            help="This machine's copy of the word vectors.",
-            show_default="the path that is stored",
-        ),
+        Path | None, own_copy("copy of the word vectors", metavar="FILE", variable=VECTORS_VARIABLE)
     ] = None,
     bert_model: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            envvar=BERT_MODEL_VARIABLE,
-            help="This machine's copy of BERT's encoder.",
-            show_default="the folder or model id that is stored",
-        ),
+        own_copy("copy of BERT's encoder", metavar="DIR", variable=BERT_MODEL_VARIABLE, stored="folder or model id"),
     ] = None,
-    cache_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            envvar=CACHE_VARIABLE,
-            help="This machine's cache.",
-            show_default="the path that is stored",
-        ),
-    ] = None,
+    cache_dir: Annotated[Path | None, own_copy("cache", metavar="DIR", variable=CACHE_VARIABLE)] = None,
     artifact_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            envvar=ARTIFACT_VARIABLE,
-            help="This machine's folder for pictures and logs of trials.",
-            show_default="the path that is stored",
-        ),
+        Path | None, own_copy("folder for pictures and logs of trials", metavar="DIR", variable=ARTIFACT_VARIABLE)
     ] = None,
     device: Annotated[
         Device | None, typer.Option(help="Where to compute.", show_default="as the study was begun")
