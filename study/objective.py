@@ -11,7 +11,7 @@ from optuna.trial import Trial
 from data.errors import UserError
 from models.checkpoint import Checkpoint
 from models.learning import Learner, Settings
-from models.training import EpochResult, TrainingResult
+from models.training import EpochResult, TrainingConfig, TrainingResult, best_epoch
 from preprocessing.prepared import PreparedTexts
 from study.artifacts import ArtifactFolder, TrialStory
 from study.search_space import apply_parameters
@@ -40,7 +40,7 @@ def run_trial(
     Raises `TrialPruned`; any other exception is a failure of the trial's own.
     """
     settings = apply_parameters(base, trial.params)
-    metric = settings.training.metric
+    training = settings.training
     reported_before = trial.study.get_trials(deepcopy=False)[trial.number].last_step  # by an interrupted run, or None
     curve: list[EpochResult] = []
 
@@ -50,11 +50,11 @@ def run_trial(
         if reported_before is not None and result.epoch < reported_before:
             return  # the pruner has let it pass
         if result.epoch != reported_before:
-            trial.report(max(getattr(epoch, metric) for epoch in curve), step=result.epoch)
-        if result.epoch < settings.training.epochs - 1 and trial.should_prune():
+            trial.report(training.score(best_epoch(curve, training)), step=result.epoch)
+        if result.epoch < training.epochs - 1 and trial.should_prune():
             raise TrialPruned
 
-    trial.set_user_attr("training_seed", settings.training.seed)
+    trial.set_user_attr("training_seed", training.seed)
     identity = {"trial": trial.number, "parameters": trial.params, "device": device.type, "torch": version("torch")}
     checkpoint = Checkpoint(checkpoint_file(checkpoints, trial.number), identity, on_event)
     if reported_before is not None and not checkpoint.path.exists():
@@ -64,26 +64,26 @@ def run_trial(
     except (*STORAGE_ERRORS, UserError):  # it will go on
         raise
     except Exception as error:  # pruned or failed
-        _record(trial, curve, metric)
+        _record(trial, curve, training)
         if artifacts:
             artifacts.keep(trial, TrialStory(settings, prepared, device, tuple(curve), error))
         raise
     if on_trained:
         on_trained(result)
-    _record(trial, curve, metric)
+    _record(trial, curve, training)
     if artifacts:
         artifacts.keep(trial, TrialStory(settings, prepared, device, result.curve))
-    return float(max(getattr(epoch, metric) for epoch in curve))
+    return training.score(result.best)
 
 
 def checkpoint_file(checkpoints: Path, number: int) -> Path:
     return checkpoints / f"{number}.pt"
 
 
-def _record(trial: Trial, curve: list[EpochResult], metric: str) -> None:
+def _record(trial: Trial, curve: list[EpochResult], training: TrainingConfig) -> None:
     if not curve:
         return
-    best = max(curve, key=lambda epoch: getattr(epoch, metric))
+    best = best_epoch(curve, training)
     attributes = {
         "accuracy": best.accuracy,
         "macro_f1": best.macro_f1,

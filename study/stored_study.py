@@ -184,11 +184,17 @@ def load_budget(study: Study) -> int:
 
 
 def load_configuration(study: Study) -> StudyConfiguration:
-    """What the study was begun with. Raises `StudyError` for a study that is not ours."""
+    """What the study was begun with. Raises `StudyError` for a study that is not ours, or is of another version."""
     stored = study.user_attrs.get(CONFIGURATION)
     if stored is None:
         raise StudyError(f"Study '{study.study_name}' was not made by study.run.")
-    return StudyConfiguration.from_dict(stored)
+    try:
+        return StudyConfiguration.from_dict(stored)
+    except (LookupError, TypeError, ValueError) as error:
+        raise StudyError(
+            f"Study '{study.study_name}' was begun by another version of this project, whose settings this one cannot "
+            f"read ({error}). Use that version, or name another study with --name."
+        ) from error
 
 
 def _sweep(study: Study, checkpoints: Path) -> None:

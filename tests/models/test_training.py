@@ -5,7 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from models.training import EpochResult, TrainingConfig, TrainingDivergedError, find_device, predict, train
+from models.training import (
+    EpochResult,
+    Schedule,
+    TrainingConfig,
+    TrainingDivergedError,
+    best_epoch,
+    find_device,
+    predict,
+    train,
+)
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
 
@@ -38,7 +47,7 @@ def run(config: TrainingConfig, **options: object):  # type: ignore[no-untyped-d
 
 def test_the_best_epochs_weights_are_kept_and_predict_its_score() -> None:
     result = run(TrainingConfig(epochs=6, learning_rate=0.1, patience=6))
-    assert result.best.accuracy == max(epoch.accuracy for epoch in result.curve)
+    assert result.best.accuracy == max(epoch.accuracy for epoch in result.curve[3:])
     model = BagOfWords()
     model.load_state_dict(result.best_weights)
     predictions, loss = predict(model, EvaluationBatches(texts(40), 10, 20), device=CPU)
@@ -52,10 +61,37 @@ def test_training_computes_with_one_thread() -> None:
     assert torch.get_num_threads() == 1
 
 
-def test_it_stops_early_but_not_before_the_schedule_anneals() -> None:
+def test_it_stops_early_but_not_before_the_rate_has_settled() -> None:
     config = TrainingConfig(epochs=20, learning_rate=1.0, patience=3)  # perfect from the first epoch on
     result = run(config)
-    assert len(result.curve) == config.first_annealing_epoch + config.patience + 1
+    assert len(result.curve) == config.first_settled_epoch + config.patience + 1
+
+
+def curve(*scores: float) -> list[EpochResult]:
+    return [EpochResult(epoch, 0.0, 0.0, 0.5, score, 1.0, torch.zeros(1)) for epoch, score in enumerate(scores)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ((0.3,), 0),
+        ((0.3, 0.2, 0.1), 0),  # nothing has settled: what came first is all there is
+        ((0.9, 0.9, 0.9, 0.9, 0.1), 4),  # what was seen at a high rate does not count any more
+        ((0.9, 0.9, 0.9, 0.9, 0.3, 0.2, 0.1), 4),
+        ((0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.3), 6),  # of equals the last
+    ],
+)
+def test_a_training_is_judged_by_its_best_settled_epoch(scores: tuple[float, ...], best: int) -> None:
+    assert best_epoch(curve(*scores), TrainingConfig(epochs=7)).epoch == best
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "linear"])
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 6, 7, 20])
+def test_an_epoch_has_settled_that_ends_at_half_the_peak_or_less(epochs: int, schedule: Schedule) -> None:
+    config = TrainingConfig(epochs=epochs, batch_size=1, learning_rate=0.1, patience=20, schedule=schedule)
+    ends = rates(config)[99::100]
+    settled = [epoch for epoch, rate in enumerate(ends) if rate <= 0.0505 and epoch + 1 > epochs * config.warm_up_share]
+    assert settled[0] == config.first_settled_epoch
 
 
 def test_every_epoch_is_told_and_an_exception_passes_through() -> None:

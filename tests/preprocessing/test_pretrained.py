@@ -48,10 +48,11 @@ def test_the_identity_is_that_of_the_content(tiny_encoder: PretrainedEncoder, tm
     copied = tmp_path / "copy"
     shutil.copytree(tiny_encoder.folder, copied)
     assert find_encoder(str(copied), cache_dir=tmp_path).identity == tiny_encoder.identity
-    weights = bytearray((copied / "model.safetensors").read_bytes())
-    weights[-1] ^= 1
-    (copied / "model.safetensors").write_bytes(weights)
-    assert find_encoder(str(copied), cache_dir=tmp_path).identity != tiny_encoder.identity
+    for name in ("model.safetensors", "tokenizer.json"):
+        content = (copied / name).read_bytes()
+        (copied / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert find_encoder(str(copied), cache_dir=tmp_path).identity != tiny_encoder.identity
+        (copied / name).write_bytes(content)
 
 
 def test_another_version_is_refused(tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:

@@ -112,6 +112,19 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(limit: int, toy: A
     assert [trial.state for trial in toy.load(name="toy-lstm/confirmation").trials] == [TrialState.COMPLETE]
 
 
+def test_a_study_of_another_version_is_one_line_and_keeps_others_from_nothing(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1) == 0
+    assert toy.run("--trials", 1, "--name", "older") == 0
+    older = toy.load(name="older")
+    stored = older.user_attrs["configuration"]
+    stored["base"]["model"]["peepholes"] = True
+    older.set_user_attr("configuration", stored)
+    error = refused(capsys, "--name", "older", "--no-retrain")
+    assert "begun by another version of this project" in error
+    assert "peepholes" in error
+    assert run_command(app, ["--name", "toy-lstm", "--no-retrain"]) == 0
+
+
 @pytest.mark.slow
 def test_ctrl_c_at_any_moment_leaves_the_old_report_or_a_new_one(toy: Any) -> None:
     assert toy.run("--trials", 3) == 0
