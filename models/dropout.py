@@ -1,10 +1,26 @@
-"""Dropout (Srivastava et al. 2014) that is cheap enough for every feature of every word."""
+"""Dropout: of whole words, and of features (Srivastava et al. 2014), cheap enough for every feature of every word."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
+
 LEVELS = 256  # a random byte decides over a feature
+
+
+class WordDropout(nn.Module):
+    """While it trains, each word is unknown with the probability (Bowman et al. 2016, arXiv:1511.06349)."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        if not self.training or self.probability == 0:
+            return token_ids
+        is_dropped = torch.rand(token_ids.shape, device=token_ids.device) < self.probability
+        return token_ids.masked_fill(is_dropped & (token_ids != PAD_ID), UNKNOWN_ID)
 
 
 class FastDropout(nn.Module):

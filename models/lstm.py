@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.dropout import FastDropout
+from models.dropout import FastDropout, WordDropout
 from models.embedding import word_embedding
 from preprocessing.vectors import WordVectors
 
@@ -30,13 +30,14 @@ class LSTMConfig:
     pooling: Pooling = "max"  # over the real tokens of a text
     dropout: float = 0.5  # on the pooled features and between layers, probability of zeroing
     embedding_dropout: float = 0.5  # on the embedded words, probability of zeroing
+    word_dropout: float = 0.0  # probability of an unknown word in the place of a known one, while it trains
     tune_vectors: bool = True  # whether pretrained word vectors are trained on; without them of no effect
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "hidden_size", "layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
-        for name in ("dropout", "embedding_dropout"):
+        for name in ("dropout", "embedding_dropout", "word_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`0 <= {name} < 1` must hold, got {getattr(self, name)}.")
         if self.pooling not in ("max", "mean", "last"):
@@ -56,6 +57,7 @@ class LSTMClassifier(nn.Module):
         self.embedding = word_embedding(
             words, config.embedding_size, vectors=vectors, vector_scale=VECTOR_SCALE, tune=config.tune_vectors
         )
+        self.word_dropout = WordDropout(config.word_dropout)
         self.embedding_dropout = FastDropout(config.embedding_dropout)
         input_sizes = [config.embedding_size] + [config.hidden_size * directions] * (config.layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(size, config.hidden_size) for size in input_sizes)
@@ -72,7 +74,7 @@ class LSTMClassifier(nn.Module):
         inside = time < lengths  # (T, B)
         backwards = torch.where(inside, lengths - 1 - time, time)  # (T, B): where to read a text from its end
 
-        features = self.embedding_dropout(self.embedding(token_ids))
+        features = self.embedding_dropout(self.embedding(self.word_dropout(token_ids)))
         outputs: list[Tensor] = []
         for layer, lstm in enumerate(self.lstms):
             if layer:

@@ -20,7 +20,7 @@ from study.errors import StudyError
 ModelName = Literal["lstm", "cnn", "linear", "bert"]
 WHOLE_TEXTS = 1_000_000  # tokens: none is cut off
 DEFAULTS: dict[str, Settings] = {  # by variant
-    "lstm": Settings(LSTMConfig(), TrainingConfig(), TextLimits()),
+    "lstm": Settings(LSTMConfig(word_dropout=0.1), TrainingConfig(), TextLimits()),
     "cnn": Settings(CNNConfig(), TrainingConfig(epochs=6), TextLimits()),
     "linear": Settings(LinearConfig(), TrainingConfig(epochs=1), TextLimits(WHOLE_TEXTS, 1_000_000, 1)),
     "bert-frozen": Settings(BERTConfig("frozen"), TrainingConfig(20, 1e-2, patience=5), TextLimits(128)),

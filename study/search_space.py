@@ -104,6 +104,7 @@ def _of_word_networks(base: Settings) -> Space:
     return embedding | {
         "dropout": FloatDistribution(0.0, 0.7),  # more than that starves the classifier
         "embedding_dropout": FloatDistribution(0.0, 0.7),  # likewise
+        "word_dropout": FloatDistribution(0.0, 0.4),  # of a text with fewer words little is left
         "batch_size": CategoricalDistribution([16, 32, 64, 128]),  # smaller is slow, larger takes too few steps
         "weight_decay": FloatDistribution(1e-4, 1.0, log=True),  # from no effect at all to one that shows
         # A quarter to twice the default: the lead of a text often tells its class.

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from models.dropout import FastDropout
+from models.dropout import FastDropout, WordDropout
+from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.2, 0.5, 0.9])
@@ -35,3 +36,21 @@ def test_the_global_seed_decides() -> None:
     first = drop(torch.ones(9, 9))
     torch.manual_seed(1)
     assert torch.equal(drop(torch.ones(9, 9)), first)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5])
+def test_words_are_unknown_with_the_probability_and_padding_stays(probability: float) -> None:
+    torch.manual_seed(0)
+    token_ids = torch.full((400, 500), 7, dtype=torch.int32)
+    token_ids[:, 300:] = PAD_ID
+    dropped = WordDropout(probability)(token_ids)
+    assert dropped.dtype == torch.int32
+    assert set(dropped[:, :300].unique().tolist()) == {UNKNOWN_ID, 7}
+    assert (dropped[:, :300] == UNKNOWN_ID).float().mean().item() == pytest.approx(probability, abs=0.01)
+    assert torch.equal(dropped[:, 300:], token_ids[:, 300:])
+
+
+def test_words_stay_in_evaluation_and_at_zero() -> None:
+    token_ids = torch.tensor([[5, 6, 0]])
+    assert WordDropout(0.5).eval()(token_ids) is token_ids
+    assert WordDropout(0.0)(token_ids) is token_ids
