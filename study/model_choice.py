@@ -19,9 +19,11 @@ from study.errors import StudyError
 
 ModelName = Literal["lstm", "cnn", "linear", "bert"]
 WHOLE_TEXTS = 1_000_000  # tokens: none is cut off
+# Without word dropout, held-out texts of R8 were classified with an accuracy of 0.972, not 0.978, by the LSTM (7 splits)
+# and of 0.970, not 0.975, by the CNN (6 splits).
 DEFAULTS: dict[str, Settings] = {  # by variant
     "lstm": Settings(LSTMConfig(word_dropout=0.1), TrainingConfig(), TextLimits()),
-    "cnn": Settings(CNNConfig(), TrainingConfig(epochs=6), TextLimits()),
+    "cnn": Settings(CNNConfig(word_dropout=0.2), TrainingConfig(epochs=6), TextLimits()),
     "linear": Settings(LinearConfig(), TrainingConfig(epochs=1), TextLimits(WHOLE_TEXTS, 1_000_000, 1)),
     "bert-frozen": Settings(BERTConfig("frozen"), TrainingConfig(20, 1e-2, patience=5), TextLimits(128)),
     "bert-full": Settings(BERTConfig("full"), TrainingConfig(3, 2e-4, 16, schedule="linear"), TextLimits(128)),
