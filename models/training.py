@@ -92,8 +92,8 @@ class TrainingResult:
 def best_epoch(curve: Sequence[EpochResult], config: TrainingConfig) -> EpochResult:
     """That a training is judged by: the best of the settled epochs, and of equals the last; until there is one, of all.
 
-    Of 13 trainings on R8, texts that had chosen nothing were classified with a macro-F1 of 0.933 by the weights of the
-    best of all epochs, and of 0.941 by those of the best settled one, while validation promised 0.929 and 0.925.
+    Of 65 trainings on R8, texts that had chosen nothing were classified with a macro-F1 of 0.939 by the weights of the
+    best of all epochs, and of 0.942 by those of the best settled one, while validation promised 0.933 and 0.931.
     """
     settled = [result for result in curve if result.epoch >= config.first_settled_epoch]
     return max(settled or curve, key=lambda result: (config.score(result), result.epoch))
