@@ -26,6 +26,8 @@ def paragraphs(report: Report) -> list[str]:
             f"On the test split, {tested.system.title} has accuracy {interval_in_words(tested.accuracy)} and macro-F1 "
             f"{interval_in_words(tested.macro_f1)} (95 % bootstrap intervals)."
         )
+        if tested.accuracy.low == 1:
+            told.append(_perfection_sentence(sum(scores.support for _, scores in report.test.per_class)))
         told.append(_openings_sentence(report.test.openings))
     if report.audit and (claimed := (report.winner and report.winner.candidate.trial) or best_trial(report.study)):
         told.append(report.audit.describe(claimed.value or 0.0))
@@ -78,6 +80,15 @@ def notes(report: Report) -> list[str]:
 
 def interval_in_words(estimate: Estimate) -> str:
     return f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
+
+
+def _perfection_sentence(texts: int) -> str:
+    """The bootstrap draws from the mistakes that were seen; where there are none, this bound holds all the same."""
+    bound = 1 - 0.05 ** (1 / texts)  # exact, one-sided, 95 %: Clopper & Pearson 1934
+    return (
+        f"No test text was misclassified, so the interval is too narrow: on {texts:,} texts that is no surprise for a "
+        f"model that errs on up to {bound:.1%} of new ones."
+    )
 
 
 def _about_winner(winner: Confirmed, metric: str) -> list[str]:

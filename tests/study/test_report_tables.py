@@ -1,4 +1,4 @@
-"""The tables of a report, where something is missing."""
+"""The tables and sentences of a report, where something is missing or too good."""
 
 from pathlib import Path
 
@@ -17,20 +17,21 @@ from study.configuration import StudyConfiguration
 from study.findings import find
 from study.full_report import Report, Tested, TestReport
 from study.report_tables import Table, comparison_table, tables
+from study.report_words import paragraphs
 from study.reproduction import Reproduction
-from study.test_results import System
+from study.test_results import Opening, System
 from study.verdict import judge
 
 CONFIGURATION = StudyConfiguration(
     DataSource("toy", "00"), str(Path.cwd()), Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 )
+SOME = Estimate(0.5, 0.4, 0.6)
 TIE = PairedComparison(0.0, -0.1, 0.1, 1.0)
 
 
-def tables_of(draws: int) -> dict[str, Table]:
+def report_of(draws: int, estimate: Estimate = SOME) -> Report:
     study = optuna.create_study(direction="maximize")
     predictions = np.zeros((draws, 3), np.int64)
-    estimate = Estimate(0.5, 0.4, 0.6)
     systems = [
         System("winner", "the search's winner", {"hidden_size": 64, "dropout": 0.25}, (0.5,) * draws, predictions),
         System("linear_svm", "linear SVM", {"C": [1, 1, 0.3][:draws]}, (0.5,) * draws, predictions),
@@ -40,11 +41,15 @@ def tables_of(draws: int) -> dict[str, Table]:
         judge("macro_f1", default=None, baseline=TIE, baseline_title="linear SVM", is_default=True, rivals=1),
         (("there", ClassScores(0.5, 1.0, 0.667, 3)), ("nowhere", ClassScores(0.0, 0.0, 0.0, 0))),
         ((3.0, 0.0), (0.0, 0.0)),
-        (),
+        (Opening("00", "toy", "2026-01-01T00:00:00+00:00", 1),),
         (PublishedResult("LSTM", 0.9, "someone"),),
     )
     findings = find(study, CONFIGURATION)
-    return {table.name: table for table in tables(Report(study, CONFIGURATION, findings, NOTHING, test=test))}
+    return Report(study, CONFIGURATION, findings, NOTHING, test=test)
+
+
+def tables_of(draws: int) -> dict[str, Table]:
+    return {table.name: table for table in tables(report_of(draws))}
 
 
 NOTHING = Reproduction("", "", "", {})
@@ -70,6 +75,14 @@ def test_ours_stand_beside_the_published_results() -> None:
     rows = tables_of(draws=1)["published"].rows
     assert rows[0] == ("LSTM", "0.9000", "someone")
     assert rows[1] == ("the search's winner", "0.5000", "this report")
+
+
+def test_a_perfect_score_does_not_claim_to_be_certain() -> None:
+    perfect = [line for line in paragraphs(report_of(3, Estimate(1.0, 1.0, 1.0))) if "interval is too narrow" in line]
+    assert len(perfect) == 1
+    assert "on 3 texts" in perfect[0]
+    assert "63.2% of new ones" in perfect[0]  # 0.368 ** 3 = 0.05
+    assert not any("too narrow" in line for line in paragraphs(report_of(3)))
 
 
 def compared(*outcomes: Outcome | None) -> Table:
