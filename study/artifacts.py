@@ -102,8 +102,10 @@ def _log_lines(trial: Trial, story: TrialStory) -> Iterator[str]:
         )
     yield ""
     if story.curve:
-        score = training.score(story.best)
-        yield f"Best validation {METRIC_TITLES[training.metric]}: {score:.4f}, after epoch {story.best.epoch + 1}."
+        best, settled = story.best, training.first_settled_epoch
+        counted = f", of those from epoch {settled + 1} on" if 0 < settled <= best.epoch else ""
+        score = f"{METRIC_TITLES[training.metric]}: {training.score(best):.4f}"
+        yield f"Best validation {score}, after epoch {best.epoch + 1}{counted}."
     yield f"Ended: {_end(story)}"
 
 

@@ -4,7 +4,6 @@ Ranked by what validation texts say, never by the test. What a confirmation has 
 numbers, so that this needs no training and opens nothing.
 """
 
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,10 +67,12 @@ def compare(storage: PatientStorage, configuration: StudyConfiguration) -> list[
         if CONFIGURATION not in summary.user_attrs or summary.study_name.endswith(SUFFIX):
             continue
         study = optuna.load_study(study_name=summary.study_name, storage=storage)
-        with suppress(StudyError):
+        try:
             other = load_configuration(study)
-            if _basis(other) == _basis(configuration):
-                found.append(_compared(study, other, outcomes.get(f"{summary.study_name}{SUFFIX}")))
+        except StudyError:
+            continue
+        if _basis(other) == _basis(configuration):
+            found.append(_compared(study, other, outcomes.get(f"{summary.study_name}{SUFFIX}")))
     return sorted(found, key=lambda one: (one.outcome is None, -(one.outcome.mean if one.outcome else one.best or 0.0)))
 
 

@@ -14,6 +14,9 @@ from study.search_space import Space, SpaceName, search_space
 
 SamplerName = Literal["tpe", "random"]
 PrunerName = Literal["median", "none"]
+# Of what a trial of the same settings comes to, and of the ranges that are searched. To be raised when that changes:
+# studies of before are neither gone on with nor reported on, as their values are not to be compared with those of now.
+RULES = 2
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,14 @@ class StudyConfiguration:
         return self.base.training.metric
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "model": self.model}
+        return {**asdict(self), "model": self.model, "rules": RULES}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "StudyConfiguration":
+        """Raises `ValueError`, `LookupError` or `TypeError` for what another version has stored."""
         stored = dict(stored)
+        if (rules := stored.pop("rules", 1)) != RULES:
+            raise ValueError(f"its rules are version {rules}, now they are {RULES}")
         base, model = stored["base"], stored.pop("model")
         settings = Settings(
             CONFIGURATIONS[model](**base["model"]),

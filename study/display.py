@@ -69,10 +69,10 @@ class SearchDisplay:
         for number, trial in running.items():
             if number not in self._rows:
                 self._rows[number] = self._bars.add_task(f"trial {number}", total=self._epochs, note="")
-            best = f"{max(trial.intermediate_values.values()):.4f}  " if trial.intermediate_values else ""
+            best = "" if trial.last_step is None else f"{trial.intermediate_values[trial.last_step]:.4f}  "
             self._bars.update(
                 self._rows[number],
-                completed=(trial.last_step or 0) + 1 if trial.intermediate_values else 0,
+                completed=0 if trial.last_step is None else trial.last_step + 1,
                 note=f"{best}{format_parameters(trial.params)}",
             )
         states = Counter(trial.state for trial in ended)

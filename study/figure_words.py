@@ -92,14 +92,18 @@ def figure_titles(configuration: StudyConfiguration, importances: Importances) -
             "Optimisation history",
             f"The {metric} of each trial, the best one so far, and what the default configuration reaches.",
         ),
-        "learning-curves": ("Learning curves", f"The {metric} after each epoch; pruned trials end at a cross."),
+        "learning-curves": (
+            "Learning curves",
+            f"The {metric} after each epoch; pruned trials end at a cross. A trial's value is the best one from epoch "
+            f"{configuration.base.training.first_settled_epoch + 1} on.",
+        ),
         "contour": (
             f"{first} and {second.lower()}",
             f"The {metric} over both, a smooth surface (a Gaussian process) near the complete trials.",
         ),
         "slices": (
             "One parameter at a time",
-            f"The {metric} over each parameter; that of a pruned trial is its best before it ended.",
+            f"The {metric} over each parameter; that of a pruned trial is its value when it ended.",
         ),
         "parallel-coordinates": (
             "Parallel coordinates",

@@ -15,9 +15,9 @@ from models.bert import BERTConfig
 from models.networks import CONFIGURATIONS
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
-from preprocessing.prepared import RULES
+from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from preprocessing.pretrained import bert_extra
-from study.configuration import StudyConfiguration
+from study.configuration import RULES, StudyConfiguration
 from study.errors import StudyError
 from study.model_choice import FIELDS, PARTS
 from study.search_space import describe
@@ -35,7 +35,8 @@ def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprin
         "label_column": configuration.source.label_column,
         "text_column": configuration.source.text_column,
         "split_seed": configuration.split_seed,
-        "preprocessing": RULES,
+        "preprocessing": PREPROCESSING_RULES,
+        "rules": RULES,
         "model": configuration.model,
         "space": configuration.space,
         "sampler": configuration.sampler,
@@ -83,13 +84,13 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
 def _field_defaults(asked: Fingerprint) -> Fingerprint:
     kinds = {"model": CONFIGURATIONS[asked["model"]], "training": TrainingConfig, "limits": TextLimits}
     defaults = {f"{part}.{field.name}": field.default for part, kind in kinds.items() for field in fields(kind)}
-    return json.loads(json.dumps(defaults))  # type: ignore[no-any-return]
+    return json.loads(json.dumps({"rules": 1, **defaults}))  # type: ignore[no-any-return]
 
 
 def _is_of_a_version(key: str) -> bool:
     """Whether a fact is one that no option decides."""
     part, _, field = key.rpartition(".")
-    return key == "preprocessing" or part == "space" or (part in PARTS and field not in FIELDS.values())
+    return key in ("preprocessing", "rules") or part == "space" or (part in PARTS and field not in FIELDS.values())
 
 
 def _describe(key: str) -> str:

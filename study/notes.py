@@ -13,7 +13,8 @@ HOW_TO_READ = """
 - The value of a trial is the validation {metric} of its best epoch since the learning rate has fallen to half its peak.
   The highest one is optimistic: it is the best of many tries on one validation split. `python -m study.report` says
   what remains of it.
-- *Intermediate values* are the best score so far per epoch; lines that stop early are pruned trials.
+- *Intermediate values*: what the value of the trial would be if it ended with this epoch. Lines that stop early are
+  pruned trials.
 - A trial's page has its learning curve, its confusion matrix on validation and its log, if the dashboard was started
   with `--artifact-dir`.
 """

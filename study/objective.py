@@ -36,7 +36,7 @@ def run_trial(
     """Train with the trial's parameters and return the best epoch's validation score.
 
     A trial that was interrupted goes on from the file of its own number in the folder `checkpoints`, if it is there.
-    The pruner is told the best score so far, so that what a pruned trial has is comparable with a complete one.
+    After each epoch the pruner is told what the value would be if the trial ended there.
     Raises `TrialPruned`; any other exception is a failure of the trial's own.
     """
     settings = apply_parameters(base, trial.params)

@@ -26,7 +26,7 @@ def paragraphs(report: Report) -> list[str]:
             f"On the test split, {tested.system.title} has accuracy {interval_in_words(tested.accuracy)} and macro-F1 "
             f"{interval_in_words(tested.macro_f1)} (95 % bootstrap intervals)."
         )
-        if tested.accuracy.low == 1:
+        if tested.accuracy.value == 1:
             told.append(_perfection_sentence(sum(scores.support for _, scores in report.test.per_class)))
         told.append(_openings_sentence(report.test.openings))
     if report.audit and (claimed := (report.winner and report.winner.candidate.trial) or best_trial(report.study)):
@@ -86,8 +86,8 @@ def _perfection_sentence(texts: int) -> str:
     """The bootstrap draws from the mistakes that were seen; where there are none, this bound holds all the same."""
     bound = 1 - 0.05 ** (1 / texts)  # exact, one-sided, 95 %: Clopper & Pearson 1934
     return (
-        f"No test text was misclassified, so the interval is too narrow: on {texts:,} texts that is no surprise for a "
-        f"model that errs on up to {bound:.1%} of new ones."
+        f"No test text was misclassified, so the interval is too narrow: {texts:,} texts without a mistake make sure, "
+        f"with 95 %, only that at most {bound:.2%} of new ones are misclassified."
     )
 
 

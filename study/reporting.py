@@ -66,14 +66,21 @@ def report_studies(
                     raise
                 console.print(f"Note: no report on study '{one}': {error}")
         compared = [(_beside_others(report, storage), confirmation) for report, storage, confirmation in found]
+        written = []
         for report, own in sorted(compared, key=lambda one: -one[0].rank):
-            _write(report, own, output, console)
+            try:
+                _write(report, own, output, console)
+                written.append(report.study.study_name)
+            except UserError as error:
+                if len(names) == 1:
+                    raise
+                console.print(f"Note: no report on study '{report.study.study_name}': {error}")
     for lines in dict.fromkeys(tuple(comparison_lines(report)) for report, _ in compared):
         for line in lines:
             console.print(line)
     if compared:
         console.print(f"Browse: {browse_command(url, compared[0][0].configuration.artifact_dir)}")
-    if missing := [one for one in names if one not in [report.study.study_name for report, _ in compared]]:
+    if missing := [one for one in names if one not in written]:
         raise StudyError(f"There is no report on {', '.join(missing)}; the reason stands above.")
 
 

@@ -80,7 +80,9 @@ def run(
     patience: Annotated[
         int | None,
         count(
-            "Epochs without a better score before a trial stops.", most=10_000, default="2; bert frozen 5, gradual 4"
+            "Epochs without a better score before a trial stops, counted after its learning rate has fallen to half.",
+            most=10_000,
+            default="2; bert frozen 5, gradual 4",
         ),
     ] = None,
     max_tokens: Annotated[

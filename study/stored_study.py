@@ -192,8 +192,8 @@ def load_configuration(study: Study) -> StudyConfiguration:
         return StudyConfiguration.from_dict(stored)
     except (LookupError, TypeError, ValueError) as error:
         raise StudyError(
-            f"Study '{study.study_name}' was begun by another version of this project, whose settings this one cannot "
-            f"read ({error}). Use that version, or name another study with --name."
+            f"Study '{study.study_name}' was begun by another version of this project ({error}). Use that version, or "
+            "name another study with --name."
         ) from error
 
 

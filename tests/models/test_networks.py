@@ -62,7 +62,6 @@ NETWORKS = {
     "lstm last": lstm(pooling="last"),
     "lstm one direction": lstm(bidirectional=False),
     "lstm two layers": lstm(layers=2),
-    "lstm word dropout": lstm(word_dropout=0.3),
     "lstm two layers, one direction, last": lstm(layers=2, bidirectional=False, pooling="last"),
     "cnn": cnn(),
     "cnn one width": cnn(widths=(2,)),
@@ -177,6 +176,16 @@ def test_a_linear_classifier_learns_it_too_and_the_same_each_time(classifier: Cl
     (_, first), (_, again) = fit_toy(classifier), fit_toy(classifier)
     assert first.best.accuracy > 0.9
     assert all(torch.equal(first.best_weights[name], again.best_weights[name]) for name in first.best_weights)
+
+
+@pytest.mark.parametrize("kind", [lstm, cnn])
+def test_word_dropout_makes_words_unknown_while_it_trains(kind: Callable[..., MakeNetwork]) -> None:
+    torch.manual_seed(0)
+    network = kind(word_dropout=1 - 1e-9, dropout=0.0, embedding_dropout=0.0)().train()
+    token_ids, lengths = random_batch([7, 1, 4, 12])
+    unknown = token_ids.clamp(max=1)
+    torch.testing.assert_close(network(token_ids, lengths), network(unknown, lengths))
+    assert not torch.equal(network.eval()(token_ids, lengths), network(unknown, lengths))
 
 
 @pytest.mark.parametrize(

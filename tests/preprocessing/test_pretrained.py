@@ -55,6 +55,15 @@ def test_the_identity_is_that_of_the_content(tiny_encoder: PretrainedEncoder, tm
         (copied / name).write_bytes(content)
 
 
+def test_the_settings_of_a_vocabulary_are_part_of_the_identity(tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
+    copied = tmp_path / "copy"
+    shutil.copytree(tiny_encoder.folder, copied)
+    (copied / "tokenizer.json").unlink()
+    before = find_encoder(str(copied), cache_dir=tmp_path).identity
+    (copied / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    assert find_encoder(str(copied), cache_dir=tmp_path).identity != before
+
+
 def test_another_version_is_refused(tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
     name = str(tiny_encoder.folder)
     assert find_encoder(name, cache_dir=tmp_path, version=tiny_encoder.version) == tiny_encoder

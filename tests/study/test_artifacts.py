@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from data.source import DataSource, find_source
 from models.learning import Settings
 from models.lstm import LSTMConfig
-from models.training import TrainingConfig
+from models.training import EpochResult, TrainingConfig, TrainingResult, best_epoch
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study import worker
@@ -62,11 +62,11 @@ def prepared(toy_csv: Path) -> PreparedTexts:
     return prepare_for_search(find_source(str(toy_csv))[0], split_seed=0, cache_dir=toy_csv.parent / "cache")
 
 
-def objective(prepared: PreparedTexts, folder: Path, told: list[str] | None = None) -> RunTrial:
+def objective(prepared: PreparedTexts, folder: Path, told: list[str] | None = None, base: Settings = BASE) -> RunTrial:
     artifacts = ArtifactFolder(folder, print if told is None else told.append)
     paths: dict[str, Any] = {"checkpoints": prepared.entry.folder.parent / "checkpoints", "artifacts": artifacts}
     paths["cache_dir"] = prepared.entry.folder.parent
-    return partial(run_trial, base=BASE, prepared=prepared, device=torch.device("cpu"), on_event=print, **paths)
+    return partial(run_trial, base=base, prepared=prepared, device=torch.device("cpu"), on_event=print, **paths)
 
 
 def search_in(study: Study, storage: PatientStorage, run: RunTrial, *, rate: Any = GOOD, trials: int) -> None:
@@ -108,6 +108,31 @@ def test_every_trial_has_its_files_however_it_ends(
     assert log.endswith("Ended: complete, all 3 epochs.\n")
     assert "Ended: pruned after epoch 1 of 3" in pruned["log.txt"].decode()
     assert "Ended: failed in epoch 1 of 3: TrainingDivergedError: The training loss" in failed["log.txt"].decode()
+
+
+def test_value_reports_attributes_and_log_are_those_of_the_best_settled_epoch(
+    study: Study, storage: PatientStorage, prepared: PreparedTexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = [0.5, 0.9, 0.6, 0.8, 0.7]  # the peak comes while the rate is high
+    labels = torch.tensor(prepared.validation.labels)
+    curve = [EpochResult(epoch, 1.0, 1.0, score / 2, score, 1.0, labels) for epoch, score in enumerate(scores)]
+    training = TrainingConfig(epochs=5)
+    assert training.first_settled_epoch == 3
+
+    def learn(_: object, *, on_epoch_end: Callable[[EpochResult], None], **__: object) -> TrainingResult:
+        for result in curve:
+            on_epoch_end(result)
+        return TrainingResult(tuple(curve), best_epoch(curve, training), {})
+
+    monkeypatch.setattr("models.learning.Learner.learn", learn)
+    run = objective(prepared, tmp_path / "artifacts", base=replace(BASE, training=training))
+    search_in(study, storage, run, trials=1)
+    trial = study.trials[0]
+    assert trial.value == 0.8
+    assert trial.intermediate_values == {0: 0.5, 1: 0.9, 2: 0.9, 3: 0.8, 4: 0.8}
+    assert (trial.user_attrs["best_epoch"], trial.user_attrs["accuracy"]) == (3, 0.4)
+    log = files_of(trial, storage, tmp_path / "artifacts")["log.txt"].decode()
+    assert "Best validation macro-F1: 0.8000, after epoch 4, of those from epoch 4 on." in log
 
 
 def test_a_trial_that_was_killed_before_its_end_was_stored_has_each_file_once_and_whole(

@@ -99,6 +99,12 @@ def test_a_field_that_a_study_does_not_know_counts_as_its_default(
                 check_same_study(old, now, name="old")
 
 
+def test_a_study_of_before_there_were_rules_is_of_another_version() -> None:
+    now = fingerprint(LSTM, device="cpu")
+    with pytest.raises(StudyError, match=r"by another version of this project, with rules 1, now it is \d"):
+        check_same_study({key: value for key, value in now.items() if key != "rules"}, now, name="old")
+
+
 def test_what_an_option_sets_is_told_before_what_follows_from_it() -> None:
     now = fingerprint(LSTM, device="cpu")
     old = {**now, "model.embedding_size": 50, "vectors": "ab", "space.hidden_size": "1-2"}

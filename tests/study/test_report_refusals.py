@@ -114,15 +114,19 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(limit: int, toy: A
 
 def test_a_study_of_another_version_is_one_line_and_keeps_others_from_nothing(toy: Any, capsys: Capture) -> None:
     assert toy.run("--trials", 1) == 0
-    assert toy.run("--trials", 1, "--name", "older") == 0
-    older = toy.load(name="older")
-    stored = older.user_attrs["configuration"]
-    stored["base"]["model"]["peepholes"] = True
-    older.set_user_attr("configuration", stored)
-    error = refused(capsys, "--name", "older", "--no-retrain")
-    assert "begun by another version of this project" in error
-    assert "peepholes" in error
-    assert run_command(app, ["--name", "toy-lstm", "--no-retrain"]) == 0
+    for name in ("older", "newer"):
+        assert toy.run("--trials", 1, "--name", name) == 0
+        study = toy.load(name=name)
+        stored = study.user_attrs["configuration"]
+        if name == "older":  # as before there were rules
+            del stored["rules"]
+        else:
+            stored["base"]["model"]["peepholes"] = True
+        study.set_user_attr("configuration", stored)
+    assert "another version of this project (its rules are version 1, now" in refused(capsys, "--name", "older")
+    assert "peepholes" in refused(capsys, "--name", "newer", "--no-retrain")
+    assert "There is no report on older, newer" in refused(capsys, "--no-retrain")
+    assert (toy.folder / "reports" / "toy-lstm-search" / "report.html").exists()
 
 
 @pytest.mark.slow

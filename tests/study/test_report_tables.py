@@ -80,8 +80,8 @@ def test_ours_stand_beside_the_published_results() -> None:
 def test_a_perfect_score_does_not_claim_to_be_certain() -> None:
     perfect = [line for line in paragraphs(report_of(3, Estimate(1.0, 1.0, 1.0))) if "interval is too narrow" in line]
     assert len(perfect) == 1
-    assert "on 3 texts" in perfect[0]
-    assert "63.2% of new ones" in perfect[0]  # 0.368 ** 3 = 0.05
+    assert "3 texts without a mistake" in perfect[0]
+    assert "63.16% of new ones" in perfect[0]  # 0.368 ** 3 = 0.05
     assert not any("too narrow" in line for line in paragraphs(report_of(3)))
 
 
