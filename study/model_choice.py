@@ -21,7 +21,7 @@ ModelName = Literal["lstm", "cnn", "linear", "bert"]
 WHOLE_TEXTS = 1_000_000  # tokens: none is cut off
 DEFAULTS: dict[str, Settings] = {  # by variant
     "lstm": Settings(LSTMConfig(), TrainingConfig(), TextLimits()),
-    "cnn": Settings(CNNConfig(), TrainingConfig(epochs=6), TextLimits()),
+    "cnn": Settings(CNNConfig(), TrainingConfig(6, 5e-3), TextLimits()),
     "linear": Settings(LinearConfig(), TrainingConfig(epochs=1), TextLimits(WHOLE_TEXTS, 1_000_000, 1)),
     "bert-frozen": Settings(BERTConfig("frozen"), TrainingConfig(20, 1e-2, patience=5), TextLimits(128)),
     "bert-full": Settings(BERTConfig("full"), TrainingConfig(3, 2e-4, 16, schedule="linear"), TextLimits(128)),

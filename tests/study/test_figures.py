@@ -71,7 +71,7 @@ def fill(study: Study, configuration: StudyConfiguration, states: list[TrialStat
     """Trials of these states with random parameters, the first one the default; two workers, a second a trial."""
     sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     space = configuration.search_space
-    sampler.enqueue_trial({"hidden_size": 64, "learning_rate": 0.005})
+    sampler.enqueue_trial({"hidden_size": 64, "learning_rate": 0.01})
     for number, state in enumerate(states):
         parameters = sampler.ask(space).params
         best = 0.3 + number / 100 if value is None else value

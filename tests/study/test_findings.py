@@ -189,7 +189,7 @@ def test_of_noise_no_interaction_is_told(study: Study) -> None:
 
 
 def test_the_default_configuration_is_no_random_trial(study: Study) -> None:
-    study.enqueue_trial({"hidden_size": 64, "learning_rate": 0.005})
+    study.enqueue_trial({"hidden_size": 64, "learning_rate": 0.01})
     sample(study, lambda hidden_size, learning_rate: hidden_size + learning_rate, trials=20)
     assert "there are 19" in (find_interaction(study, RANDOM).reason or "")
 

@@ -110,7 +110,7 @@ def test_a_default_configuration_that_fails_on_fresh_seeds_is_left_out_and_told(
     assert report(*QUICK) == 0
     printed = capsys.readouterr().out
     assert "The default configuration failed on fresh seeds, so that the search's winner is not compared" in printed
-    assert "Left out, since training failed on a fresh seed: hidden_size=64  learning_rate=0.005 (default)." in printed
+    assert "Left out, since training failed on a fresh seed: hidden_size=64  learning_rate=0.01 (default)." in printed
     assert "default" not in json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())["test"]
 
 

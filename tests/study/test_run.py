@@ -31,7 +31,7 @@ def test_a_study_is_run_stored_and_told(toy: Any, capsys: Capture) -> None:
     assert sum(line.startswith("trial ") for line in lines) == 4
     study = toy.load()
     assert [trial.number for trial in study.trials] == [0, 1, 2, 3]
-    assert study.trials[0].params == {"hidden_size": 64, "learning_rate": 5e-3}
+    assert study.trials[0].params == {"hidden_size": 64, "learning_rate": 1e-2}
     first = study.trials[0]
     assert first.value == pytest.approx(max(first.user_attrs["curve"]["macro_f1"][1:]), abs=1e-6)  # the settled epochs
     assert first.intermediate_values[2] == first.value

@@ -39,7 +39,7 @@ def test_workers_share_the_budget_and_numbers_have_no_gap(toy: Any, capsys: Capt
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
     assert len({trial.user_attrs["worker"] for trial in trials}) > 1
     assert all(trial.user_attrs["threads"] == 1 for trial in trials)
-    assert trials[0].params == {"hidden_size": 64, "learning_rate": 5e-3}
+    assert trials[0].params == {"hidden_size": 64, "learning_rate": 1e-2}
 
 
 @pytest.mark.slow
