@@ -30,7 +30,7 @@ class LSTMConfig:
     pooling: Pooling = "max"  # over the real tokens of a text
     dropout: float = 0.5  # on the pooled features and between layers, probability of zeroing
     embedding_dropout: float = 0.5  # on the embedded words, probability of zeroing
-    word_dropout: float = 0.1  # probability of an unknown word in the place of a known one, while it trains
+    word_dropout: float = 0.2  # probability of an unknown word in the place of a known one, while it trains
     tune_vectors: bool = True  # whether pretrained word vectors are trained on; without them of no effect
 
     def __post_init__(self) -> None:
