@@ -101,7 +101,7 @@ def measure_throughput(folder: Path) -> None:
 
 def measure_storage_share(folder: Path) -> None:
     with timed_storage() as seconds:
-        study_run(folder, "--trials", 6, "--data", "r8", "--workers", 1, "--name", "share")
+        study_run(folder, "--trials", 6, "--epochs", 6, "--data", "r8", "--workers", 1, "--name", "share")
     trials = optuna.load_study(study_name="share", storage=f"sqlite:///{folder / 'study.db'}").trials
     trained = sum(trial.user_attrs["seconds"] for trial in trials)
     share = sum(seconds) / (sum(seconds) + trained)

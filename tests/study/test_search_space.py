@@ -1,7 +1,9 @@
 """The space and the settings that it makes."""
 
+import hashlib
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -10,10 +12,11 @@ from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
-from study.configuration import StudyConfiguration
+from study.configuration import RULES, StudyConfiguration
 from study.model_choice import DEFAULTS
-from study.search_space import apply_parameters, default_parameters, search_space
+from study.search_space import SpaceName, apply_parameters, default_parameters, describe, search_space
 
+NAMES: tuple[SpaceName, ...] = get_args(SpaceName)
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 
 
@@ -25,8 +28,17 @@ def test_by_default_hidden_size_and_learning_rate_are_searched() -> None:
     }
 
 
+def test_ranges_change_only_with_the_version_of_the_rules() -> None:
+    """What the stored trials of a study were drawn from must be what its other commands take it for."""
+    ranges = {
+        f"{variant} {name}": describe(search_space(name, base)) for variant, base in DEFAULTS.items() for name in NAMES
+    }
+    digest = hashlib.sha256(json.dumps(ranges, sort_keys=True).encode()).hexdigest()
+    assert (RULES, digest[:16]) == (2, "66578d050af6e9bf"), "raise RULES in study/configuration.py, then put the new digest here"
+
+
 @pytest.mark.parametrize("variant", DEFAULTS)
-@pytest.mark.parametrize("name", ["default", "wide"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("limits", [TextLimits(), TextLimits(20, 500, 1), TextLimits(1_000, 90_000, 1)])
 def test_the_default_configuration_lies_in_the_space(variant: str, name: str, limits: TextLimits) -> None:
     base = replace(DEFAULTS[variant], limits=limits)
