@@ -36,7 +36,7 @@ def write_report(report: Report, folder: Path) -> None:
     """Write all files, or none. The folder must be there. Raises `StudyError` when they cannot be written."""
     try:
         figures = all_figures(report.study, report.configuration, report.findings.importances)
-        if any(one.outcome for one in report.comparison):
+        if sum(one.outcome is not None for one in report.comparison) > 1:
             figures.insert(0, comparison_figure(report.comparison, report.configuration))
         pictures = [
             (path.name, words)
