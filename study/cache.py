@@ -57,7 +57,9 @@ def cache(
     downloads += _sized(cache_dir, "wheels/*/", "unpacked download")
     for what, nbytes in computed + trained + downloads:
         print(f"{_size(nbytes):>10}  {what}")
-    if not computed + trained + downloads:
+    if everything := computed + trained + downloads:
+        print(f"{_total(everything):>10}  in all")
+    else:
         print(f"Nothing is kept in {cache_dir}.")
 
 

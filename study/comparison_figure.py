@@ -30,11 +30,13 @@ def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConf
         f"{name} {mean:.4f}" + (f" (deviation {deviation:.4f})" if deviation else "")
         for name, mean, deviation in zip(names, means, deviations, strict=True)
     )
+    draws = {outcome.draws for _, outcome in confirmed}
+    same = "the same for all" if len(draws) == 1 else "not as many for all"
     return Figure(
         "comparison-figure",
         "Side by side, drawn",
         f"The {metric_title(configuration)} of each study's winner: mean and standard deviation over fresh seeds and "
-        "splits, the same for all.",
+        f"splits, {same}.",
         f"From the best to the least: {'; '.join(told)}.",
         figure,
     )

@@ -81,13 +81,18 @@ class SearchDisplay:
         self._bars.update(self._all, completed=len(ended))
 
     def _render(self) -> RenderableType:
-        waiting = "" if self._rows else ", starting"
+        every = self._bars.tasks[0]
+        waiting = "" if self._rows else ", finishing" if every.completed == every.total else ", starting"
         self._bars.update(self._all, note=f"{self._ended}{waiting}{self._time_left()}")
         return Group(self._bars, Text(self._best, style="bold", overflow="ellipsis", no_wrap=True))
 
     def _time_left(self) -> str:
         every = self._bars.tasks[0]
-        if every.completed < self._finished_before + TRIALS_BEFORE_TIME_LEFT or not every.total:
+        if (
+            every.completed < self._finished_before + TRIALS_BEFORE_TIME_LEFT
+            or not every.total
+            or every.completed == every.total
+        ):
             return ""
         part = sum(row.completed / (row.total or 1) for row in self._bars.tasks[1:])  # of the trials that run
         seconds = (time.monotonic() - self._start) / (every.completed + part - self._finished_before)
@@ -164,3 +169,7 @@ def _describe_best(study: Study) -> str:
     if (best := best_trial(study)) is None:
         return ""
     return f"best   {best.value:.4f} in trial {best.number}: {format_parameters(best.params)}"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -9,7 +9,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from study.configuration import StudyConfiguration
-from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds
+from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds, plural
 from study.findings import Importances, find_cost
 from study.search_space import Space, default_parameters
 from study.trial_queue import WORKER, complete_trials, finished_trials
@@ -182,10 +182,6 @@ def span(range_: BaseDistribution, name: str, trials: list[FrozenTrial]) -> str:
 def best_first(trial: FrozenTrial) -> tuple[float, int]:
     """The best one first."""
     return -(trial.value or 0.0), trial.number
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def capital(text: str) -> str:

@@ -18,6 +18,7 @@ from study.configuration import StudyConfiguration
 from study.confirmation import DRAW, Candidate, Confirmed, confirmed, enqueue, find_candidates, prepare_draw
 from study.deployment import Deployment
 from study.devices import find_study_device
+from study.display import plural
 from study.errors import StudyError
 from study.exclusion import exclusive
 from study.preparation import compute_features
@@ -57,9 +58,8 @@ def confirmed_search(
         candidates = find_candidates(search, configuration, top=top)
         pruned = choose_pruned(search, trials=audits)
         if len(pruned) < audits:
-            console.print(
-                f"Note: --audit {audits}: only {len(pruned)} trials were pruned, so all of them are finished."
-            )
+            few = f"only {plural(len(pruned), 'trial')} pruned, all to be finished" if pruned else "no trial was pruned"
+            console.print(f"Note: --audit {audits}: {few}.")
 
         def prepare() -> tuple[Study, int]:
             with exclusive(storage, search.study_name):
@@ -74,9 +74,10 @@ def confirmed_search(
         queue = make_queue(confirmation, storage, own)
         queue.recover()
         if len(finished_trials(confirmation)) < total:
-            console.print(f"Confirming {len(candidates)} configurations on {draws} fresh seeds and splits each.")
+            seeds = f"{draws} fresh seeds and splits each" if draws > 1 else "a fresh seed and split"
+            console.print(f"Confirming {plural(len(candidates), 'configuration')} on {seeds}.")
             if pruned:
-                console.print(f"Finishing {len(pruned)} pruned trials on the search's own seed and split.")
+                console.print(f"Finishing {plural(len(pruned), 'pruned trial')} on the search's own seed and split.")
             _compute_features(confirmation, own, console, device=device)
             Deployment(queue, own, None, url, total, float("inf"), console).run(workers, None, device)
         ranking = confirmed(confirmation, candidates, draws=draws)

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from study.command_line import INTERRUPTED, command_again, run_command
-from study.options import DEFAULT_STORAGE, ExistingStudy, Storage, Workers, count
+from study.options import DEFAULT_STORAGE, Storage, Workers, count
 
 EXAMPLES = """
 Examples:
 
-  python -m study.report                          the study in study.db, into reports/
+  python -m study.report                          the studies in study.db, into reports/
 
   python -m study.report --top 5 --seeds 5        more certainty
 
@@ -30,7 +30,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 )
 def report(
     storage: Storage = DEFAULT_STORAGE,
-    name: ExistingStudy = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="all that are finished")
+    ] = None,
     top: Annotated[int, count("How many of the best configurations to train again.", most=1000)] = 3,
     seeds: Annotated[int, count("On how many fresh seeds and splits each.", most=1000)] = 3,
     audit: Annotated[

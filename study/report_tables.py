@@ -161,10 +161,12 @@ def _audit_table(audit: Audit, metric: str) -> Table:
 
 
 def _parameters(system: System) -> str:
-    """Of a baseline as C=1, 1, 3: a value per draw."""
+    """Of a baseline as C=1, 1, 3: a value per draw, or one for all."""
     return format_parameters(
         {
-            name: ", ".join(f"{one:g}" for one in value) if isinstance(value, list) else value
+            name: ", ".join(f"{one:g}" for one in (value if len(set(value)) > 1 else value[:1]))
+            if isinstance(value, list)
+            else value
             for name, value in system.parameters.items()
         }
     )

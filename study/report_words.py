@@ -2,7 +2,7 @@
 
 from models.statistics import Estimate
 from study.confirmation import Confirmed
-from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds
+from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds, plural
 from study.full_report import Report
 from study.test_results import Opening
 
@@ -15,6 +15,8 @@ def headline(report: Report) -> str:
 
 def paragraphs(report: Report) -> list[str]:
     told = _about_winner(report.winner, METRIC_TITLES[report.configuration.metric]) if report.winner else []
+    if (most := report.configuration.base.limits.max_training_texts) and report.winner:
+        told.append(f"All that is compared here was fitted on {most:,} training texts at most (--max-training-texts).")
     told += [
         f"Left out, since training failed on a fresh seed: {format_parameters(candidate.parameters)}"
         f"{' (default)' if candidate.is_default else ''}."
@@ -39,6 +41,11 @@ def comparison_lines(report: Report) -> list[str]:
     if len(report.comparison) < 2:
         return []
     metric = METRIC_TITLES[report.configuration.metric]
+    if not any(one.outcome for one in report.comparison):
+        return [
+            f"Side by side, by the best validation {metric} of each search, none of them confirmed:",
+            *(f"  {one.best or 0:.4f}  {one.name}  {format_parameters(one.parameters)}" for one in report.comparison),
+        ]
     told = [f"Side by side, by validation {metric} on fresh seeds and splits:"]
     for one in report.comparison:
         score = "not confirmed       " if one.outcome is None else f"{one.outcome.mean:.4f}"
@@ -52,12 +59,12 @@ def notes(report: Report) -> list[str]:
     findings, cost = report.findings, report.findings.cost
     told = list(findings.edges)
     told.append(
-        f"{_trials_in_words(len(cost.trial_seconds))} took {format_seconds(cost.total_seconds)} of training over all "
+        f"{plural(len(cost.trial_seconds), 'trial')} took {format_seconds(cost.total_seconds)} of training over all "
         f"workers, the median one {format_seconds(cost.median_seconds)}."
     )
     if cost.pruned:
         told.append(
-            f"Pruning ended {_trials_in_words(cost.pruned)} early and saved up to {cost.epochs_saved} epochs, "
+            f"Pruning ended {plural(cost.pruned, 'trial')} early and saved up to {cost.epochs_saved} epochs, "
             f"about {format_seconds(cost.seconds_saved)}; {cost.epochs} epochs were run."
         )
     interaction = findings.interaction
@@ -72,7 +79,7 @@ def notes(report: Report) -> list[str]:
     if findings.importances.reason:
         told.append(f"No importance of parameters: {findings.importances.reason}")
     told += [
-        f"Failed, {_trials_in_words(len(failure.trials))} ({', '.join(map(str, failure.trials))}): {failure.reason}"
+        f"Failed, {plural(len(failure.trials), 'trial')} ({', '.join(map(str, failure.trials))}): {failure.reason}"
         for failure in findings.failures
     ]
     return told
@@ -102,7 +109,8 @@ def _about_winner(winner: Confirmed, metric: str) -> list[str]:
     told = [f"{which} ({format_parameters(winner.candidate.parameters)}) has a validation {metric} of {found}."]
     if winner.optimism is not None and winner.candidate.trial is not None:
         claimed = winner.candidate.trial.value
-        told.append(f"The search claimed {claimed:.4f} for it: {winner.optimism:+z.4f} of optimism.")
+        found = f"{winner.optimism:+z.4f} of optimism" if winner.optimism >= 0 else f"{-winner.optimism:.4f} too little"
+        told.append(f"The search claimed {claimed:.4f} for it: {found}.")
     return told
 
 
@@ -119,7 +127,3 @@ def _openings_sentence(openings: tuple[Opening, ...]) -> str:
         f"Caution: this test split has been opened {len(openings)} times ({listed}). Each look that guides a choice "
         "makes its figures more optimistic."
     )
-
-
-def _trials_in_words(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"

@@ -68,6 +68,8 @@ def report_studies(
         compared = [(_beside_others(report, storage), confirmation) for report, storage, confirmation in found]
         written = []
         for report, own in sorted(compared, key=lambda one: -one[0].rank):
+            if len(names) > 1:
+                console.print(f"Report: {report.study.study_name}")
             try:
                 _write(report, own, output, console)
                 written.append(report.study.study_name)

@@ -159,7 +159,8 @@ def _predict_baselines(
     for draw in draws:
 
         def on_fit(fit: Fit, draw: int = draw) -> None:
-            on_event(f"Baselines, draw {draw + 1} of {len(draws)}: {fit.title}, fit {fit.number} of {fit.fits}")
+            if fit.number == 1:
+                on_event(f"Baselines on draw {draw + 1} of {len(draws)}: {fit.fits} fits.")
 
         source, seed, cache_dir = configuration.source, configuration.split_seed, Path(configuration.cache_dir)
         prepared = prepare_for_search(source, split_seed=seed, cache_dir=cache_dir, draw=draw)

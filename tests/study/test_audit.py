@@ -57,7 +57,7 @@ def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_on
     assert "Confirming" not in printed
     everything, printed = confirm(audits=100, workers=1)
     assert everything is not None
-    assert f"only {len(pruned)} trials were pruned, so all of them are finished" in printed
+    assert f"only {len(pruned)} trials pruned, all to be finished" in printed
     assert len(everything.audited) == everything.pruned == len(pruned)
     assert everything.audited[0].finished == one.finished
     assert len(toy.load(name="toy-lstm/confirmation").trials) == len(confirming) + len(pruned) - 1

@@ -34,7 +34,9 @@ def test_ranges_change_only_with_the_version_of_the_rules() -> None:
         f"{variant} {name}": describe(search_space(name, base)) for variant, base in DEFAULTS.items() for name in NAMES
     }
     digest = hashlib.sha256(json.dumps(ranges, sort_keys=True).encode()).hexdigest()
-    assert (RULES, digest[:16]) == (2, "66578d050af6e9bf"), "raise RULES in study/configuration.py, then put the new digest here"
+    assert (RULES, digest[:16]) == (2, "66578d050af6e9bf"), (
+        "raise RULES in study/configuration.py, then put the new digest here"
+    )
 
 
 @pytest.mark.parametrize("variant", DEFAULTS)
