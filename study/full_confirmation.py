@@ -72,7 +72,7 @@ def confirmed_search(
         confirmation, total = patiently(storage, prepare)
         own = load_configuration(confirmation)
         queue = make_queue(confirmation, storage, own)
-        queue.recover()
+        queue.recover(blame=False)
         if len(finished_trials(confirmation)) < total:
             seeds = f"{draws} fresh seeds and splits each" if draws > 1 else "a fresh seed and split"
             console.print(f"Confirming {plural(len(candidates), 'configuration')} on {seeds}.")

@@ -49,7 +49,7 @@ def opened_study(
         study, notes = patiently(storage, open_alone)
         _sweep(study, checkpoints_of(study, configuration))
         queue = make_queue(study, storage, configuration)
-        queue.recover()
+        queue.recover(blame=False)
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if interrupted := [str(trial.number) for trial in waiting if trial.params]:
             notes.append(f"interrupted before, and gone on with now: trial {', '.join(interrupted)}.")

@@ -122,12 +122,15 @@ class TrialQueue:
         with suppress(*STORAGE_ERRORS, Timeout), exclusive(self._storage, self.study.study_name, timeout=1):
             self._recover(own=True, blame=False)
 
-    def recover(self) -> list[FrozenTrial]:
-        """Put the trials of workers that are gone back into the queue, under their own numbers; returns them."""
+    def recover(self, *, blame: bool = True) -> list[FrozenTrial]:
+        """Put the trials of workers that are gone back into the queue, under their own numbers; returns them.
+
+        `blame`: count the death of its worker against a trial. Not where all have been killed, as by a power cut.
+        """
 
         def recover() -> list[FrozenTrial]:
             with exclusive(self._storage, self.study.study_name):
-                return self._recover()
+                return self._recover(blame=blame)
 
         return patiently(self._storage, recover)
 

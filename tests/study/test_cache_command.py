@@ -15,7 +15,9 @@ def test_it_lists_and_clears_the_prepared_texts(toy: Any, capsys: pytest.Capture
     assert toy.run("--trials", 1) == 0
     capsys.readouterr()
     assert run_command(app, []) == 0
-    assert re.fullmatch(r" +[\d.]+ kB  toy: \.cache/prepared/[0-9a-f]{16}\n", capsys.readouterr().out)
+    assert re.fullmatch(
+        r" +[\d.]+ kB  toy: \.cache/prepared/[0-9a-f]{16}\n +[\d.]+ kB  in all\n", capsys.readouterr().out
+    )
     assert run_command(app, ["--clear"]) == 0
     assert "Removed 1 entries computed from texts, " in capsys.readouterr().out
     assert run_command(app, []) == 0

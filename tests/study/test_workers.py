@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from study.command_line import run_command
 from study.storage import open_storage
 from study.supervision import DEATHS_IN_A_ROW, WorkerError, _DeathWatch
-from study.trial_queue import DEATHS_IN_AN_EPOCH, TrialQueue
+from study.trial_queue import DEATHS, DEATHS_IN_AN_EPOCH, TrialQueue
 from study.worker import app as worker_app
 
 Capture = pytest.CaptureFixture[str]
@@ -165,6 +165,9 @@ def kill_a_worker_in_its_trial(folder: Path) -> None:
 def test_a_trial_that_kills_its_workers_fails_in_the_end(toy: Any) -> None:
     storage = open_storage("sqlite:///study.db")
     study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    kill_a_worker_in_its_trial(toy.folder)
+    TrialQueue(study, storage, Path()).recover(blame=False)  # as when all were killed together
+    assert DEATHS not in study.trials[0].user_attrs
     for _ in range(DEATHS_IN_AN_EPOCH):
         assert all(trial.state in (TrialState.WAITING, TrialState.RUNNING) for trial in study.trials)
         kill_a_worker_in_its_trial(toy.folder)
