@@ -89,6 +89,7 @@ def test_what_it_says_to_type_exists(notebook: NotebookNode) -> None:
     assert "notebook" in project["optional-dependencies"]
 
 
+@pytest.mark.slow
 def test_it_runs_on_a_users_file_and_sees_no_text_of_the_test_split(
     notebook: NotebookNode,
     marked_csv: Path,

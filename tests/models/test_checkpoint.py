@@ -67,6 +67,7 @@ for when in ("before", "after"):
 """
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_after_each_epoch_in_turn_comes_to_the_same_bits(toy_csv: Path) -> None:
     folder, epochs = toy_csv.parent, 4
     subprocess.run([sys.executable, "-c", PROGRAM, str(folder), str(epochs)], check=True)

@@ -31,6 +31,7 @@ def test_a_study_lives_through_a_restart_of_its_server(toy: Any, postgres: Any) 
     assert "replaced" not in output
 
 
+@pytest.mark.slow
 def test_the_table_is_the_same_as_on_sqlite_and_the_password_is_nowhere(toy: Any, postgres: Any, capsys: Any) -> None:
     name = f"table {toy.folder}"
     assert toy.run("--trials", 12, "--name", name, "--storage", postgres.url) == 0

@@ -50,7 +50,7 @@ def test_another_seed_gives_another_table(toy: Any) -> None:
 
 @pytest.mark.parametrize(
     "stop",
-    [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    [signal.SIGKILL, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (signal.SIGINT, signal.SIGTERM))],
     ids=lambda stop: stop.name,
 )
 def test_an_interrupted_study_goes_on_to_the_same_table(stop: signal.Signals, toy: Any) -> None:

@@ -199,6 +199,7 @@ def test_sixteen_processes_that_start_one_study_at_once_all_work(toy: Any) -> No
     assert len(list((toy.folder / ".cache" / "prepared").glob("*/meta.json"))) == 1
 
 
+@pytest.mark.slow
 def test_an_interruption_is_heard_while_another_program_locks_the_database(toy: Any) -> None:
     process = toy.start("--trials", 50, "--workers", 1, *SLOW)
     toy.wait_for_running(step=1)
