@@ -38,7 +38,7 @@ def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_on
     assert len(pruned) > 1
     found, printed = confirm(audits=1, workers=2)
     assert found is not None
-    assert "Finishing 1 pruned trials" in printed
+    assert "Finishing 1 pruned trial on" in printed
     (one,) = found.audited
     assert one.pruned.number == pruned[0].number
     assert one.pruned.params == one.finished.params
