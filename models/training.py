@@ -20,7 +20,6 @@ from models.scores import METRICS, Metric, accuracy, macro_f1
 from models.trained_weights import FineTuned, load_trained, parameter_groups, trained_weights
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 AnyTrainingBatches = TrainingBatches | FeatureTrainingBatches
 AnyEvaluationBatches = EvaluationBatches | FeatureEvaluationBatches
 
@@ -151,17 +150,6 @@ def predict(
         total += functional.cross_entropy(logits.float(), labels, reduction="sum").item()
         predictions[rows] = logits.argmax(dim=1).cpu().numpy()
     return predictions, total / len(predictions)
-
-
-def find_device(name: DeviceName) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU. Raises `ValueError` for one that this machine does not have."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(device for device, is_there in available.items() if is_there))
-    if not available[name]:
-        found = ", ".join(device for device, is_there in available.items() if is_there)
-        raise ValueError(f"Device '{name}' is not available here (there is: {found}). Use --device auto.")
-    return torch.device(name)
 
 
 class _Run:

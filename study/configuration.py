@@ -6,7 +6,7 @@ from typing import Any, Literal
 from data.source import DataSource
 from models.learning import Settings
 from models.networks import CONFIGURATIONS, name_of
-from models.training import DeviceName, TrainingConfig
+from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import EncoderVersion
 from preprocessing.vectors import VectorSource
@@ -14,6 +14,7 @@ from study.search_space import Space, SpaceName, search_space
 
 SamplerName = Literal["tpe", "random"]
 PrunerName = Literal["median", "none"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 # Of what a trial of the same settings comes to, and of the ranges that are searched. To be raised when that changes:
 # studies of before are neither gone on with nor reported on, as their values are not to be compared with those of now.
 RULES = 2

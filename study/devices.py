@@ -1,4 +1,4 @@
-"""Where a study computes: how many workers a machine bears, and a GPU for each of them."""
+"""Where a study computes: on which device, how many workers a machine bears, and a GPU for each of them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,16 +8,17 @@ import joblib
 import torch
 from filelock import FileLock, Timeout
 
-from models.training import DeviceName, find_device
+from study.configuration import DeviceName
 from study.errors import StudyError
 
 
 def find_study_device(name: DeviceName) -> torch.device:
-    """Raises `StudyError` for one that this machine does not have."""
-    try:
-        return find_device(name)
-    except ValueError as error:
-        raise StudyError(str(error)) from None
+    """`auto` takes CUDA, then MPS, then the CPU. Raises `StudyError` for one that this machine does not have."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = [device for device, is_there in available.items() if is_there]
+    if name != "auto" and name not in there:
+        raise StudyError(f"Device '{name}' is not available here (there is: {', '.join(there)}). Use --device auto.")
+    return torch.device(there[0] if name == "auto" else name)
 
 
 def default_workers(device: torch.device) -> int:

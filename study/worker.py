@@ -28,8 +28,7 @@ from study.options import DEFAULT_STORAGE, Device, ExistingStudy, Storage, Timeo
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from models.training import DeviceName
-    from study.configuration import StudyConfiguration
+    from study.configuration import DeviceName, StudyConfiguration
 
 ORPHANED = 3  # the exit code of a worker whose supervisor is gone; nobody sees it
 EXAMPLES = """
