@@ -1,7 +1,7 @@
 """A report in sentences: the verdict first, then what stands behind it, then what else the search has shown."""
 
 from models.statistics import Estimate
-from study.confirmation import Confirmed
+from study.confirmation import SUFFIX, Confirmed
 from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds, plural
 from study.full_report import Report
 from study.test_results import Opening
@@ -117,7 +117,10 @@ def _about_winner(winner: Confirmed, metric: str) -> list[str]:
 def _openings_sentence(openings: tuple[Opening, ...]) -> str:
     if len(openings) == 1:
         return f"This test split has been opened once, on {openings[0].moment[:10]}, as far as this database knows."
-    listed = "; ".join(f"{stamp.moment[:10]} by {stamp.study} after {stamp.search_trials} trials" for stamp in openings)
+    listed = "; ".join(
+        f"{stamp.moment[:10]} by {stamp.study.removesuffix(SUFFIX)} after {stamp.search_trials} trials"
+        for stamp in openings
+    )
     if len({stamp.study for stamp in openings}) == len(openings):
         return (
             f"This test split has been opened {len(openings)} times, once for each study ({listed}). So the figures of "
