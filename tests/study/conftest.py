@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy.pool import NullPool
@@ -31,6 +32,7 @@ class ToyStudies:
     """`study.run` on the toy corpus in its own folder, and what it leaves there."""
 
     csv: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -41,10 +43,21 @@ class ToyStudies:
         return run_command(app, ["--data", str(self.csv), *QUICK, *map(str, arguments)])
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-        """Start the command as a process of its own."""
+        """Start the command as a process of its own, which ends with the test."""
         pipe, env = subprocess.PIPE, os.environ | environment
         command = [sys.executable, "-m", "study.run", "--data", self.csv.name, *QUICK, *map(str, arguments)]
-        return subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=env)
+        process = subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=env)
+        self.started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End what a failed test has left running, so that it fails alone."""
+        for process in self.started:
+            if process.returncode is None:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
     def load(self, name: str = "toy-lstm", file: str = "study.db", url: str | None = None) -> optuna.Study:
         storage = optuna.storages.RDBStorage(
@@ -80,9 +93,36 @@ def toy(toy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToyStudies]:
     for number in signals:  # none is ignored, as SIGINT is where a shell has started the tests in the background
         signal.signal(number, signal.default_int_handler)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield ToyStudies(toy_csv)
+    studies = ToyStudies(toy_csv)
+    yield studies
+    studies.stop()
     for number, handler in zip(signals, handlers, strict=True):
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def still_alive() -> Callable[[list[psutil.Process], float], list[psutil.Process]]:
+    """Those of the processes that have not ended after so many seconds.
+
+    A zombie has ended: when the system takes it off its table, once its parent is gone, too, is not ours to say.
+    """
+
+    def look(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+        deadline = time.monotonic() + seconds
+        while alive := [process for process in processes if not _has_ended(process)]:
+            if time.monotonic() > deadline:
+                return alive
+            time.sleep(0.02)
+        return []
+
+    return look
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ def workers_of(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-def test_a_lost_node_costs_no_trial_and_leaves_no_process(toy: Any, postgres: Any, cluster: Cluster) -> None:
+def test_a_lost_node_costs_no_trial_and_leaves_no_process(
+    toy: Any, postgres: Any, cluster: Cluster, still_alive: Any
+) -> None:
     name = f"cluster {toy.folder}"
     options = ("--name", name, "--storage", postgres.url, "--cluster", cluster.address, "--workers", 2, *SLOW)
     process = toy.start("--trials", 6, *options)
@@ -60,7 +62,7 @@ def test_a_lost_node_costs_no_trial_and_leaves_no_process(toy: Any, postgres: An
     lost = [worker for node in cluster.nodes[:1] for worker in workers_of(node)]
     assert len(lost) == 1
     cluster.nodes[0].kill()
-    assert psutil.wait_procs(lost, timeout=2)[1] == []
+    assert still_alive(lost, 2) == []
     output, _ = process.communicate()
     assert process.returncode == 0, output + (toy.folder / "worker.log").read_text()
     trials = toy.load(name=name, url=postgres.url).trials
@@ -74,7 +76,9 @@ def test_a_lost_node_costs_no_trial_and_leaves_no_process(toy: Any, postgres: An
 
 
 @pytest.mark.slow
-def test_an_interruption_and_a_lost_scheduler_stop_the_workers(toy: Any, postgres: Any, cluster: Cluster) -> None:
+def test_an_interruption_and_a_lost_scheduler_stop_the_workers(
+    toy: Any, postgres: Any, cluster: Cluster, still_alive: Any
+) -> None:
     name = f"stopped {toy.folder}"
     options = ("--name", name, "--storage", postgres.url, "--cluster", cluster.address, "--workers", 2, *SLOW)
     process = toy.start("--trials", 60, *options)
@@ -84,14 +88,14 @@ def test_an_interruption_and_a_lost_scheduler_stop_the_workers(toy: Any, postgre
     process.terminate()
     output, _ = process.communicate()
     assert process.returncode == 130, output
-    assert psutil.wait_procs(workers, timeout=5)[1] == []
+    assert still_alive(workers, 5) == []
 
     process = toy.start("--trials", 60, *options)
     toy.wait_for_running(count=2, step=1, name=name, url=postgres.url)
     workers = [worker for node in cluster.nodes for worker in workers_of(node)]
     cluster.scheduler.kill()
     output, _ = process.communicate()
-    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    assert still_alive(workers, 10) == []
     assert process.returncode == 1, output
     assert "The Dask scheduler is gone" in output
     here = ("--name", name, "--storage", postgres.url, "--workers", 2, *SLOW)

@@ -62,7 +62,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(toy: Any) -> 
     [signal.SIGINT, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (signal.SIGTERM, signal.SIGHUP))],
     ids=lambda stop: stop.name,
 )
-def test_a_signal_stops_all_at_once(stop: signal.Signals, toy: Any) -> None:
+def test_a_signal_stops_all_at_once(stop: signal.Signals, toy: Any, still_alive: Any) -> None:
     process = toy.start("--trials", 500, "--workers", 2, *SLOW)
     toy.wait_for_running(count=2)
     workers = children(process)
@@ -73,18 +73,19 @@ def test_a_signal_stops_all_at_once(stop: signal.Signals, toy: Any) -> None:
     assert time.monotonic() - start < SOON_SECONDS
     assert process.returncode == 130
     assert "To go on: python -m study.run --data toy.csv" in output
-    assert not any(worker.is_running() for worker in workers)
+    assert still_alive(workers, 0) == []
     assert {trial.state for trial in toy.load().trials} == {TrialState.WAITING}
 
 
 @pytest.mark.slow
-def test_workers_whose_parent_is_killed_end_within_two_seconds_and_a_rerun_goes_on_at_once(toy: Any) -> None:
+def test_workers_whose_parent_is_killed_end_within_two_seconds_and_a_rerun_goes_on_at_once(
+    toy: Any, still_alive: Any
+) -> None:
     process = toy.start("--trials", 3, "--workers", 2, *SLOW)
     toy.wait_for_running(count=2, step=1)
     workers = children(process)
     process.kill()
-    _, alive = psutil.wait_procs(workers, timeout=2)
-    assert not alive
+    assert still_alive(workers, 2) == []
     process.communicate()
     assert [trial.state for trial in toy.load().trials] == [TrialState.RUNNING] * 2
     again = toy.start("--trials", 3, "--workers", 2, *SLOW)
