@@ -28,6 +28,7 @@ class Predictions:
 
     labels: npt.NDArray[np.object_]  # (N,) str, the most probable class of each
     probabilities: npt.NDArray[np.float32]  # (N, classes), in the order of `TextClassifier.classes`
+    is_blank: npt.NDArray[np.bool_]  # (N,), whether the text holds no word that the model knows
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,11 @@ class TextClassifier:
         labels = np.empty(len(texts), object)
         probabilities = np.empty((len(texts), len(self.classes)), np.float32)
         if len(texts) == 0:
-            return Predictions(labels, probabilities)
+            return Predictions(labels, probabilities, np.empty(0, bool))
         arrays = self.tokens.encode(texts) if isinstance(self.tokens, WordPieces) else encode(texts, self.tokens)
         encoded = EncodedTexts(*arrays, labels=np.zeros(len(texts), np.int32))
+        tells_nothing = np.isin(encoded.token_ids, list(self.tokens.blank_ids))
+        is_blank = np.logical_and.reduceat(tells_nothing, encoded.offsets[:-1])  # no text is without an id
         batches = EvaluationBatches(encoded, self.max_tokens, len(self.tokens))
         names = np.array(self.classes, object)
         # A batch per core, each with one thread as in training. All cores on one batch give the same bits, too, but
@@ -58,7 +61,7 @@ class TextClassifier:
         with one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
             for rows, chosen, shares in pool.map(self._predict, batches):
                 labels[rows], probabilities[rows] = names[chosen], shares
-        return Predictions(labels, probabilities)
+        return Predictions(labels, probabilities, is_blank)
 
     @torch.inference_mode()  # holds for the thread that enters it
     def _predict(self, batch: Batch) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.float32]]:

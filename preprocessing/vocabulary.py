@@ -24,6 +24,11 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    @property
+    def blank_ids(self) -> frozenset[int]:
+        """Those that tell nothing of a text."""
+        return frozenset({PAD_ID, UNKNOWN_ID})
+
     def first(self, words: int) -> "Vocabulary":
         """The words with ids below a number: the most frequent ones."""
         return Vocabulary(self.words.slice(0, words), self.counts[:words])

@@ -42,6 +42,15 @@ class WordPieces:
         return max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
     @property
+    def blank_ids(self) -> frozenset[int]:
+        """Those that tell nothing of a text: [CLS], [SEP] and the unknown piece."""
+        model = json.loads(self.tokenizer_json)["model"]
+        unknown = model.get("unk_id")  # of a Unigram model; others have its name
+        if unknown is None and model.get("unk_token") is not None:
+            unknown = self._tokenizer.token_to_id(model["unk_token"])
+        return frozenset({*self._tokenizer.encode("").ids, unknown} - {None})
+
+    @property
     def identity(self) -> dict[str, str | int]:
         """What the ids of a text depend on."""
         return {"tokenizer": hashlib.sha256(self.tokenizer_json.encode()).hexdigest(), "max_tokens": self.max_tokens}

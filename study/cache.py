@@ -39,18 +39,17 @@ def cache(
     from preprocessing.cache import entries
 
     computed = [(f"{entry.meta.get('name', '')}: {entry.folder}", entry.nbytes) for entry in entries(cache_dir)]
-    trained = _sized(cache_dir, "checkpoints/*/*.pt", "checkpoint of an interrupted trial")
-    trained += _sized(cache_dir, "checkpoints/*/*.safetensors", "weights of a confirmed trial")
+    trained = _by_study(cache_dir, "*.pt", "checkpoints of interrupted trials")
+    trained += _by_study(cache_dir, "*.safetensors", "weights of confirmed trials")
     if clear:
         clear_entries(cache_dir)
-        print(f"Removed {len(computed)} entries computed from texts, {_total(computed)}.")
+        print(f"Removed what is computed from texts, {_total(computed)}.")
         if trained and checkpoints:
             shutil.rmtree(cache_dir / "checkpoints", ignore_errors=True)
-            print(f"Removed {len(trained)} checkpoints and weights of trials, {_total(trained)}.")
+            print(f"Removed checkpoints and weights of trials, {_total(trained)}.")
         elif trained:
             print(
-                f"Kept {len(trained)} checkpoints and weights of trials, {_total(trained)}; "
-                "--clear --checkpoints removes them, too."
+                f"Kept checkpoints and weights of trials, {_total(trained)}; --clear --checkpoints removes them, too."
             )
         return
     downloads = _sized(cache_dir, "wheels/*.whl", "download")
@@ -67,6 +66,15 @@ def _sized(cache_dir: Path, pattern: str, kind: str) -> Kept:
     """The files and folders of a pattern."""
     paths = sorted(cache_dir.glob(pattern))
     return [(f"{kind}: {path}", sum(file.stat().st_size for file in _files(path))) for path in paths]
+
+
+def _by_study(cache_dir: Path, pattern: str, kind: str) -> Kept:
+    """The files of a pattern in each study's folder of checkpoints."""
+    found = {
+        folder: [file.stat().st_size for file in folder.glob(pattern)]
+        for folder in sorted(cache_dir.glob("checkpoints/*"))
+    }
+    return [(f"{kind} ({len(sizes)}): {folder}", sum(sizes)) for folder, sizes in found.items() if sizes]
 
 
 def _files(path: Path) -> list[Path]:

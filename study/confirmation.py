@@ -34,10 +34,20 @@ from study.trial_queue import complete_trials
 
 SUFFIX = "/confirmation"  # of the search's name
 CONFIRMS = "confirms"  # the study attribute that names the search
+EXTENT = "extent"  # the study attribute: how much of the search was trained again
 DRAW = "draw"  # the trial attribute: which fresh seed and division of the texts
 AUDITS = "audits"  # the trial attribute, in the place of a draw: the number of the pruned trial that it finishes
 
 Parameters = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a search is trained again."""
+
+    top: int = 3  # configurations
+    draws: int = 3  # fresh seeds and splits for each
+    audits: int = 0  # pruned trials to finish, or all if there are fewer
 
 
 @dataclass(frozen=True)

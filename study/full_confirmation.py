@@ -5,9 +5,10 @@ With it, pruned trials are finished where an audit of pruning is asked for.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import optuna
 import torch
 from optuna.study import Study
 from optuna.trial import TrialState
@@ -15,7 +16,18 @@ from rich.console import Console
 
 from study.audit import Audit, audit, choose_pruned
 from study.configuration import StudyConfiguration
-from study.confirmation import DRAW, Candidate, Confirmed, confirmed, enqueue, find_candidates, prepare_draw
+from study.confirmation import (
+    DRAW,
+    EXTENT,
+    SUFFIX,
+    Candidate,
+    Confirmed,
+    Extent,
+    confirmed,
+    enqueue,
+    find_candidates,
+    prepare_draw,
+)
 from study.deployment import Deployment
 from study.devices import find_study_device
 from study.display import plural
@@ -37,8 +49,7 @@ class Confirmation:
     configuration: StudyConfiguration
     ranking: tuple[Confirmed, ...]
     left_out: tuple[Candidate, ...]  # those whose training has failed on a draw
-    top: int  # configurations of the search that were asked for
-    draws: int
+    extent: Extent
     audit: Audit | None  # None: not asked for
     checkpoints: Path  # the folder of its weights
     device: torch.device
@@ -46,26 +57,34 @@ class Confirmation:
 
 @contextmanager
 def confirmed_search(
-    url: str, name: str | None, *, top: int, draws: int, audits: int = 0, workers: int | None, console: Console
+    url: str,
+    name: str | None,
+    *,
+    top: int | None = None,
+    draws: int | None = None,
+    audits: int | None = None,
+    workers: int | None,
+    console: Console,
 ) -> Iterator[Confirmation]:
     """Train what is not trained yet, with progress. Raises `UserError`; `Interrupted`, after which it can go on.
 
-    `audits`: how many pruned trials to finish, or all if there are fewer.
+    Of `top`, `draws` and `audits` (`Extent`) each that is None is as it was the last time, at first the default.
     """
     with joined_study(url, name) as (search, storage):
         configuration = load_configuration(search)
         device = find_study_device(configuration.device)
-        candidates = find_candidates(search, configuration, top=top)
-        pruned = choose_pruned(search, trials=audits)
-        if len(pruned) < audits:
+        extent = _extent(search, storage, {"top": top, "draws": draws, "audits": audits}, console)
+        candidates = find_candidates(search, configuration, top=extent.top)
+        pruned = choose_pruned(search, trials=extent.audits)
+        if len(pruned) < extent.audits:
             few = f"only {plural(len(pruned), 'trial')} pruned, all to be finished" if pruned else "no trial was pruned"
-            console.print(f"Note: --audit {audits}: {few}.")
+            console.print(f"Note: --audit {extent.audits}: {few}.")
 
         def prepare() -> tuple[Study, int]:
             with exclusive(storage, search.study_name):
                 confirmation = open_confirmation(search, storage, configuration)
                 weights = checkpoints_of(confirmation, configuration)
-                total = enqueue(confirmation, candidates, pruned, draws=draws, checkpoints=weights)
+                total = enqueue(confirmation, candidates, pruned, draws=extent.draws, checkpoints=weights)
                 confirmation.set_user_attr(TRIALS, total)
                 return confirmation, total
 
@@ -74,16 +93,17 @@ def confirmed_search(
         queue = make_queue(confirmation, storage, own)
         queue.recover(blame=False)
         if len(finished_trials(confirmation)) < total:
-            seeds = f"{draws} fresh seeds and splits each" if draws > 1 else "a fresh seed and split"
+            seeds = f"{extent.draws} fresh seeds and splits each" if extent.draws > 1 else "a fresh seed and split"
             console.print(f"Confirming {plural(len(candidates), 'configuration')} on {seeds}.")
             if pruned:
                 console.print(f"Finishing {plural(len(pruned), 'pruned trial')} on the search's own seed and split.")
             _compute_features(confirmation, own, console, device=device)
             Deployment(queue, own, None, url, total, float("inf"), console).run(workers, None, device)
-        ranking = confirmed(confirmation, candidates, draws=draws)
+        ranking = confirmed(confirmation, candidates, draws=extent.draws)
         if not ranking:
             raise StudyError(f"No candidate of study '{search.study_name}' could be trained on all fresh seeds.")
         ranked = [one.candidate for one in ranking]
+        confirmation.set_user_attr(EXTENT, asdict(extent))
         yield Confirmation(
             search,
             confirmation,
@@ -91,12 +111,28 @@ def confirmed_search(
             configuration,
             tuple(ranking),
             left_out=tuple(candidate for candidate in candidates if candidate not in ranked),
-            top=top,
-            draws=draws,
-            audit=audit(search, confirmation, pruned, top=top) if audits else None,
+            extent=extent,
+            audit=audit(search, confirmation, pruned, top=extent.top) if extent.audits else None,
             checkpoints=checkpoints_of(confirmation, own),
             device=device,
         )
+
+
+def _extent(search: Study, storage: PatientStorage, asked: dict[str, int | None], console: Console) -> Extent:
+    """What is asked for; the rest as in the last confirmation, so that a report is not replaced by a lesser one."""
+    name, last = search.study_name + SUFFIX, Extent()
+    if name in optuna.get_all_study_names(storage):
+        last = Extent(**optuna.load_study(study_name=name, storage=storage).user_attrs.get(EXTENT, {}))
+    extent = replace(last, **{field: number for field, number in asked.items() if number is not None})
+    options = {"--top": "top", "--seeds": "draws", "--audit": "audits"}
+    kept = [
+        f"{option} {getattr(last, field)}"
+        for option, field in options.items()
+        if asked[field] is None and getattr(last, field) != getattr(Extent(), field)
+    ]
+    if kept:
+        console.print(f"As in the last report: {' '.join(kept)}.")
+    return extent
 
 
 def _compute_features(

@@ -52,8 +52,14 @@ class Columns:
                 raise PredictionError(f"it has a column '{column}' already. Name another for the result: {option}.")
 
 
-def label_file(classifier: "TextClassifier", source: Path, target: Path, columns: Columns) -> int:
-    """Write the rows of a file with their labels to another one of its kind, and show that; returns their number.
+@dataclass(frozen=True)
+class Labelled:
+    texts: int
+    blank: int  # of them, without a word that the model knows
+
+
+def label_file(classifier: "TextClassifier", source: Path, target: Path, columns: Columns) -> Labelled:
+    """Write the rows of a file with their labels to another one of its kind, and show that.
 
     Raises `PredictionError` for a file that cannot be read or written; `target` is then as it was before.
     """
@@ -61,7 +67,7 @@ def label_file(classifier: "TextClassifier", source: Path, target: Path, columns
     from rich.console import Console
     from rich.progress import Progress
 
-    console, labelled = Console(stderr=True), 0
+    console, labelled = Console(stderr=True), Labelled(0, 0)
     try:
         with (
             Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
@@ -73,7 +79,7 @@ def label_file(classifier: "TextClassifier", source: Path, target: Path, columns
             def label(values: Sequence[object]) -> Iterator[tuple[str, float]]:
                 nonlocal labelled
                 predictions = classifier.predict([_text(value) for value in values])
-                labelled += len(values)
+                labelled = Labelled(labelled.texts + len(values), labelled.blank + int(predictions.is_blank.sum()))
                 bar.update(task, completed=file.tell())
                 return zip(predictions.labels, predictions.probabilities.max(axis=1).tolist(), strict=True)
 

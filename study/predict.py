@@ -85,8 +85,9 @@ def predict(
             check_files(input_file, output_file, force=force)
             classifier = _load(model)
             columns = Columns(text_column or _trained_column(classifier), label_as, probability_as)
-            count = label_file(classifier, input_file, output_file, columns)
-            print(f"Labelled {count:,} texts: {output_file}")
+            labelled = label_file(classifier, input_file, output_file, columns)
+            print(f"Labelled {labelled.texts:,} texts: {output_file}")
+            note_blank(labelled.blank)
     except Interrupted:
         hold_signals()
         print("Interrupted." + (f" {output_file} was not written." if output_file else ""), file=sys.stderr)
@@ -97,10 +98,20 @@ def predict(
 def print_labels(classifier: "TextClassifier", texts: Iterable[str], top: int) -> None:
     """A line per text: label, tab, probability, and so on for the next ones."""
     names = [" ".join(name.split()) for name in classifier.classes]  # without tabs and line ends
+    blank = 0
     for chunk in in_chunks(texts):
-        for shares in classifier.predict(chunk).probabilities:
+        predictions = classifier.predict(chunk)
+        blank += int(predictions.is_blank.sum())
+        for shares in predictions.probabilities:
             ranked = (-shares).argsort(kind="stable")[:top]
             print("\t".join(f"{names[number]}\t{shares[number]:.4f}" for number in ranked))
+    note_blank(blank)
+
+
+def note_blank(texts: int) -> None:
+    """Say on standard error how many texts were labelled without a word that the model knows."""
+    if texts:
+        print(f"Note: texts without a word that the model knows: {texts:,}; their labels are a guess.", file=sys.stderr)
 
 
 def _load(folder: Path | None) -> "TextClassifier":

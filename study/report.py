@@ -21,6 +21,8 @@ Examples:
   python -m study.report --no-retrain             the search alone, in seconds; the test split stays closed
 """
 
+AS_BEFORE = "or as for the last report of the study"
+
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
@@ -33,11 +35,22 @@ def report(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="all that are finished")
     ] = None,
-    top: Annotated[int, count("How many of the best configurations to train again.", most=1000)] = 3,
-    seeds: Annotated[int, count("On how many fresh seeds and splits each.", most=1000)] = 3,
+    top: Annotated[
+        int | None,
+        count("How many of the best configurations to train again.", most=1000, default=f"3, {AS_BEFORE}"),
+    ] = None,
+    seeds: Annotated[
+        int | None, count("On how many fresh seeds and splits each.", most=1000, default=f"3, {AS_BEFORE}")
+    ] = None,
     audit: Annotated[
-        int, count("How many pruned trials to finish, those that were best.", least=0, most=1_000_000)
-    ] = 0,
+        int | None,
+        count(
+            "How many pruned trials to finish, those that were best.",
+            least=0,
+            most=1_000_000,
+            default=f"0, {AS_BEFORE}",
+        ),
+    ] = None,
     retrain: Annotated[
         bool, typer.Option("--retrain/--no-retrain", help="Without it: tables and figures of the search alone.")
     ] = True,

@@ -76,6 +76,7 @@ def test_any_text_has_its_special_pieces_and_is_encoded_alone_as_among_others(
 def test_a_text_can_be_seen_in_pieces(tiny_encoder: PretrainedEncoder) -> None:
     pieces = read_word_pieces(tiny_encoder, max_tokens=6)
     assert pieces.split("Surgery, no!") == ["[CLS]", "surgery", "[UNK]", "n", "##o", "[SEP]"]
+    assert pieces.blank_ids == set(ids_of(pieces, [","])[0])
     assert len(pieces.split("no " * 9)) == len(ids_of(pieces, ["no " * 9])[0]) == 6
 
 

@@ -19,7 +19,7 @@ def test_it_lists_and_clears_the_prepared_texts(toy: Any, capsys: pytest.Capture
         r" +[\d.]+ kB  toy: \.cache/prepared/[0-9a-f]{16}\n +[\d.]+ kB  in all\n", capsys.readouterr().out
     )
     assert run_command(app, ["--clear"]) == 0
-    assert "Removed 1 entries computed from texts, " in capsys.readouterr().out
+    assert "Removed what is computed from texts, " in capsys.readouterr().out
     assert run_command(app, []) == 0
     assert capsys.readouterr().out == "Nothing is kept in .cache.\n"
     assert toy.run("--trials", 2) == 0  # it is prepared again
@@ -31,9 +31,9 @@ def test_checkpoints_are_kept_unless_they_are_named(toy: Any, capsys: pytest.Cap
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"x" * 1000)
     assert run_command(app, ["--clear"]) == 0
-    assert "Kept 1 checkpoints and weights of trials, 1.0 kB" in capsys.readouterr().out
+    assert "Kept checkpoints and weights of trials, 1.0 kB" in capsys.readouterr().out
     assert run_command(app, ["--clear", "--checkpoints"]) == 0
-    assert "Removed 1 checkpoints and weights of trials, 1.0 kB." in capsys.readouterr().out
+    assert "Removed checkpoints and weights of trials, 1.0 kB." in capsys.readouterr().out
     assert not checkpoint.exists()
 
 
@@ -41,21 +41,22 @@ def test_all_that_is_kept_is_listed_by_what_it_is(tmp_path: Path, capsys: pytest
     for name in ("toy", "features of 180 texts", "glove vectors"):
         open_or_build(tmp_path, name, {"of": name}, lambda folder: write(folder / "array", 2000), on_event=ignore)
     write(tmp_path / "checkpoints/ab/7.pt", 3000)
-    write(tmp_path / "checkpoints/cd/0.safetensors", 4000)
+    write(tmp_path / "checkpoints/cd/0.safetensors", 1000)
+    write(tmp_path / "checkpoints/cd/1.safetensors", 3000)
     write(tmp_path / "wheels/one.whl", 5000)
     write(tmp_path / "wheels/one/data/deep/weights", 6000)
     write(tmp_path / "wheels/one/data/vocabulary", 1000)
-    trained = {"checkpoint of an interrupted trial: 3.0 kB", "weights of a confirmed trial: 4.0 kB"}
+    trained = {"checkpoints of interrupted trials (1): 3.0 kB", "weights of confirmed trials (2): 4.0 kB"}
     downloads = {"download: 5.0 kB", "unpacked download: 7.0 kB"}
     computed = {"toy: 2.0 kB", "features of 180 texts: 2.0 kB", "glove vectors: 2.0 kB"}
     assert listed(tmp_path, capsys) == computed | trained | downloads
     assert run_command(app, ["--clear", "--cache-dir", str(tmp_path)]) == 0
     told = capsys.readouterr().out
-    assert "Removed 3 entries computed from texts, 6.0 kB." in told
-    assert "Kept 2 checkpoints and weights of trials, 7.0 kB" in told
+    assert "Removed what is computed from texts, 6.0 kB." in told
+    assert "Kept checkpoints and weights of trials, 7.0 kB" in told
     assert listed(tmp_path, capsys) == trained | downloads
     assert run_command(app, ["--clear", "--checkpoints", "--cache-dir", str(tmp_path)]) == 0
-    assert "Removed 2 checkpoints and weights of trials, 7.0 kB." in capsys.readouterr().out
+    assert "Removed checkpoints and weights of trials, 7.0 kB." in capsys.readouterr().out
     assert listed(tmp_path, capsys) == downloads
 
 

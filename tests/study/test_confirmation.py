@@ -52,6 +52,9 @@ def test_a_second_confirmation_trains_only_what_is_missing(toy: Any) -> None:
     again, printed = confirm(top=1, draws=2)
     assert [one.trials for one in again] == [one.trials for one in first]
     assert "Confirming" not in printed
+    as_before, printed = confirm()
+    assert [one.trials for one in as_before] == [one.trials for one in first]
+    assert printed == "As in the last report: --top 1 --seeds 2.\n"
     more, _ = confirm(top=1, draws=3)
     assert sum(len(one.trials) for one in more) == 3 * len(first)
     assert len(toy.load(name="toy-lstm/confirmation").trials) == 3 * len(first)

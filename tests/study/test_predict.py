@@ -53,6 +53,7 @@ def classifier(toy: Any) -> TextClassifier:
 generator = np.random.default_rng(0)
 TEXTS = [" ".join(generator.choice(WORDS, 1 + number % 7)) for number in range(40)]
 TEXTS += ["", "unheard of", 'with "quotes", commas\nand lines', "\r", "12", "1.5"]
+UNKNOWN = 6  # of them, without one of the words
 
 
 def expected(classifier: TextClassifier) -> list[tuple[str, float]]:
@@ -67,7 +68,10 @@ def label(*arguments: object) -> int:
 def test_texts_are_labelled_a_line_each(classifier: TextClassifier, capsys: Capture) -> None:
     assert label(*TEXTS) == 0
     output = capsys.readouterr()
-    assert output.err == "Model: reports/study/model, the newest under reports\n"
+    assert output.err == (
+        "Model: reports/study/model, the newest under reports\n"
+        f"Note: texts without a word that the model knows: {UNKNOWN}; their labels are a guess.\n"
+    )
     lines = [line.split("\t") for line in output.out.splitlines()]
     assert lines == [[" ".join(name.split()), f"{share:.4f}"] for name, share in expected(classifier)]
 
@@ -129,7 +133,9 @@ def test_cells_of_a_table_pass_through_unchanged(suffix: str, classifier: TextCl
     source, target = Path(f"in{suffix}"), Path(f"out{suffix.removesuffix('.gz').lower()}")
     write_rows(source, [header, *rows], separator)
     assert label("--input", source, "--output", target) == 0
-    assert capsys.readouterr().out == f"Labelled {len(TEXTS)} texts: {target}\n"
+    output = capsys.readouterr()
+    assert output.out == f"Labelled {len(TEXTS)} texts: {target}\n"
+    assert f"without a word that the model knows: {UNKNOWN};" in output.err
     added = [[name, f"{share:.6f}"] for name, share in expected(classifier)]
     assert read_rows(target, separator) == [
         [*header, "label", "probability"],

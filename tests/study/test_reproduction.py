@@ -108,7 +108,7 @@ def test_options_as_they_are_by_default_are_left_out(toy: Any, configuration: St
     assert search_command(toy.load(), configuration) == (
         "python -m study.run --trials 1 --workers 1 --data toy.csv --epochs 3 --max-tokens 20"
     )
-    told = reproduction(toy.load(), configuration, top=3, seeds=5, audit=0)
+    told = reproduction(toy.load(), configuration, seeds=5)
     assert told.report == "python -m study.report --seeds 5"
     assert "the same trials, bit for bit" in told.about
 
