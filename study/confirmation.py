@@ -9,7 +9,7 @@ be queued there, too, to be finished on the search's own seed and texts (`study.
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,15 @@ Parameters = dict[str, Any]
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of a search is trained again."""
+    """How much of a search is trained again, by the names of the options of `study.report`."""
 
     top: int = 3  # configurations
-    draws: int = 3  # fresh seeds and splits for each
-    audits: int = 0  # pruned trials to finish, or all if there are fewer
+    seeds: int = 3  # draws for each
+    audit: int = 0  # pruned trials to finish, or all if there are fewer
+
+    def unusual(self) -> dict[str, int]:
+        """Those that are not the default."""
+        return {option: number for option, number in asdict(self).items() if number != getattr(Extent, option)}
 
 
 @dataclass(frozen=True)

@@ -68,23 +68,23 @@ def confirmed_search(
 ) -> Iterator[Confirmation]:
     """Train what is not trained yet, with progress. Raises `UserError`; `Interrupted`, after which it can go on.
 
-    Of `top`, `draws` and `audits` (`Extent`) each that is None is as it was the last time, at first the default.
+    Each of `top`, `draws` and `audits` (see `Extent`) that is None is as it was the last time, or the default.
     """
     with joined_study(url, name) as (search, storage):
         configuration = load_configuration(search)
         device = find_study_device(configuration.device)
-        extent = _extent(search, storage, {"top": top, "draws": draws, "audits": audits}, console)
+        extent = _extent(search, storage, {"top": top, "seeds": draws, "audit": audits}, console)
         candidates = find_candidates(search, configuration, top=extent.top)
-        pruned = choose_pruned(search, trials=extent.audits)
-        if len(pruned) < extent.audits:
+        pruned = choose_pruned(search, trials=extent.audit)
+        if len(pruned) < extent.audit:
             few = f"only {plural(len(pruned), 'trial')} pruned, all to be finished" if pruned else "no trial was pruned"
-            console.print(f"Note: --audit {extent.audits}: {few}.")
+            console.print(f"Note: --audit {extent.audit}: {few}.")
 
         def prepare() -> tuple[Study, int]:
             with exclusive(storage, search.study_name):
                 confirmation = open_confirmation(search, storage, configuration)
                 weights = checkpoints_of(confirmation, configuration)
-                total = enqueue(confirmation, candidates, pruned, draws=extent.draws, checkpoints=weights)
+                total = enqueue(confirmation, candidates, pruned, draws=extent.seeds, checkpoints=weights)
                 confirmation.set_user_attr(TRIALS, total)
                 return confirmation, total
 
@@ -93,13 +93,13 @@ def confirmed_search(
         queue = make_queue(confirmation, storage, own)
         queue.recover(blame=False)
         if len(finished_trials(confirmation)) < total:
-            seeds = f"{extent.draws} fresh seeds and splits each" if extent.draws > 1 else "a fresh seed and split"
+            seeds = f"{extent.seeds} fresh seeds and splits each" if extent.seeds > 1 else "a fresh seed and split"
             console.print(f"Confirming {plural(len(candidates), 'configuration')} on {seeds}.")
             if pruned:
                 console.print(f"Finishing {plural(len(pruned), 'pruned trial')} on the search's own seed and split.")
             _compute_features(confirmation, own, console, device=device)
             Deployment(queue, own, None, url, total, float("inf"), console).run(workers, None, device)
-        ranking = confirmed(confirmation, candidates, draws=extent.draws)
+        ranking = confirmed(confirmation, candidates, draws=extent.seeds)
         if not ranking:
             raise StudyError(f"No candidate of study '{search.study_name}' could be trained on all fresh seeds.")
         ranked = [one.candidate for one in ranking]
@@ -112,7 +112,7 @@ def confirmed_search(
             tuple(ranking),
             left_out=tuple(candidate for candidate in candidates if candidate not in ranked),
             extent=extent,
-            audit=audit(search, confirmation, pruned, top=extent.top) if extent.audits else None,
+            audit=audit(search, confirmation, pruned, top=extent.top) if extent.audit else None,
             checkpoints=checkpoints_of(confirmation, own),
             device=device,
         )
@@ -123,16 +123,10 @@ def _extent(search: Study, storage: PatientStorage, asked: dict[str, int | None]
     name, last = search.study_name + SUFFIX, Extent()
     if name in optuna.get_all_study_names(storage):
         last = Extent(**optuna.load_study(study_name=name, storage=storage).user_attrs.get(EXTENT, {}))
-    extent = replace(last, **{field: number for field, number in asked.items() if number is not None})
-    options = {"--top": "top", "--seeds": "draws", "--audit": "audits"}
-    kept = [
-        f"{option} {getattr(last, field)}"
-        for option, field in options.items()
-        if asked[field] is None and getattr(last, field) != getattr(Extent(), field)
-    ]
+    kept = {option: number for option, number in last.unusual().items() if asked[option] is None}
     if kept:
-        console.print(f"As in the last report: {' '.join(kept)}.")
-    return extent
+        console.print(f"As in the last report: {' '.join(f'--{option} {number}' for option, number in kept.items())}.")
+    return replace(last, **{option: number for option, number in asked.items() if number is not None})
 
 
 def _compute_features(

@@ -18,7 +18,7 @@ from models.statistics import ClassScores, Estimate, bootstrap_interval, confusi
 from study.audit import Audit
 from study.comparison import ComparedStudy, Outcome, save_outcome
 from study.configuration import StudyConfiguration
-from study.confirmation import DRAW, Candidate, Confirmed, Extent, confirmed_learner, load_weights
+from study.confirmation import DRAW, Candidate, Confirmed, confirmed_learner, load_weights
 from study.display import best_trial
 from study.findings import Findings, find
 from study.full_confirmation import Confirmation
@@ -103,15 +103,11 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
     search, configuration, audit = confirmation.search, confirmation.configuration, confirmation.audit
     test = _judge_test(results, confirmation)
     save_outcome(confirmation.study, _outcome(confirmation.ranking[0], test.tested[0], len(finished_trials(search))))
-    extent = confirmation.extent
-    asked = {"top": extent.top, "seeds": extent.draws, "audit": len(audit.audited) if audit else 0}
-    usual = {"top": Extent().top, "seeds": Extent().draws, "audit": Extent().audits}
-    options = {name: number for name, number in asked.items() if number != usual[name]}
     return Report(
         search,
         configuration,
         find(search, configuration),
-        reproduction(search, configuration, **options),
+        reproduction(search, configuration, **confirmation.extent.unusual()),
         ranking=confirmation.ranking,
         left_out=confirmation.left_out,
         audit=audit,
