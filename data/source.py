@@ -101,8 +101,9 @@ def load_search_texts(
         corpus, sides, notes = _read_and_split(source, split_seed)
         test_texts = int((sides == TEST).sum())
     if draw is not None:
-        corpus = corpus.take(np.flatnonzero(sides != TEST))
-        sides = split_sides(corpus, held_out=(VALIDATION,), seed=(split_seed, 1 + draw))  # with a 0 it is the search's
+        whole = classes_only_in_training(corpus, sides)  # no draw scores a class that the search does not
+        corpus, seed = corpus.take(np.flatnonzero(sides != TEST)), (split_seed, 1 + draw)  # with a 0 it is the search's
+        sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, whole=whole)
     if lonely := classes_only_in_training(corpus, sides):
         shown = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
         notes += (f"classes with too few distinct texts to be split, all in training: {len(lonely)} ({shown}).",)

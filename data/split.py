@@ -1,7 +1,11 @@
 """Training, validation and test: stratified, seeded, no text on two sides."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.corpus import LabelledTexts, numbered, text_keys
 
@@ -11,15 +15,15 @@ TRAINING, VALIDATION, TEST = 0, 1, 2
 
 
 def split_sides(
-    corpus: LabelledTexts, *, held_out: tuple[int, ...], seed: int | tuple[int, ...]
+    corpus: LabelledTexts, *, held_out: tuple[int, ...], seed: int | tuple[int, ...], whole: Sequence[str] = ()
 ) -> npt.NDArray[np.int8]:
     """The side (`TRAINING`, or one of `held_out`) of every row.
 
     The distinct texts are split, class by class, so that a repeated text keeps to one side; a text with several
     labels counts for the first of them. A class gives each held-out side a tenth of its texts, at least one; with
-    too few to give one to each and keep one, it stays in training. Every label has a row in training. scikit-learn's
-    stratified splitters raise for small classes, and for held-out sides smaller than the number of classes, so this
-    one is our own.
+    too few to give one to each and keep one, it stays in training, and so do the classes of `whole`. Every label has a
+    row in training. scikit-learn's stratified splitters raise for small classes, and for held-out sides smaller than
+    the number of classes, so this one is our own.
     """
     texts, labels = numbered(text_keys(corpus.texts)), numbered(corpus.labels)
     _, first_rows = np.unique(texts, return_index=True)
@@ -32,6 +36,8 @@ def split_sides(
     rank_in_class = np.arange(len(classes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     held_out_sizes = np.maximum(1, np.rint(sizes * HELD_OUT_SHARE)).astype(int)
     held_out_sizes[sizes <= len(held_out)] = 0
+    is_whole = pc.is_in(corpus.labels, value_set=pa.array(whole, corpus.labels.type)).to_numpy(zero_copy_only=False)
+    held_out_sizes[np.intersect1d(classes, labels[is_whole])] = 0
     turn = rank_in_class // np.maximum(1, np.repeat(held_out_sizes, sizes))
     is_held_out = rank_in_class < np.repeat(held_out_sizes * len(held_out), sizes)
 

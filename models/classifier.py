@@ -48,26 +48,37 @@ class TextClassifier:
         texts = _strings(texts)
         labels = np.empty(len(texts), object)
         probabilities = np.empty((len(texts), len(self.classes)), np.float32)
+        is_blank = np.empty(len(texts), bool)
         if len(texts) == 0:
-            return Predictions(labels, probabilities, np.empty(0, bool))
+            return Predictions(labels, probabilities, is_blank)
         arrays = self.tokens.encode(texts) if isinstance(self.tokens, WordPieces) else encode(texts, self.tokens)
         encoded = EncodedTexts(*arrays, labels=np.zeros(len(texts), np.int32))
-        tells_nothing = np.isin(encoded.token_ids, list(self.tokens.blank_ids))
-        is_blank = np.logical_and.reduceat(tells_nothing, encoded.offsets[:-1])  # no text is without an id
         batches = EvaluationBatches(encoded, self.max_tokens, len(self.tokens))
         names = np.array(self.classes, object)
         # A batch per core, each with one thread as in training. All cores on one batch give the same bits, too, but
         # took ten times as long on a busy machine.
         with one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
-            for rows, chosen, shares in pool.map(self._predict, batches):
-                labels[rows], probabilities[rows] = names[chosen], shares
+            for rows, chosen, shares, blank in pool.map(self._predict, batches):
+                labels[rows], probabilities[rows], is_blank[rows] = names[chosen], shares, blank
         return Predictions(labels, probabilities, is_blank)
 
     @torch.inference_mode()  # holds for the thread that enters it
-    def _predict(self, batch: Batch) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The batch's rows (B,), the numbers of their classes (B,), their probabilities (B, classes)."""
+    def _predict(
+        self, batch: Batch
+    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """The batch's rows (B,), the numbers of their classes (B,), their probabilities (B, classes), which are blank.
+
+        Blank is a text of which all that the model sees tells it nothing.
+        """
         logits = self.model(batch.token_ids, batch.lengths)
-        return batch.rows, logits.argmax(dim=1).numpy(), logits.softmax(dim=1).numpy()
+        is_behind_the_end = torch.arange(batch.token_ids.shape[1]) >= batch.lengths[:, None]
+        tells_nothing = torch.isin(batch.token_ids, torch.tensor(sorted(self.tokens.blank_ids))) | is_behind_the_end
+        return (
+            batch.rows,
+            logits.argmax(dim=1).numpy(),
+            logits.softmax(dim=1).numpy(),
+            tells_nothing.all(dim=1).numpy(),
+        )
 
 
 def _strings(texts: Sequence[str | None] | pa.Array) -> pa.Array:

@@ -53,14 +53,16 @@ def bootstrap_interval(
     """A system's score with its percentile interval (Efron & Tibshirani, Introduction to the Bootstrap, 1993, ch. 13).
 
     For macro-F1 with classes of very few texts it lies rather high, since rounds leave out some of those, which are
-    mostly the hard ones; in simulations, Efron's bias correction made it contain the truth less often, not more. Raises
+    mostly the hard ones; in simulations, Efron's bias correction made it contain the truth less often, not more. So it
+    is widened to hold at least the score itself. Raises
     `ValueError` for predictions that are not of shape (S, N).
     """
     _check(labels, predictions)
     value = _mean_score(labels, predictions, metric)
     generator = np.random.default_rng(seed)
     resampled = _resample(labels, [predictions], metric, generator=generator, rounds=rounds)
-    return Estimate(value, *_percentiles(resampled[0], level))
+    low, high = _percentiles(resampled[0], level)
+    return Estimate(value, min(low, value), max(high, value))
 
 
 def paired_bootstrap(
@@ -88,7 +90,8 @@ def paired_bootstrap(
     differences = resampled_a - resampled_b
     on_the_other_side = int(min((differences <= ROUNDING).sum(), (differences >= -ROUNDING).sum()))
     p_value = min(1.0, 2 * (on_the_other_side + 1) / (rounds + 1))
-    return PairedComparison(difference, *_percentiles(differences, level), p_value)
+    low, high = _percentiles(differences, level)
+    return PairedComparison(difference, min(low, difference), max(high, difference), p_value)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

@@ -21,6 +21,7 @@ from preprocessing.encoding import EncodedTexts, encode, learn_and_encode
 from preprocessing.vocabulary import Vocabulary
 from preprocessing.word_pieces import WordPieces
 
+DRAW_VERSION = 2  # count up when the rule changes by which a draw divides the texts
 RULES = f"split {SPLIT_VERSION}, cleaning {CLEANING_VERSION}"
 ABOUT_FILE = "about.json"
 VOCABULARY_FILE = "vocabulary.txt"  # a word a line; the line's number from 0 is the word's id
@@ -137,7 +138,7 @@ def _key(source: DataSource, split_seed: int, draw: int | None, pieces: WordPiec
         "rules": RULES,
     }
     if draw is not None:
-        key["draw"] = draw
+        key |= {"draw": draw, "draw_rule": DRAW_VERSION}
     if pieces is not None:
         key["word_pieces"] = pieces.identity
     return key

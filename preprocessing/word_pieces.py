@@ -41,7 +41,7 @@ class WordPieces:
         """Ids at most; every id is smaller."""
         return max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
-    @property
+    @cached_property
     def blank_ids(self) -> frozenset[int]:
         """Those that tell nothing of a text: [CLS], [SEP] and the unknown piece."""
         model = json.loads(self.tokenizer_json)["model"]

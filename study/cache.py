@@ -2,6 +2,8 @@
 
 import shutil
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +37,8 @@ def cache(
     ] = False,
 ) -> None:
     """List all that is kept, with its size: what is computed from texts, checkpoints, weights, and downloads."""
+    if checkpoints and not clear:
+        raise typer.BadParameter("it goes with --clear.", param_hint="--checkpoints")
     from preprocessing.cache import clear as clear_entries
     from preprocessing.cache import entries
 
@@ -65,20 +69,26 @@ def cache(
 def _sized(cache_dir: Path, pattern: str, kind: str) -> Kept:
     """The files and folders of a pattern."""
     paths = sorted(cache_dir.glob(pattern))
-    return [(f"{kind}: {path}", sum(file.stat().st_size for file in _files(path))) for path in paths]
+    return [(f"{kind}: {path}", sum(_sizes(_files(path)))) for path in paths]
 
 
 def _by_study(cache_dir: Path, pattern: str, kind: str) -> Kept:
     """The files of a pattern in each study's folder of checkpoints."""
-    found = {
-        folder: [file.stat().st_size for file in folder.glob(pattern)]
-        for folder in sorted(cache_dir.glob("checkpoints/*"))
-    }
+    found = {folder: _sizes(folder.glob(pattern)) for folder in sorted(cache_dir.glob("checkpoints/*"))}
     return [(f"{kind} ({len(sizes)}): {folder}", sum(sizes)) for folder, sizes in found.items() if sizes]
 
 
 def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+
+
+def _sizes(files: Iterable[Path]) -> list[int]:
+    """Of those that a study at work has not removed meanwhile."""
+    sizes = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            sizes.append(file.stat().st_size)
+    return sizes
 
 
 def _total(kept: Kept) -> str:

@@ -18,7 +18,7 @@ from study.errors import StudyError
 from study.findings import find_cost
 from study.model_choice import variant_of
 from study.storage import PatientStorage
-from study.stored_study import CONFIGURATION, load_configuration
+from study.stored_study import CONFIGURATION, CONFIRMED_IDENTITY, IDENTITY, load_configuration
 from study.test_results import split_hash
 from study.trial_queue import finished_trials
 
@@ -61,7 +61,7 @@ def compare(storage: PatientStorage, configuration: StudyConfiguration) -> list[
     Studies of another version of this project, whose settings cannot be read, are none of them.
     """
     summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
-    outcomes = {summary.study_name: summary.user_attrs.get(OUTCOME) for summary in summaries}
+    confirmations = {summary.study_name: summary.user_attrs for summary in summaries}
     found = []
     for summary in summaries:
         if CONFIGURATION not in summary.user_attrs or summary.study_name.endswith(SUFFIX):
@@ -72,7 +72,9 @@ def compare(storage: PatientStorage, configuration: StudyConfiguration) -> list[
         except StudyError:
             continue
         if _basis(other) == _basis(configuration):
-            found.append(_compared(study, other, outcomes.get(f"{summary.study_name}{SUFFIX}")))
+            confirmation = confirmations.get(f"{summary.study_name}{SUFFIX}", {})
+            is_own = confirmation.get(CONFIRMED_IDENTITY) == summary.user_attrs[IDENTITY]  # not of a namesake, now gone
+            found.append(_compared(study, other, confirmation.get(OUTCOME) if is_own else None))
     return sorted(found, key=lambda one: (one.outcome is None, -(one.outcome.mean if one.outcome else one.best or 0.0)))
 
 

@@ -10,32 +10,31 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from models.learning import Learner
-from models.training import EpochResult, TrainingResult
+from models.training import EpochResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.artifacts import ArtifactFolder
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
+from study.kept_weights import has_weights, save_weights
 from study.objective import run_trial
 from study.preparation import word_pieces_of
 from study.search_space import apply_parameters, default_parameters
-from study.trial_queue import complete_trials
+from study.trial_queue import FAILURE, WITHDRAWN, TrialQueue, complete_trials
 
 SUFFIX = "/confirmation"  # of the search's name
 CONFIRMS = "confirms"  # the study attribute that names the search
 EXTENT = "extent"  # the study attribute: how much of the search was trained again
 DRAW = "draw"  # the trial attribute: which fresh seed and division of the texts
+TRIES = 2  # of a training that fails
 AUDITS = "audits"  # the trial attribute, in the place of a draw: the number of the pruned trial that it finishes
 
 Parameters = dict[str, Any]
@@ -64,6 +63,14 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A candidate whose training has failed on a draw."""
+
+    candidate: Candidate
+    reason: str
+
+
+@dataclass(frozen=True)
 class Confirmed:
     """A candidate with its scores on fresh draws."""
 
@@ -80,10 +87,14 @@ class Confirmed:
         return statistics.stdev(self._scores) if len(self.trials) > 1 else math.nan
 
     @property
+    def claimed(self) -> float | None:
+        """What the search has claimed of it."""
+        return self.candidate.trial.value if self.candidate.trial else None
+
+    @property
     def optimism(self) -> float | None:
-        """How much the search has claimed beyond what fresh draws give."""
-        claimed = self.candidate.trial
-        return None if claimed is None or claimed.value is None else claimed.value - self.mean
+        """How much of that fresh draws do not give."""
+        return None if self.claimed is None else self.claimed - self.mean
 
     @property
     def _scores(self) -> list[float]:
@@ -114,27 +125,31 @@ def rank_configurations(study: Study) -> list[FrozenTrial]:
 
 
 def enqueue(
-    study: Study, candidates: list[Candidate], pruned: list[FrozenTrial], *, draws: int, checkpoints: Path
+    queue: TrialQueue, candidates: list[Candidate], pruned: list[FrozenTrial], *, draws: int, checkpoints: Path
 ) -> int:
     """Queue what the confirmation does not have yet, or has lost the weights of; returns how many trials it has then.
 
+    What waits since another call has asked for it is taken out of the queue; what has failed is tried once more.
     `pruned`: trials of the search that are to be finished; their weights are not needed. To be called by one process at
     a time.
     """
-    trials = study.get_trials(deepcopy=False)
-    there = [
-        (_asked_parameters(trial), trial.user_attrs.get(DRAW))
-        for trial in trials
-        if trial.state != TrialState.COMPLETE or weights_file(checkpoints, trial.number).exists()
-    ]
-    audited = {trial.user_attrs.get(AUDITS) for trial in trials}
-    for draw in range(draws):
-        for candidate in candidates:
-            if (candidate.parameters, draw) not in there:
-                study.enqueue_trial(candidate.parameters, user_attrs={DRAW: draw})
-    for trial in pruned:
-        if trial.number not in audited:
-            study.enqueue_trial(trial.params, user_attrs={AUDITS: trial.number})
+    study = queue.study
+    wanted = [(candidate.parameters, {DRAW: draw}) for draw in range(draws) for candidate in candidates]
+    wanted += [(trial.params, {AUDITS: trial.number}) for trial in pruned]
+    there, failed = [], []
+    for trial in study.get_trials(deepcopy=False):
+        purpose = {name: trial.user_attrs[name] for name in (DRAW, AUDITS) if name in trial.user_attrs}
+        asked = _asked_parameters(trial), purpose
+        if trial.state == TrialState.WAITING and asked not in wanted:
+            queue.withdraw(trial)
+        elif trial.state == TrialState.FAIL:
+            failed += [asked] if WITHDRAWN not in trial.user_attrs else []
+        elif trial.state != TrialState.COMPLETE or AUDITS in purpose or has_weights(checkpoints, trial.number):
+            there.append(asked)
+    for parameters, purpose in wanted:
+        asked = parameters, purpose
+        if asked not in there and failed.count(asked) < TRIES:
+            study.enqueue_trial(parameters, user_attrs=purpose)
     return len(study.get_trials(deepcopy=False))
 
 
@@ -154,6 +169,17 @@ def confirmed(study: Study, candidates: list[Candidate], *, draws: int) -> list[
         if all(key in complete for key in keys):
             found.append(Confirmed(candidate, tuple(complete[key] for key in keys)))
     return sorted(found, key=lambda one: (-one.mean, not one.candidate.is_default))
+
+
+def left_out(study: Study, candidates: list[Candidate]) -> list[LeftOut]:
+    """Those of the candidates that have failed on a draw, with the last reason."""
+    reasons = {
+        tuple(sorted(trial.params.items())): trial.user_attrs.get(FAILURE, "no reason was recorded")
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+        if DRAW in trial.user_attrs and WITHDRAWN not in trial.user_attrs
+    }
+    keys = [tuple(sorted(candidate.parameters.items())) for candidate in candidates]
+    return [LeftOut(one, reasons.get(key, "it was not trained")) for one, key in zip(candidates, keys, strict=True)]
 
 
 def run_confirming_trial(
@@ -178,7 +204,7 @@ def run_confirming_trial(
         checkpoints=checkpoints,
         on_event=on_event,
         artifacts=artifacts,
-        on_trained=None if draw is None else partial(_save_weights, weights_file(checkpoints, trial.number)),
+        on_trained=None if draw is None else lambda found: save_weights(checkpoints, trial.number, found.best_weights),
     )
 
 
@@ -189,19 +215,11 @@ def confirmed_learner(configuration: StudyConfiguration, trial: FrozenTrial, dev
     return Learner(settings, prepare_draw(configuration, draw), Path(configuration.cache_dir), device)
 
 
-def load_weights(checkpoints: Path, trial: FrozenTrial) -> dict[str, Tensor]:
-    return load_file(weights_file(checkpoints, trial.number))
-
-
 def with_draw(configuration: StudyConfiguration, draw: int) -> StudyConfiguration:
     """The configuration with the training seed of a draw, which is none of the search's."""
     training = configuration.base.training
     base = replace(configuration.base, training=replace(training, seed=training.seed + 1 + draw))
     return replace(configuration, base=base)
-
-
-def weights_file(checkpoints: Path, number: int) -> Path:
-    return checkpoints / f"{number}.safetensors"
 
 
 @lru_cache(maxsize=1)
@@ -214,20 +232,6 @@ def prepare_draw(configuration: StudyConfiguration, draw: int | None) -> Prepare
         draw=draw,
         pieces=word_pieces_of(configuration),
     )
-
-
-def _save_weights(file: Path, result: TrainingResult) -> None:
-    temporary = file.with_name(f"{file.name}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(result.best_weights, temporary)
-        temporary.replace(file)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
-        raise StudyError(
-            f"The weights {file} cannot be written: {error}. What has finished is kept; when the cause is mended, "
-            "start the same command again."
-        ) from error
 
 
 def _asked_parameters(trial: FrozenTrial) -> Parameters:

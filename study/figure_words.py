@@ -47,7 +47,7 @@ def describe_figures(study: Study, configuration: StudyConfiguration, importance
     def best_quarter(parameters: Iterable[str]) -> str:
         if not tops:
             return reached
-        spans = (f"{parameter_title(name).lower()} {span(space[name], name, tops)}" for name in parameters)
+        spans = (f"{parameter_words(name)} {span(space[name], name, tops)}" for name in parameters)
         return f"The best quarter of the complete trials ({len(tops)}) has {', '.join(spans)}."
 
     def best_quarter_of_all(parameters: Iterable[str]) -> str:
@@ -58,7 +58,7 @@ def describe_figures(study: Study, configuration: StudyConfiguration, importance
         )
         return f"Of the {plural(len(complete), 'complete trial')}: {' '.join(spans)}" if tops else reached
 
-    all_spans = (f"{parameter_title(name).lower()} {span(space[name], name, complete)}" for name in names)
+    all_spans = (f"{parameter_words(name)} {span(space[name], name, complete)}" for name in names)
     return {
         "history": f"{finished}. {with_parameters}{against}",
         "learning-curves": f"{finished}. {reached}{curves}" + (f" Pruned: {pruned}." if pruned else ""),
@@ -84,7 +84,7 @@ def describe_figures(study: Study, configuration: StudyConfiguration, importance
 def figure_titles(configuration: StudyConfiguration, importances: Importances) -> dict[str, tuple[str, str]]:
     """Title and caption of each figure."""
     metric, space = metric_title(configuration), configuration.search_space
-    first, second = (parameter_title(name) for name in most_important_pair(space, importances))
+    first, second = (parameter_words(name) for name in most_important_pair(space, importances))
     shown = len(parallel_parameters(space, importances))
     some = "" if shown == len(space) else f" Of the {len(space)} parameters, it shows the {shown} most important ones."
     return {
@@ -98,7 +98,7 @@ def figure_titles(configuration: StudyConfiguration, importances: Importances) -
             f"{configuration.base.training.first_settled_epoch + 1} on.",
         ),
         "contour": (
-            f"{first} and {second.lower()}",
+            f"{capital(first)} and {second}",
             f"The {metric} over both, a smooth surface (a Gaussian process) near the complete trials.",
         ),
         "slices": (
@@ -124,7 +124,11 @@ def axis_title(configuration: StudyConfiguration) -> str:
 
 
 def parameter_title(name: str) -> str:
-    return capital(name.replace("_", " "))
+    return capital(parameter_words(name))
+
+
+def parameter_words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def running_best(study: Study) -> dict[int, float]:

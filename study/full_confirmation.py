@@ -20,12 +20,13 @@ from study.confirmation import (
     DRAW,
     EXTENT,
     SUFFIX,
-    Candidate,
     Confirmed,
     Extent,
+    LeftOut,
     confirmed,
     enqueue,
     find_candidates,
+    left_out,
     prepare_draw,
 )
 from study.deployment import Deployment
@@ -48,7 +49,7 @@ class Confirmation:
     storage: PatientStorage
     configuration: StudyConfiguration
     ranking: tuple[Confirmed, ...]
-    left_out: tuple[Candidate, ...]  # those whose training has failed on a draw
+    left_out: tuple[LeftOut, ...]
     extent: Extent
     audit: Audit | None  # None: not asked for
     checkpoints: Path  # the folder of its weights
@@ -80,18 +81,20 @@ def confirmed_search(
             few = f"only {plural(len(pruned), 'trial')} pruned, all to be finished" if pruned else "no trial was pruned"
             console.print(f"Note: --audit {extent.audit}: {few}.")
 
-        def prepare() -> tuple[Study, int]:
+        def open_alone() -> Study:
             with exclusive(storage, search.study_name):
-                confirmation = open_confirmation(search, storage, configuration)
-                weights = checkpoints_of(confirmation, configuration)
-                total = enqueue(confirmation, candidates, pruned, draws=extent.seeds, checkpoints=weights)
-                confirmation.set_user_attr(TRIALS, total)
-                return confirmation, total
+                return open_confirmation(search, storage, configuration)
 
-        confirmation, total = patiently(storage, prepare)
-        own = load_configuration(confirmation)
+        def ask() -> int:
+            with exclusive(storage, confirmation.study_name):
+                return enqueue(queue, candidates, pruned, draws=extent.seeds, checkpoints=weights)
+
+        confirmation = patiently(storage, open_alone)
+        own, weights = load_configuration(confirmation), checkpoints_of(confirmation, configuration)
         queue = make_queue(confirmation, storage, own)
         queue.recover(blame=False)
+        total = patiently(storage, ask)
+        confirmation.set_user_attr(TRIALS, total)
         if len(finished_trials(confirmation)) < total:
             seeds = f"{extent.seeds} fresh seeds and splits each" if extent.seeds > 1 else "a fresh seed and split"
             console.print(f"Confirming {plural(len(candidates), 'configuration')} on {seeds}.")
@@ -100,9 +103,13 @@ def confirmed_search(
             _compute_features(confirmation, own, console, device=device)
             Deployment(queue, own, None, url, total, float("inf"), console).run(workers, None, device)
         ranking = confirmed(confirmation, candidates, draws=extent.seeds)
-        if not ranking:
-            raise StudyError(f"No candidate of study '{search.study_name}' could be trained on all fresh seeds.")
         ranked = [one.candidate for one in ranking]
+        failed = left_out(confirmation, [candidate for candidate in candidates if candidate not in ranked])
+        if not ranking:
+            raise StudyError(
+                f"No configuration of study '{search.study_name}' could be trained on all fresh seeds; the last one "
+                f"failed with: {failed[-1].reason}. Mend the cause, then start the same command again."
+            )
         confirmation.set_user_attr(EXTENT, asdict(extent))
         yield Confirmation(
             search,
@@ -110,19 +117,20 @@ def confirmed_search(
             storage,
             configuration,
             tuple(ranking),
-            left_out=tuple(candidate for candidate in candidates if candidate not in ranked),
+            left_out=tuple(failed),
             extent=extent,
             audit=audit(search, confirmation, pruned, top=extent.top) if extent.audit else None,
-            checkpoints=checkpoints_of(confirmation, own),
+            checkpoints=weights,
             device=device,
         )
 
 
 def _extent(search: Study, storage: PatientStorage, asked: dict[str, int | None], console: Console) -> Extent:
-    """What is asked for; the rest as in the last confirmation, so that a report is not replaced by a lesser one."""
-    name, last = search.study_name + SUFFIX, Extent()
+    """What is asked for; the rest as in the last confirmation if that was more than usual, lest a report shrinks."""
+    name, stored = search.study_name + SUFFIX, {}
     if name in optuna.get_all_study_names(storage):
-        last = Extent(**optuna.load_study(study_name=name, storage=storage).user_attrs.get(EXTENT, {}))
+        stored = optuna.load_study(study_name=name, storage=storage).user_attrs.get(EXTENT, {})
+    last = Extent(**{option: max(number, stored.get(option, 0)) for option, number in asdict(Extent()).items()})
     kept = {option: number for option, number in last.unusual().items() if asked[option] is None}
     if kept:
         console.print(f"As in the last report: {' '.join(f'--{option} {number}' for option, number in kept.items())}.")

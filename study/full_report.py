@@ -18,10 +18,11 @@ from models.statistics import ClassScores, Estimate, bootstrap_interval, confusi
 from study.audit import Audit
 from study.comparison import ComparedStudy, Outcome, save_outcome
 from study.configuration import StudyConfiguration
-from study.confirmation import DRAW, Candidate, Confirmed, confirmed_learner, load_weights
+from study.confirmation import DRAW, Confirmed, LeftOut, confirmed_learner
 from study.display import best_trial
 from study.findings import Findings, find
 from study.full_confirmation import Confirmation
+from study.kept_weights import load_weights
 from study.reproduction import Reproduction, reproduction
 from study.stored_study import FINGERPRINT
 from study.test_results import Opening, System, TestResults, load_results, open_test_split, openings
@@ -64,7 +65,7 @@ class Report:
     findings: Findings
     reproduction: Reproduction
     ranking: tuple[Confirmed, ...] = ()  # empty when nothing was trained again
-    left_out: tuple[Candidate, ...] = ()  # of the ranking, since their training has failed on a fresh seed
+    left_out: tuple[LeftOut, ...] = ()  # of the ranking
     audit: Audit | None = None  # None: not asked for
     test: TestReport | None = None
     comparison: tuple[ComparedStudy, ...] = ()  # with the other studies of the same texts, this one included
@@ -93,6 +94,7 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
         console.print("Opening the test split for the winner, the default configuration and the baselines.")
         results = open_test_split(
             confirmation.study,
+            confirmation.storage,
             confirmation.configuration,
             compared,
             search_trials=len(finished_trials(confirmation.search)),
@@ -235,6 +237,7 @@ def _judge_test(results: TestResults, confirmation: Confirmation) -> TestReport:
         baseline_title=baseline.title,
         is_default=ranking[0].candidate.is_default,
         rivals=len(ranking) - 1,
+        failed=len(confirmation.left_out),
     )
     classes = len(results.classes)
     per_class = per_class_scores(labels, winner.predictions, classes=classes)

@@ -44,6 +44,8 @@ class Columns:
         if self.text not in names:
             shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
             raise PredictionError(f"column '{self.text}' not found (it has: {shown}). Name it with --text-column.")
+        if names.count(self.text) > 1:
+            raise PredictionError(f"several columns are called '{self.text}'. Rename all but one of them.")
         self.check_free(names)
 
     def check_free(self, names: Collection[str]) -> None:
@@ -160,7 +162,7 @@ def _json_rows(lines: TextIO) -> Iterator[tuple[str, dict[str, object]]]:
         if line:
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise PredictionError(f"line {number} is not JSON ({error}). Write one object per line.") from None
             if not isinstance(row, dict):
                 raise PredictionError(f"line {number} is not a JSON object. Write one object per line.")

@@ -118,7 +118,7 @@ def _load(folder: Path | None) -> "TextClassifier":
     from models.exported import CONFIG_FILE, load_model
 
     if folder is None:
-        found = list(Path("reports").glob(f"*/model/{CONFIG_FILE}"))
+        found = list(Path("reports").glob(f"[!.]*/model/{CONFIG_FILE}"))  # hidden ones are being written
         if not found:
             raise PredictionError("There is no model under reports/. Name one with --model, or run study.report.")
         folder = max(found, key=lambda path: path.stat().st_mtime).parent

@@ -21,7 +21,7 @@ Examples:
   python -m study.report --no-retrain             the search alone, in seconds; the test split stays closed
 """
 
-AS_BEFORE = "or as for the last report of the study"
+AS_BEFORE = "or more if the last report had more"
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 

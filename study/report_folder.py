@@ -16,19 +16,29 @@ from study.errors import StudyError
 from study.interruption import hold_signals, release_signals
 from study.report_pages import FILES
 
+LEFT_BY_A_FILE_BROWSER = (".DS_Store", "Thumbs.db", "desktop.ini")
+MOST_BYTES = 200  # of a name; a file system takes 255, and some are added to it
+
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """The folder to write to in the end, and one beside it to write to now, which is gone afterwards.
+def new_folder(folder: Path, study_name: str) -> Iterator[tuple[Path, Path]]:
+    """The folder to write a report to in the end, and one beside it to write to now, which is gone afterwards.
 
-    Raises `StudyError` where that cannot be, or the folder holds what no report has written: it would be replaced.
+    Raises `StudyError` where that cannot be, or the folder holds what would be lost: all but a report of this study.
     """
-    if folder.name in ("", ".."):
+    if folder.is_symlink() or folder.name in ("", ".."):
         folder = folder.resolve()
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise StudyError(f"{folder} would be replaced, but it is where this was started; name another --output.")
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"{folder} would be replaced, but it is a file; name another --output.")
-    if found := sorted(path.name for path in folder.glob("*") if path.name not in FILES):
+    if found := sorted(path.name for path in folder.glob("*") if path.name not in (*FILES, *LEFT_BY_A_FILE_BROWSER)):
         raise StudyError(f"{folder} would be replaced, but {found[0]} is no part of a report; name another --output.")
+    if (other := _study_of(folder)) not in (None, study_name):
+        raise StudyError(
+            f"{folder} holds the report of '{other}', which that of '{study_name}' would replace; "
+            "name another --output."
+        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         written = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -47,19 +57,14 @@ def folder_name(study_name: str) -> str:
     So there is a digest in it where the name is not the study's own, or may be that of another one's search alone.
     """
     name = re.sub(r"[^\w.-]", "_", study_name).strip(".") or "study"
+    name = name.encode()[:MOST_BYTES].decode(errors="ignore")
     if name == study_name and not name.endswith("-search"):
         return name
     return f"{name}-{hashlib.sha256(study_name.encode()).hexdigest()[:8]}"
 
 
 def publish(written: Path, folder: Path) -> None:
-    """Put a folder that is whole in the place of another. Raises `StudyError`, also for that of another study."""
-    study, other = _study_of(written), _study_of(folder)
-    if other not in (None, study):
-        raise StudyError(
-            f"{folder} holds the report of '{other}', which that of '{study}' would replace. Report it by its --name, "
-            "and name another --output."
-        )
+    """Put a folder that is whole in the place of another. Raises `StudyError`."""
     replaced = folder.with_name(f".{folder.name}.replaced")
     hold_signals()  # between the two, there is no report at all
     try:

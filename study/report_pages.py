@@ -64,8 +64,10 @@ def write_report(report: Report, folder: Path) -> None:
         html = Environment(loader=loader, autoescape=True, trim_blocks=True).get_template("report.html")
         page = html.render(**content, figures=drawn, figure_style=Markup(PAGE_STYLE), plotly_js=Markup(get_plotlyjs()))
         (folder / "report.html").write_text(page, encoding="utf-8")
-        markdown = Environment(loader=loader, autoescape=False, trim_blocks=False).get_template("report.md")
-        (folder / "report.md").write_text(markdown.render(**content, pictures=pictures), encoding="utf-8")
+        environment = Environment(loader=loader, autoescape=False, trim_blocks=False)
+        environment.filters["cell"] = _markdown_cell
+        markdown = environment.get_template("report.md").render(**content, pictures=pictures)
+        (folder / "report.md").write_text(markdown, encoding="utf-8")
         (folder / "best_params.json").write_text(json.dumps(best_params(report), indent=2) + "\n", encoding="utf-8")
         _trials(report).to_csv(folder / "trials.csv", index=False)
     except OSError as error:
@@ -73,6 +75,11 @@ def write_report(report: Report, folder: Path) -> None:
             f"The report cannot be written to {folder.parent}: {error.strerror or error}. Mend that, or name another "
             "--output."
         ) from error
+
+
+def _markdown_cell(text: object) -> str:
+    """On one line, without what would end the cell or begin a tag."""
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _trials(report: Report) -> pd.DataFrame:

@@ -10,17 +10,19 @@ from study.test_results import Opening
 def headline(report: Report) -> str:
     if report.test:
         return report.test.verdict.sentence
+    if best_trial(report.study) is None:
+        return "This report shows the search alone, in which no trial is complete yet."
     return "This report shows the search alone: its best value is optimistic. Leave --no-retrain away to confirm it."
 
 
 def paragraphs(report: Report) -> list[str]:
-    told = _about_winner(report.winner, METRIC_TITLES[report.configuration.metric]) if report.winner else []
+    told = _about_winner(report.ranking, METRIC_TITLES[report.configuration.metric]) if report.ranking else []
     if (most := report.configuration.base.limits.max_training_texts) and report.winner:
         told.append(f"All that is compared here was fitted on {most:,} training texts at most (--max-training-texts).")
     told += [
-        f"Left out, since training failed on a fresh seed: {format_parameters(candidate.parameters)}"
-        f"{' (default)' if candidate.is_default else ''}."
-        for candidate in report.left_out
+        f"Left out, since training failed on a fresh seed: {format_parameters(one.candidate.parameters)}"
+        f"{' (default)' if one.candidate.is_default else ''}; {one.reason}."
+        for one in report.left_out
     ]
     if report.test:
         tested = report.test.tested[0]
@@ -98,8 +100,10 @@ def _perfection_sentence(texts: int) -> str:
     )
 
 
-def _about_winner(winner: Confirmed, metric: str) -> list[str]:
-    which = "The default configuration" if winner.candidate.is_default else "The search's winner"
+def _about_winner(ranking: tuple[Confirmed, ...], metric: str) -> list[str]:
+    """And about the configuration that the search has found best, where that is another one."""
+    winner = ranking[0]
+    which = "The default configuration" if winner.candidate.is_default else "The winner"
     found = f"{winner.mean:.4f} on one fresh seed and split"
     if len(winner.trials) > 1:
         found = (
@@ -107,11 +111,20 @@ def _about_winner(winner: Confirmed, metric: str) -> list[str]:
             "seeds and splits"
         )
     told = [f"{which} ({format_parameters(winner.candidate.parameters)}) has a validation {metric} of {found}."]
-    if winner.optimism is not None and winner.candidate.trial is not None:
-        claimed = winner.candidate.trial.value
-        found = f"{winner.optimism:+z.4f} of optimism" if winner.optimism >= 0 else f"{-winner.optimism:.4f} too little"
-        told.append(f"The search claimed {claimed:.4f} for it: {found}.")
+    if winner.claimed is not None:
+        told.append(f"The search claimed {winner.claimed:.4f} for it: {_optimism_in_words(winner)}.")
+    best = max(ranking, key=lambda one: one.claimed or 0.0)
+    if (best.claimed or 0.0) > (winner.claimed or 0.0):
+        told.append(
+            f"For its own best ({format_parameters(best.candidate.parameters)}) the search claimed {best.claimed:.4f}; "
+            f"it has {best.mean:.4f}: {_optimism_in_words(best)}."
+        )
     return told
+
+
+def _optimism_in_words(one: Confirmed) -> str:
+    optimism = one.optimism or 0.0
+    return f"{optimism:+z.4f} of optimism" if optimism >= 0 else f"{-optimism:.4f} too little"
 
 
 def _openings_sentence(openings: tuple[Opening, ...]) -> str:

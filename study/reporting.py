@@ -53,6 +53,8 @@ def report_studies(
             if len(names) > 1:
                 console.print(f"Study: {one}")
             try:
+                with new_folder(_folder(one, output, retrain=retrain), one):
+                    pass  # whether it can be written is better known before hours of training than after
                 if retrain:
                     confirmation = stack.enter_context(
                         confirmed_search(url, one, top=top, draws=seeds, audits=audit, workers=workers, console=console)
@@ -111,10 +113,14 @@ def _beside_others(report: Report, storage: PatientStorage) -> Report:
     return replace(report, test=test, comparison=tuple(compare(storage, report.configuration)))
 
 
+def _folder(study_name: str, output: Path | None, *, retrain: bool) -> Path:
+    """What the search alone tells never replaces a whole report."""
+    return output or Path("reports") / (folder_name(study_name) + ("" if retrain else "-search"))
+
+
 def _write(report: Report, confirmation: Confirmation | None, output: Path | None, console: Console) -> None:
-    # What the search alone tells never replaces a whole report.
-    name = folder_name(report.study.study_name) + ("" if confirmation else "-search")
-    with new_folder(output or Path("reports") / name) as (folder, written):
+    name = report.study.study_name
+    with new_folder(_folder(name, output, retrain=confirmation is not None), name) as (folder, written):
         write_report(report, written)
         if confirmation:
             export_winner(confirmation, written / "model")

@@ -24,9 +24,11 @@ from preprocessing.batches import limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_for_search, prepare_test
 from study.configuration import StudyConfiguration
-from study.confirmation import DRAW, Confirmed, confirmed_learner, load_weights
+from study.confirmation import DRAW, Confirmed, confirmed_learner
+from study.exclusion import exclusive
+from study.kept_weights import load_weights
 from study.preparation import word_pieces_of
-from study.storage import PatientStorage
+from study.storage import PatientStorage, patiently
 
 OPENINGS = "openings"  # the study attribute: when the test split was opened, for what
 RESULTS = "test_results"  # the study attribute, followed by what was compared: what was predicted
@@ -80,6 +82,7 @@ def load_results(confirmation: Study, compared: Sequence[Confirmed]) -> TestResu
 
 def open_test_split(
     confirmation: Study,
+    storage: PatientStorage,
     configuration: StudyConfiguration,
     compared: Sequence[Confirmed],
     *,
@@ -92,7 +95,14 @@ def open_test_split(
 
     Each of them once per draw, fitted on that draw's training texts. `compared`: the winner, then others.
     """
-    _stamp(confirmation, configuration, compared, search_trials=search_trials)
+    stamp = Opening(
+        test_split=split_hash(configuration),
+        study=confirmation.study_name,
+        moment=datetime.now(UTC).isoformat(timespec="seconds"),
+        search_trials=search_trials,
+        compared=_results_of(compared),
+    )
+    patiently(storage, lambda: _count(confirmation, storage, stamp))
     systems: list[System] = []
     labels: Numbers | None = None
     classes: tuple[str, ...] = ()
@@ -106,7 +116,7 @@ def open_test_split(
         first = confirmed_learner(configuration, one.trials[0], device)
         weights = first.count_weights(load_weights(checkpoints, one.trials[0]))
         name = "winner" if number == 0 else "default"
-        title = "the default configuration" if one.candidate.is_default else "the search's winner"
+        title = "the default configuration" if one.candidate.is_default else "the winner"
         scores = tuple(float(trial.value or 0.0) for trial in one.trials)
         systems.append(System(name, title, one.candidate.parameters, scores, np.stack(rows), weights))
     assert labels is not None
@@ -134,14 +144,12 @@ def split_hash(configuration: StudyConfiguration) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _stamp(
-    confirmation: Study, configuration: StudyConfiguration, compared: Sequence[Confirmed], *, search_trials: int
-) -> None:
-    now, stamps = datetime.now(UTC).isoformat(timespec="seconds"), confirmation.user_attrs.get(OPENINGS, [])
-    key = _results_of(compared)
-    if not any(stamp.get("compared") == key for stamp in stamps):
-        stamp = Opening(split_hash(configuration), confirmation.study_name, now, search_trials, key)
-        confirmation.set_user_attr(OPENINGS, [*stamps, vars(stamp)])
+def _count(confirmation: Study, storage: PatientStorage, opening: Opening) -> None:
+    """Unless one for the same was interrupted before anything was seen."""
+    with exclusive(storage, confirmation.study_name):
+        stamps = confirmation.user_attrs.get(OPENINGS, [])
+        if not any(stamp.get("compared") == opening.compared for stamp in stamps):
+            confirmation.set_user_attr(OPENINGS, [*stamps, vars(opening)])
 
 
 def _prepare_test(configuration: StudyConfiguration, draw: int) -> EncodedTexts:

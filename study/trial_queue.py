@@ -25,6 +25,7 @@ from study.storage import STORAGE_ERRORS, PatientStorage, locks_beside, patientl
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 WORKER = "worker"  # the trial attribute that names who runs it
 FAILURE = "failure"  # the trial attribute that says why it has failed
+WITHDRAWN = "withdrawn"  # the trial attribute of one that has failed only since nobody asks for it any more
 DEATHS = "deaths"  # the trial attribute that counts the workers which have died of it: [in the epoch after step, times]
 DEATHS_IN_AN_EPOCH = 5  # so many, and the trial has failed
 MISSED_HEARTBEATS = 4  # so many, and a worker on another machine counts as gone
@@ -121,6 +122,11 @@ class TrialQueue:
         self._storage.patience_seconds = 0
         with suppress(*STORAGE_ERRORS, Timeout), exclusive(self._storage, self.study.study_name, timeout=1):
             self._recover(own=True, blame=False)
+
+    def withdraw(self, trial: FrozenTrial) -> None:
+        """End a trial that waits. To be called by one process at a time."""
+        self._storage.set_trial_user_attr(trial._trial_id, WITHDRAWN, True)
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     def recover(self, *, blame: bool = True) -> list[FrozenTrial]:
         """Put the trials of workers that are gone back into the queue, under their own numbers; returns them.

@@ -42,6 +42,7 @@ def judge(
     baseline_title: str,
     is_default: bool,
     rivals: int,
+    failed: int = 0,
 ) -> Verdict:
     """The verdict from the winner's paired comparisons with the default configuration and with the best baseline.
 
@@ -49,17 +50,17 @@ def judge(
     configuration itself (`is_default`), or that one has failed on fresh seeds: then one comparison remains, and nothing
     is to be corrected for. Otherwise the p values of both are corrected together (Holm 1979); the intervals are of 95 %
     each, uncorrected, so that one may be clear of zero where no difference is shown. `rivals`: how many configurations
-    the winner has left behind on fresh seeds.
+    the winner has left behind on fresh seeds; `failed`: how many others could not be trained on all of them.
     """
     opponent = f"the best baseline, {baseline_title}"
     if default is None:
         judged = _judged(opponent, baseline, baseline.p_value)
         if not is_default:
-            begin = (
-                "The default configuration failed on fresh seeds, so that the search's winner is not compared with it"
-            )
+            begin = "The default configuration failed on fresh seeds, so that the winner is not compared with it"
         elif rivals:
             begin = "None of the search's best configurations beats the default configuration on fresh seeds"
+        elif failed:
+            begin = "All but the default configuration failed on fresh seeds"
         else:
             begin = "Only the default configuration was trained on fresh seeds"
         winner = "the default configuration" if is_default else "the winner"
@@ -69,7 +70,7 @@ def judge(
     second = _judged(opponent, baseline, baseline_p_value)
     conjunction = "and" if first.outcome == second.outcome else "but"
     sentence = (
-        f"On the test split the search's winner {_told(first, metric)}, {conjunction} {_told(second, metric)}; "
+        f"On the test split the winner {_told(first, metric)}, {conjunction} {_told(second, metric)}; "
         "p, unlike the intervals, is corrected for two comparisons."
     )
     return Verdict(sentence, first, second)

@@ -55,6 +55,21 @@ def test_the_three_sides_of_a_file_hold_all_texts_once(toy_csv: Path, toy_frame:
     assert sorted(text for side in sides for text in side) == sorted(toy_frame["description_pre"])
 
 
+def test_a_draw_scores_the_classes_that_the_search_scores(tmp_path: Path) -> None:
+    path = tmp_path / "small classes.csv"
+    rows = [
+        (label, f"{label} {number}")
+        for label, size in zip("abcd", (60, 3, 2, 1), strict=True)
+        for number in range(size)
+    ]
+    pd.DataFrame(rows, columns=["Category", "description_pre"]).to_csv(path)
+    source, _ = find_source(str(path))
+    for draw in (None, 0, 1, 2):
+        texts = load_search_texts(source, split_seed=0, cache_dir=tmp_path, draw=draw)
+        assert set(texts.validation.labels.to_pylist()) == {"a", "b"}
+        assert set(texts.training.labels.to_pylist()) == set("abcd")
+
+
 def test_a_file_that_changes_after_the_study_began_is_refused(toy_csv: Path) -> None:
     source, _ = find_source(str(toy_csv))
     toy_csv.write_text(toy_csv.read_text() + "surgeon,one more\n")

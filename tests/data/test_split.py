@@ -64,6 +64,23 @@ def test_a_class_too_small_to_be_split_stays_in_training_and_is_named(size: int)
     assert classes_only_in_training(corpus, sides) == ["tiny"]
 
 
+@given(rows_of_few_texts, st.integers(0, 10))
+def test_classes_that_are_to_stay_whole_stay_in_training_and_the_others_are_split_as_without_them(
+    rows: list[tuple[str, str]], seed: int
+) -> None:
+    corpus = corpus_of(rows)
+    usual = split_sides(corpus, held_out=(VALIDATION,), seed=seed)
+    sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, whole=["a", "not there"])
+    first_labels = {text: label for label, text in reversed(rows)}
+    expected = [TRAINING if first_labels[text] == "a" else side for (_, text), side in zip(rows, usual, strict=True)]
+    labels = np.array([label for label, _ in rows])
+    if all(label in labels[np.array(expected) == TRAINING] for label in labels):
+        in_training = {label for label, side in zip(labels, usual, strict=True) if side == TRAINING}
+        assert in_training == set(labels)
+        assert set(sides[labels == "a"].tolist()) <= {TRAINING, VALIDATION}
+        assert all(side == TRAINING for (_, text), side in zip(rows, sides, strict=True) if first_labels[text] == "a")
+
+
 def test_texts_that_differ_only_in_capitals_or_blanks_keep_to_one_side() -> None:
     rows = [(str(n % 2), f"Text  number {n}") for n in range(100)] + [
         (str(n % 2), f" text number {n} ") for n in range(100)

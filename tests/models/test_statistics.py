@@ -93,6 +93,15 @@ def test_the_interval_holds_the_observed_score_between_its_ends() -> None:
     assert wider.low < found.low < found.value < found.high < wider.high
 
 
+def test_the_interval_holds_the_observed_score_also_where_rounds_leave_out_the_hard_classes() -> None:
+    labels = np.repeat(np.arange(10), [40, 10, *[1] * 8])
+    predictions = np.where(labels < 2, labels, 0)[None]
+    found = bootstrap_interval(labels, predictions, "macro_f1", seed=0)
+    assert found.low <= found.value <= found.high
+    against = paired_bootstrap(labels, predictions, np.zeros_like(predictions), "macro_f1", seed=0)
+    assert against.low <= against.difference <= against.high
+
+
 def test_about_95_of_100_intervals_contain_the_truth_over_texts_and_seeds() -> None:
     generator = np.random.default_rng(0)
     contained = 0

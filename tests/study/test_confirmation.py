@@ -12,6 +12,7 @@ from rich.console import Console
 from study.confirmation import DRAW, Candidate, confirmed, find_candidates, prepare_draw
 from study.errors import StudyError
 from study.full_confirmation import Confirmation, confirmed_search
+from study.kept_weights import load_weights
 from study.search_space import default_parameters
 from study.stored_study import load_configuration
 from study.test_results import TestResults, load_results, open_test_split, openings
@@ -52,14 +53,48 @@ def test_a_second_confirmation_trains_only_what_is_missing(toy: Any) -> None:
     again, printed = confirm(top=1, draws=2)
     assert [one.trials for one in again] == [one.trials for one in first]
     assert "Confirming" not in printed
-    as_before, printed = confirm()
-    assert [one.trials for one in as_before] == [one.trials for one in first]
-    assert printed == "As in the last report: --top 1 --seeds 2.\n"
-    more, _ = confirm(top=1, draws=3)
-    assert sum(len(one.trials) for one in more) == 3 * len(first)
-    assert len(toy.load(name="toy-lstm/confirmation").trials) == 3 * len(first)
+    more, _ = confirm(top=1, draws=4)
+    assert sum(len(one.trials) for one in more) == 4 * len(first)
+    assert len(toy.load(name="toy-lstm/confirmation").trials) == 4 * len(first)
     numbers = {trial.number for one in first for trial in one.trials}
     assert {trial.number for one in more for trial in one.trials[:2]} == numbers
+
+
+def test_a_later_confirmation_takes_as_many_as_the_last_one_and_never_fewer_than_usual(toy: Any) -> None:
+    assert toy.run("--trials", 2) == 0
+    first, _ = confirm(top=1, draws=4)
+    again, printed = confirm(top=1)
+    assert [one.trials for one in again] == [one.trials for one in first]
+    assert printed == "As in the last report: --seeds 4.\n"
+    confirm(top=1, draws=1)
+    assert [len(one.trials) for one in confirm(top=1)[0]] == [3] * len(first)
+
+
+def test_what_an_interrupted_confirmation_has_asked_for_is_not_trained_by_a_smaller_one(toy: Any) -> None:
+    assert toy.run("--trials", 2) == 0
+    first, _ = confirm(top=1, draws=1)
+    confirmation = toy.load(name="toy-lstm/confirmation")
+    for draw in (7, 8):
+        confirmation.enqueue_trial(first[0].candidate.parameters, user_attrs={DRAW: draw})
+    again, printed = confirm(top=1, draws=1)
+    assert "Confirming" not in printed
+    assert [one.trials for one in again] == [one.trials for one in first]
+    more, _ = confirm(top=1, draws=9)  # asked for again, it is trained
+    assert [len(one.trials) for one in more] == [9] * len(first)
+
+
+def test_weights_that_are_damaged_are_trained_again(toy: Any) -> None:
+    assert toy.run("--trials", 2) == 0
+    first, _ = confirm(top=1, draws=1)
+    (file, *_) = sorted(toy.folder.glob(".cache/checkpoints/*/*.safetensors"))
+    file.write_bytes(file.read_bytes()[:100])
+    again, printed = confirm(top=1, draws=1)
+    assert "Confirming" in printed
+    assert [one.mean for one in again] == [one.mean for one in first]
+    assert all(load_weights(file.parent, one.trials[0]) for one in again)
+    damaged = next(one.trials[0] for one in first if file.stem == str(one.trials[0].number))
+    with pytest.raises(StudyError, match=r"cannot be read.*trained anew"):
+        load_weights(file.parent, damaged)
 
 
 def test_where_it_is_a_tie_the_default_configuration_comes_first() -> None:
@@ -90,6 +125,7 @@ def open_once(found: Confirmation) -> TestResults:
     stored = load_results(found.study, compared)
     return stored or open_test_split(
         found.study,
+        found.storage,
         found.configuration,
         compared,
         search_trials=len(found.search.trials),

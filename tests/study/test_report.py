@@ -14,11 +14,12 @@ from markupsafe import escape
 from optuna.trial import TrialState
 
 from study.command_line import run_command
-from study.confirmation import DRAW
+from study.confirmation import DRAW, TRIES
 from study.report import app
 from study.search_space import default_parameters
 from study.storage import close_storage, open_storage
 from study.stored_study import load_configuration, open_confirmation
+from study.trial_queue import FAILURE
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--top", "1", "--seeds", "2", "--workers", "1")
@@ -104,13 +105,15 @@ def test_a_default_configuration_that_fails_on_fresh_seeds_is_left_out_and_told(
     configuration = load_configuration(search)
     confirmation = open_confirmation(search, storage, configuration)
     default = default_parameters(configuration.search_space, configuration.base)
-    confirmation.enqueue_trial(default, user_attrs={DRAW: 0})
-    confirmation.tell(confirmation.ask(configuration.search_space), state=TrialState.FAIL)
+    for _ in range(TRIES):
+        confirmation.enqueue_trial(default, user_attrs={DRAW: 0, FAILURE: "Error: no memory"})
+        confirmation.tell(confirmation.ask(configuration.search_space), state=TrialState.FAIL)
     close_storage(storage)
     assert report(*QUICK) == 0
     printed = capsys.readouterr().out
-    assert "The default configuration failed on fresh seeds, so that the search's winner is not compared" in printed
-    assert "Left out, since training failed on a fresh seed: hidden_size=64  learning_rate=0.01 (default)." in printed
+    assert "The default configuration failed on fresh seeds, so that the winner is not compared" in printed
+    left_out = "Left out, since training failed on a fresh seed: hidden_size=64  learning_rate=0.01 (default); "
+    assert f"{left_out}Error: no memory." in printed
     assert "default" not in json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())["test"]
 
 
@@ -149,7 +152,9 @@ def test_a_reports_best_parameters_reproduce_their_score(toy: Any) -> None:
 
 
 @pytest.mark.parametrize("output", ["mine", "mine/notes.txt", "."])
-def test_what_is_no_report_is_never_replaced_by_one(output: str, toy: Any, capsys: Capture) -> None:
+def test_what_is_no_report_is_never_replaced_by_one(
+    output: str, toy: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert toy.run("--trials", 1) == 0
     (toy.folder / "mine").mkdir()
     notes = toy.folder / "mine" / "notes.txt"
@@ -160,6 +165,10 @@ def test_what_is_no_report_is_never_replaced_by_one(output: str, toy: Any, capsy
     assert "would be replaced" in error
     assert notes.read_text() == "keep"
     notes.unlink()
+    with monkeypatch.context() as patch:
+        patch.chdir("mine")
+        assert report("--no-retrain", "--storage", f"sqlite:///{toy.folder}/study.db", "--output", ".") == 2
+        assert "it is where this was started" in capsys.readouterr().err
     assert report("--no-retrain", "--output", "mine") == 0
     assert report("--no-retrain", "--output", "mine") == 0
     assert {path.name for path in (toy.folder / "mine").iterdir()} == FILES | PICTURES

@@ -15,7 +15,7 @@ CLOSE = PairedComparison(0.005, 0.0002, 0.01, 0.04)
 def test_a_clear_win_over_both_is_told_with_its_figures() -> None:
     verdict = judge("macro_f1", default=WIN, baseline=WIN, baseline_title="linear SVM", is_default=False, rivals=3)
     assert verdict.sentence == (
-        "On the test split the search's winner is better than the default configuration (macro-F1 +0.0120, "
+        "On the test split the winner is better than the default configuration (macro-F1 +0.0120, "
         "95 % interval +0.0040 to +0.0200, p = 0.0044), and is better than the best baseline, linear SVM (macro-F1 "
         "+0.0120, 95 % interval +0.0040 to +0.0200, p = 0.0044); p, unlike the intervals, is corrected for two "
         "comparisons."
@@ -79,7 +79,7 @@ def test_a_default_configuration_that_failed_is_not_taken_for_the_winner() -> No
     verdict = judge("macro_f1", default=None, baseline=WIN, baseline_title="linear SVM", is_default=False, rivals=1)
     assert verdict.against_default is None
     assert verdict.sentence.startswith(
-        "The default configuration failed on fresh seeds, so that the search's winner is not compared with it; on the "
+        "The default configuration failed on fresh seeds, so that the winner is not compared with it; on the "
         "test split the winner is better than the best baseline, linear SVM (macro-F1 +0.0120"
     )
 
