@@ -32,6 +32,8 @@ def test_checkpoints_are_kept_unless_they_are_named(toy: Any, capsys: pytest.Cap
     checkpoint.write_bytes(b"x" * 1000)
     assert run_command(app, ["--clear"]) == 0
     assert "Kept checkpoints and weights of trials, 1.0 kB" in capsys.readouterr().out
+    assert run_command(app, ["--checkpoints"]) == 2
+    assert "it goes with --clear" in capsys.readouterr().err
     assert run_command(app, ["--clear", "--checkpoints"]) == 0
     assert "Removed checkpoints and weights of trials, 1.0 kB." in capsys.readouterr().out
     assert not checkpoint.exists()

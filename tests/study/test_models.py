@@ -10,12 +10,13 @@ import pytest
 from optuna.trial import TrialState
 
 from models.exported import load_model
+from models.statistics import Estimate
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
-from study.comparison import compare
+from study.comparison import Outcome, compare, save_outcome
 from study.report import app as report_app
 from study.run import app as run_app
-from study.stored_study import load_configuration
+from study.stored_study import CONFIRMED_IDENTITY, load_configuration, open_confirmation
 
 Capture = pytest.CaptureFixture[str]
 COMMON = ("--data", "toy.csv", "--workers", "1", "--max-tokens", "20")
@@ -86,6 +87,13 @@ def test_only_studies_of_the_same_texts_are_compared(toy: Any) -> None:
     assert run("--trials", "1", "--model", "linear", "--classifier", "logistic_regression", "--name", "logistic") == 0
     study, configuration = toy.load(name="toy-linear"), load_configuration(toy.load(name="toy-linear"))
     assert {one.name for one in compare(study._storage, configuration)} == {"toy-linear", "logistic"}
+    confirmation = open_confirmation(study, study._storage, configuration)
+    estimate = Estimate(0.5, 0.4, 0.6)
+    outcome = Outcome({"C": 1.0}, 0.5, None, 1, 1, 1.0, 9, estimate, estimate)
+    save_outcome(confirmation, outcome)
+    assert compare(study._storage, configuration)[0].outcome == outcome
+    confirmation.set_user_attr(CONFIRMED_IDENTITY, "another study of this name, which is gone")
+    assert {one.outcome for one in compare(study._storage, configuration)} == {None}
     with_other_seed = replace(configuration, split_seed=1)
     assert compare(study._storage, with_other_seed) == []
 

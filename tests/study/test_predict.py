@@ -100,6 +100,13 @@ def test_lines_of_standard_input_are_labelled_whatever_their_bytes(classifier: T
     assert b"Traceback" not in cut.stderr
 
 
+def test_a_text_of_which_the_model_sees_nothing_that_it_knows_is_counted(
+    classifier: TextClassifier, capsys: Capture
+) -> None:
+    assert label("unknown " * classifier.max_tokens + "court", "unknown court") == 0
+    assert "without a word that the model knows: 1;" in capsys.readouterr().err
+
+
 def test_a_terminal_as_standard_input_is_not_waited_for(classifier: TextClassifier) -> None:
     del classifier
     terminal, other = os.openpty()
@@ -221,7 +228,7 @@ def test_columns_can_be_named(classifier: TextClassifier) -> None:
 
 
 def test_the_newest_model_is_taken_and_its_column_is_that_of_its_training(toy: Any, capsys: Capture) -> None:
-    for number, (name, about) in enumerate((("b", {"text_column": "bio"}), ("a", {}))):
+    for number, (name, about) in enumerate((("b", {"text_column": "bio"}), ("a", {}), (".c", {}))):
         write_model(toy.folder / "reports" / name / "model", **about)
         os.utime(toy.folder / "reports" / name / "model" / "config.json", (number, number))
     Path("in.csv").write_text("bio,description_pre\ncourt,surgeon\n")
@@ -252,6 +259,8 @@ FILES = {
     "nested.jsonl": b'{"text": ["court"]}\n',
     "other.jsonl": b'{"bio": "court"}\n',
     "exists.csv": b"mine",
+    "deep.jsonl": b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
+    "twice.csv": b"text,text\ncourt,1\n",
 }
 
 
@@ -290,6 +299,8 @@ FILES = {
         ("--input in.csv.gz --output out.csv", "not a whole gzip file"),
         ("--input text.csv.gz --output out.csv", "not a whole gzip file"),
         ("--input in.jsonl --output out.jsonl", "line 2 is not JSON ("),
+        ("--input deep.jsonl --output out.jsonl", "line 1 is not JSON ("),
+        ("--input twice.csv --output out.csv", "several columns are called 'text'"),
         ("--input list.jsonl --output out.jsonl", "line 2 is not a JSON object"),
         ("--input nested.jsonl --output out.jsonl", "the text column holds a list"),
         ("--input other.jsonl --output out.jsonl", "column 'text' not found (it has: bio)"),
