@@ -15,7 +15,7 @@ from rich.text import Text
 
 from study.configuration import StudyConfiguration
 from study.search_space import describe
-from study.trial_queue import FINISHED
+from study.trial_queue import FINISHED, WITHDRAWN
 
 METRIC_TITLES = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
 
@@ -75,7 +75,7 @@ class SearchDisplay:
                 completed=0 if trial.last_step is None else trial.last_step + 1,
                 note=f"{best}{format_parameters(trial.params)}",
             )
-        states = Counter(trial.state for trial in ended)
+        states = Counter(trial.state for trial in ended if WITHDRAWN not in trial.user_attrs)
         self._ended = f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed"
         self._best = _describe_best(self._study)
         self._bars.update(self._all, completed=len(ended))

@@ -40,8 +40,8 @@ def report_studies(
     The best one by validation is written last, so that its model is the newest. Raises `UserError`; `Interrupted`,
     after which it can go on.
     """
-    if audit and not retrain:
-        raise StudyError("--audit finishes pruned trials, --no-retrain trains nothing: leave one of them away.")
+    if not retrain and (top or seeds or audit):
+        raise StudyError("--top, --seeds and --audit say what to train, --no-retrain trains nothing: leave that away.")
     if name is not None:
         check_name(name)
     names = [name] if name is not None else _choose(begun_studies(url), retrain=retrain, console=console)

@@ -198,7 +198,7 @@ def test_an_interrupted_report_leaves_nothing_half_written_and_goes_on(toy: Any)
         (["--storage", "sqlite:///none/study.db"], "does not exist"),
         (["--top", "0"], "--top"),
         (["--audit", "-1"], "--audit"),
-        (["--audit", "2"], "--audit finishes pruned trials, --no-retrain trains nothing"),
+        (["--audit", "2"], "--top, --seeds and --audit say what to train, --no-retrain trains nothing"),
         (["--output", "toy.csv/report"], "cannot be written"),
     ],
 )
