@@ -69,7 +69,14 @@ def small(folder: Path, *, classes: int = 2) -> None:
     save_model(folder, TextClassifier(model, vocabulary, names, 200, {}))
 
 
-@pytest.mark.parametrize("config", [{}, {"layers": 2, "pooling": "mean"}, {"bidirectional": False, "pooling": "last"}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        pytest.param({"layers": 2, "pooling": "mean"}, marks=pytest.mark.slow),
+        pytest.param({"bidirectional": False, "pooling": "last"}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_new_process_predicts_the_same_bits_without_the_study(config: dict[str, Any], toy_csv: Path) -> None:
     folder = toy_csv.parent
     model, prepared = export(toy_csv, folder / "model", **config)

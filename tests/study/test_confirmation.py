@@ -60,6 +60,7 @@ def test_a_second_confirmation_trains_only_what_is_missing(toy: Any) -> None:
     assert {trial.number for one in more for trial in one.trials[:2]} == numbers
 
 
+@pytest.mark.slow
 def test_a_later_confirmation_takes_as_many_as_the_last_one_and_never_fewer_than_usual(toy: Any) -> None:
     assert toy.run("--trials", 2) == 0
     first, _ = confirm(top=1, draws=4)
@@ -70,6 +71,7 @@ def test_a_later_confirmation_takes_as_many_as_the_last_one_and_never_fewer_than
     assert [len(one.trials) for one in confirm(top=1)[0]] == [3] * len(first)
 
 
+@pytest.mark.slow
 def test_what_an_interrupted_confirmation_has_asked_for_is_not_trained_by_a_smaller_one(toy: Any) -> None:
     assert toy.run("--trials", 2) == 0
     first, _ = confirm(top=1, draws=1)
@@ -173,6 +175,7 @@ def test_an_opening_that_is_interrupted_before_anything_was_seen_goes_on(
         assert len(openings(found.storage, found.configuration)) == 1
 
 
+@pytest.mark.slow
 def test_what_was_predicted_for_another_number_of_seeds_is_not_forgotten(toy: Any) -> None:
     assert toy.run("--trials", 3) == 0
     for draws, times in ((1, 1), (2, 2), (1, 2), (2, 2)):

@@ -52,6 +52,7 @@ def test_every_model_is_searched_and_gone_on_with(
     assert "--seed 0, now it is 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("toy")
 def test_studies_of_one_database_are_reported_side_by_side(tiny_encoder: PretrainedEncoder, capsys: Capture) -> None:
     variants = ("cnn", "linear", "bert-frozen")

@@ -140,6 +140,7 @@ def test_the_search_alone_is_shown_without_opening_anything(toy: Any, marked_csv
     assert b"testword" not in left
 
 
+@pytest.mark.slow
 def test_a_reports_best_parameters_reproduce_their_score(toy: Any) -> None:
     assert toy.run("--trials", 3) == 0
     assert report(*QUICK) == 0

@@ -30,6 +30,7 @@ def test_trials_are_counted_in_total_over_restarts(toy: Any, capsys: Capture) ->
     assert len(toy.load().trials) == 5
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_table_also_when_run_in_two_parts(toy: Any) -> None:
     sampled = 13  # more than the random ones: TPE has chosen some
     assert toy.run("--trials", sampled, "--storage", "sqlite:///whole.db") == 0
@@ -40,6 +41,7 @@ def test_the_same_seed_gives_the_same_table_also_when_run_in_two_parts(toy: Any)
     assert len({str(trial["params"]) for trial in whole}) == sampled
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_table(toy: Any) -> None:
     for seed in (0, 1):
         assert toy.run("--trials", 3, "--seed", seed, "--name", f"seed{seed}") == 0

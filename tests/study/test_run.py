@@ -53,6 +53,7 @@ def test_the_configuration_can_be_had_from_storage_and_name(toy: Any) -> None:
     assert Path(load_configuration(toy.load()).cache_dir) == toy.folder / "moved"
 
 
+@pytest.mark.slow
 def test_the_wide_space_runs(toy: Any) -> None:
     assert toy.run("--trials", 6, "--space", "wide", "--sampler", "random", "--pruner", "none") == 0
     trials = toy.load().trials
