@@ -30,7 +30,7 @@ LETTERS = [*string.ascii_lowercase, *string.digits]
 PIECES = [*SPECIAL_PIECES, *LETTERS, *(f"##{letter}" for letter in LETTERS), "##ing", "é", "中", ".", "!"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_frame() -> pd.DataFrame:
     """180 distinct texts in 3 classes, each text with two words of its class among ten that all classes share."""
     generator = np.random.default_rng(0)
