@@ -61,7 +61,7 @@ def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_on
     assert len(everything.audited) == everything.pruned == len(pruned)
     assert everything.audited[0].finished == one.finished
     assert len(toy.load(name="toy-lstm/confirmation").trials) == len(confirming) + len(pruned) - 1
-    assert confirm(workers=1)[0] is None
+    assert confirm(audits=0, workers=1)[0] is None
 
 
 def test_of_a_search_without_a_pruner_there_is_nothing_to_audit(toy: Any) -> None:
