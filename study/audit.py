@@ -37,25 +37,26 @@ class Audit:
     def into_top(self) -> int:
         return sum(one.rank is not None and one.rank <= self.top for one in self.audited)
 
-    def describe(self, claimed: float) -> str:
-        """What pruning has cost, where `claimed` is what the search gave the winner."""
+    def describe(self, best: float) -> str:
+        """What pruning has cost a search whose best value is this."""
         if not self.pruned:
             return "The audit of pruning: no trial was pruned, so it has cost nothing."
         count = len(self.audited)
         which = (
             "all that the search has pruned"
             if count == self.pruned
-            else f"the worst case: of the {self.pruned} that the search has pruned those with the best score by then"
+            else f"of the {self.pruned} pruned ones those that were best when they were pruned"
         )
         told = [
             f"The audit of pruning: trained to the end, {self.into_top or 'none'} of {count} pruned "
             f"trial{'s' * (count > 1)} would have come into the top {self.top} of the search ({which})."
         ]
         reached = {one.pruned.number: one.finished.value or 0.0 for one in self.audited}
-        if better := [number for number, value in reached.items() if value > claimed]:
+        if better := [number for number, value in reached.items() if value > best]:
             told.append(
-                f"{_trials(better)} would have beaten the winner's {claimed:.4f} in the search, with "
-                f"{'up to ' * (len(better) > 1)}{max(reached.values()):.4f}: pruning has cost that."
+                f"{_trials(better)} would have beaten the best of the search, {best:.4f}, with "
+                f"{'up to ' * (len(better) > 1)}{max(reached.values()):.4f}: pruning has cost the difference. "
+                "A search with --pruner none prunes nothing."
             )
         if failed := [one.pruned.number for one in self.audited if one.rank is None]:
             told.append(f"{_trials(failed)} failed on the way.")

@@ -23,7 +23,7 @@ def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
     try:
         return app(arguments, standalone_mode=False) or 0
     except TyperException as error:
-        message, exit_code = error.format_message(), 2
+        message, exit_code = error.format_message().replace("Value error, ", ""), 2
     except UserError as error:
         message, exit_code = str(error), error.exit_code
     print(f"Error: {' '.join(message.split())}", file=sys.stderr)

@@ -11,6 +11,7 @@ from rich.console import Console
 from preprocessing.prepared import PreparedTexts
 from study.command_line import BERT_MODEL_VARIABLE, DATA_VARIABLE, STORAGE_VARIABLE, VECTORS_VARIABLE
 from study.configuration import StudyConfiguration
+from study.confirmation import CONFIRMS
 from study.devices import default_workers
 from study.display import SearchDisplay
 from study.errors import StudyError
@@ -95,7 +96,9 @@ class Deployment:
 
     def _display(self) -> SearchDisplay:
         epochs, metric = self.configuration.base.training.epochs, self.configuration.metric
-        return SearchDisplay(self.console, self.queue.study, trials=self.trials, epochs=epochs, metric=metric)
+        study = self.queue.study
+        noun = "training" if CONFIRMS in study.user_attrs else "trial"  # whose numbers a reader knows from the search
+        return SearchDisplay(self.console, study, trials=self.trials, epochs=epochs, metric=metric, noun=noun)
 
     def _arguments(self) -> list[str]:
         arguments = ["--name", self.queue.study.study_name, "--trials", str(self.trials)]

@@ -25,8 +25,10 @@ TRIALS_BEFORE_TIME_LEFT = 3  # with fewer, it jumps
 class SearchDisplay:
     """Shows the trials of all workers as the storage knows them; a context manager, since a live display must end."""
 
-    def __init__(self, console: Console, study: Study, *, trials: int, epochs: int, metric: str) -> None:
-        self._console = console
+    def __init__(
+        self, console: Console, study: Study, *, trials: int, epochs: int, metric: str, noun: str = "trial"
+    ) -> None:
+        self._console, self._noun = console, noun
         self._study = study
         self._epochs, self._metric = epochs, metric
         self._shown = {trial.number for trial in study.get_trials(deepcopy=False, states=FINISHED)}
@@ -39,7 +41,7 @@ class SearchDisplay:
             TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
             expand=True,
         )
-        self._all = self._bars.add_task("trials", total=trials, completed=len(self._shown), note="")
+        self._all = self._bars.add_task(f"{noun}s", total=trials, completed=len(self._shown), note="")
         self._rows: dict[int, TaskID] = {}  # by trial number
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4)
 
@@ -62,13 +64,13 @@ class SearchDisplay:
         for trial in sorted(ended, key=lambda trial: (trial.datetime_complete, trial.number)):
             if trial.number not in self._shown:
                 self._shown.add(trial.number)
-                self._console.print(Text(describe_trial(trial)), soft_wrap=True)
+                self._console.print(Text(describe_trial(trial, self._noun)), soft_wrap=True)
         running = {trial.number: trial for trial in trials if trial.state == TrialState.RUNNING}
         for number in self._rows.keys() - running.keys():
             self._bars.remove_task(self._rows.pop(number))
         for number, trial in running.items():
             if number not in self._rows:
-                self._rows[number] = self._bars.add_task(f"trial {number}", total=self._epochs, note="")
+                self._rows[number] = self._bars.add_task(f"{self._noun} {number}", total=self._epochs, note="")
             best = "" if trial.last_step is None else f"{trial.intermediate_values[trial.last_step]:.4f}  "
             self._bars.update(
                 self._rows[number],
@@ -77,7 +79,7 @@ class SearchDisplay:
             )
         states = Counter(trial.state for trial in ended if WITHDRAWN not in trial.user_attrs)
         self._ended = f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed"
-        self._best = _describe_best(self._study)
+        self._best = _describe_best(self._study, self._noun)
         self._bars.update(self._all, completed=len(ended))
 
     def _render(self) -> RenderableType:
@@ -110,13 +112,13 @@ def best_trial(study: Study) -> FrozenTrial | None:
     return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
 
-def describe_trial(trial: FrozenTrial) -> str:
+def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
     """One line that fits a log: number, state, value, effort and parameters."""
     value = "     -" if trial.value is None else f"{trial.value:.4f}"
     epochs, seconds = trial.user_attrs.get("epochs", 0), trial.user_attrs.get("seconds", 0.0)
     effort = f"{epochs:>3} {'epoch ' if epochs == 1 else 'epochs'}  {seconds:>6.1f} s"
     line = (
-        f"trial {trial.number:>3}  {trial.state.name.lower():<8}  {value}  {effort}  {format_parameters(trial.params)}"
+        f"{noun} {trial.number:>3}  {trial.state.name.lower():<8}  {value}  {effort}  {format_parameters(trial.params)}"
     )
     return f"{line}  {trial.user_attrs.get('failure', '')}".rstrip()
 
@@ -165,10 +167,10 @@ def summarize(study: Study, *, epochs: int, metric: str, seconds: float) -> list
     return lines
 
 
-def _describe_best(study: Study) -> str:
+def _describe_best(study: Study, noun: str) -> str:
     if (best := best_trial(study)) is None:
         return ""
-    return f"best   {best.value:.4f} in trial {best.number}: {format_parameters(best.params)}"
+    return f"best   {best.value:.4f} in {noun} {best.number}: {format_parameters(best.params)}"
 
 
 def plural(count: int, noun: str) -> str:

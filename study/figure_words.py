@@ -111,7 +111,10 @@ def figure_titles(configuration: StudyConfiguration, importances: Importances) -
         ),
         "importance": ("Parameter importance", importances.about),
         "durations": ("Durations", "The training time of each trial, and the median."),
-        "timeline": ("Timeline", "Which worker ran which trial when."),
+        "timeline": (
+            "Timeline",
+            "Which worker ran which trial when; an interrupted one since it went on.",
+        ),
     }
 
 

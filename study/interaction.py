@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
+from optuna.trial import TrialState
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
@@ -46,9 +47,10 @@ def find_interaction(study: Study, configuration: StudyConfiguration, *, seed: i
         return Interaction(pair, trials=0, reason=reason)
     trials = [trial for trial in complete_trials(study) if "fixed_params" not in trial.system_attrs]
     trials = trials[:TRIALS_OF_A_SURROGATE]
+    has_pruned = bool(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
     if causes := [
         *(["chosen by TPE"] if configuration.sampler != "random" else []),
-        *(["cut short by the pruner"] if configuration.pruner != "none" else []),
+        *(["cut short by the pruner"] if configuration.pruner != "none" and has_pruned else []),
     ]:
         return Interaction(
             pair,

@@ -58,7 +58,7 @@ def choose_settings(model: ModelName, options: Mapping[str, Any]) -> Settings:
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if model not in MEANINGFUL_TO.get(name, (model,)):
-            raise StudyError(f"--{name.replace('_', '-')} means nothing to --model {model}; leave it away.")
+            raise StudyError(f"--{name.replace('_', '-')} means nothing to --model {model}; leave it out.")
     if "bert_model" in given and (folder := user_folder(given["bert_model"])).is_dir():
         given["bert_model"] = str(folder.resolve())  # workers may be started elsewhere
     values = {FIELDS[name]: value for name, value in given.items() if name != "vectors"}
@@ -78,11 +78,11 @@ def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | No
     """
     if vectors:
         if not settings.vectors:
-            raise StudyError("The study begins with no vectors; leave --vectors away.")
+            raise StudyError("The study begins with no vectors; leave --vectors out.")
         settings = replace(settings, vectors=find_copy(settings.vectors, vectors))
     if bert_model:
         if not isinstance(settings.model, BERTConfig):
-            raise StudyError("The study is not about BERT; leave --bert-model away.")
+            raise StudyError("The study is not about BERT; leave --bert-model out.")
         folder = user_folder(str(bert_model))
         if not folder.is_dir():
             raise StudyError(f"There is no folder {folder}; name this machine's copy of the encoder with --bert-model.")

@@ -20,7 +20,7 @@ from study.report_words import headline, notes, paragraphs
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model", *(f"{name}.png" for name in PICTURES))
-NO_COLUMNS = ("curve", "worker", "deaths")  # trial attributes that are no column of trials.csv
+NO_COLUMNS = ("curve", "worker", "deaths", "beside_others")  # trial attributes that are no column of trials.csv
 
 
 @dataclass(frozen=True)

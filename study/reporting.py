@@ -41,7 +41,7 @@ def report_studies(
     after which it can go on.
     """
     if not retrain and (top or seeds or audit):
-        raise StudyError("--top, --seeds and --audit say what to train, --no-retrain trains nothing: leave that away.")
+        raise StudyError("--top, --seeds and --audit say what to train, --no-retrain trains nothing: leave that out.")
     if name is not None:
         check_name(name)
     names = [name] if name is not None else _choose(begun_studies(url), retrain=retrain, console=console)

@@ -14,10 +14,11 @@ from typing import Any
 from optuna.study import Study
 
 from study.configuration import StudyConfiguration
+from study.display import plural
 from study.fingerprint import ENVIRONMENT
 from study.model_choice import default_name, foreign_fields, options_of
 from study.stored_study import FINGERPRINT
-from study.trial_queue import finished_trials
+from study.trial_queue import BESIDE_OTHERS, finished_trials
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,12 @@ def reproduction(study: Study, configuration: StudyConfiguration, **report_optio
     if source.path is not None:
         place = f"In a folder with {Path(source.path).name} (SHA-256 {source.sha256[:12]}...) and without a study.db"
     about = f"{place}, on the same kind of machine and with the same versions, this gives the same trials, bit for bit."
-    if _has_run_in_parallel(study):
+    if waiting := len(study.get_trials(deepcopy=False)) - len(finished_trials(study)):
+        about = (
+            f"{place}, this searches in the same way. Not the same trials: of this study, {plural(waiting, 'trial')} "
+            "had not finished when this was written."
+        )
+    elif _has_run_in_parallel(study):
         about = (
             f"{place}, this searches in the same way. Not the same trials: several workers ran this study at a time, "
             "so what the sampler and the pruner knew depended on which trial ended first."
@@ -94,7 +100,9 @@ def _command(module: str, function: Callable[..., Any], options: dict[str, Any],
 
 
 def _has_run_in_parallel(study: Study) -> bool:
-    """Whether a trial began before the one before it had ended."""
+    """Whether a trial began before another one had ended; of those that were interrupted, their times do not tell."""
+    if any(BESIDE_OTHERS in trial.user_attrs for trial in finished_trials(study)):
+        return True
     times = sorted(
         (trial.datetime_start, trial.datetime_complete)
         for trial in finished_trials(study)

@@ -24,6 +24,7 @@ from study.storage import STORAGE_ERRORS, PatientStorage, locks_beside, patientl
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 WORKER = "worker"  # the trial attribute that names who runs it
+BESIDE_OTHERS = "beside_others"  # the trial attribute of one that was begun while another ran
 FAILURE = "failure"  # the trial attribute that says why it has failed
 WITHDRAWN = "withdrawn"  # the trial attribute of one that has failed only since nobody asks for it any more
 DEATHS = "deaths"  # the trial attribute that counts the workers which have died of it: [in the epoch after step, times]
@@ -162,6 +163,8 @@ class TrialQueue:
             if not self._local:
                 self._storage.record_heartbeat(trial._trial_id)
             trial.set_user_attr(WORKER, self._worker)
+            if TrialState.RUNNING in states:
+                trial.set_user_attr(BESIDE_OTHERS, True)
             self._beating = trial._trial_id
             return trial
 

@@ -12,7 +12,7 @@ SIGNIFICANCE = 0.05  # of all comparisons together
 Outcome = Literal["better", "no difference shown", "worse"]
 VERBS: dict[Outcome, str] = {
     "better": "is better than",
-    "no difference shown": "shows no difference from",
+    "no difference shown": "is not shown to differ from",
     "worse": "is worse than",
 }
 

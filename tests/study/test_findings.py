@@ -174,6 +174,8 @@ def test_of_trials_that_were_chosen_or_cut_no_interaction_is_told(
     study: Study, sampler: Any, pruner: Any, sentence: str
 ) -> None:
     sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=30)
+    if pruner != "none":
+        study.add_trial(create_trial(state=TrialState.PRUNED))
     configuration = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, sampler=sampler, pruner=pruner)
     interaction = find_interaction(study, configuration)
     assert interaction.share is None

@@ -77,9 +77,9 @@ def test_copies_of_something_else_are_refused(tmp_path: Path) -> None:
         copies_of(with_vectors, vectors=other, bert_model=None)
     with pytest.raises(VectorsError, match="begins with glove, which needs no --vectors"):
         copies_of(choose_settings("cnn", {"vectors": "glove"}), vectors=file, bert_model=None)
-    with pytest.raises(StudyError, match="leave --vectors away"):
+    with pytest.raises(StudyError, match="leave --vectors out"):
         copies_of(DEFAULTS["bert-full"], vectors=file, bert_model=None)
-    with pytest.raises(StudyError, match="leave --bert-model away"):
+    with pytest.raises(StudyError, match="leave --bert-model out"):
         copies_of(DEFAULTS["lstm"], vectors=None, bert_model=tmp_path)
     with pytest.raises(StudyError, match="There is no folder nowhere"):
         copies_of(DEFAULTS["bert-full"], vectors=None, bert_model=Path("nowhere"))

@@ -113,9 +113,20 @@ def test_options_as_they_are_by_default_are_left_out(toy: Any, configuration: St
     assert "the same trials, bit for bit" in told.about
 
 
-@pytest.mark.parametrize(("gap", "sentence"), [(1, "bit for bit"), (-1, "several workers ran this study at a time")])
-def test_trials_of_several_workers_are_not_promised_again(
-    gap: int, sentence: str, configuration: StudyConfiguration
+SEVERAL = "several workers ran this study at a time"
+
+
+@pytest.mark.parametrize(
+    ("gap", "attributes", "state", "sentence"),
+    [
+        (1, {}, TrialState.COMPLETE, "bit for bit"),
+        (-1, {}, TrialState.COMPLETE, SEVERAL),
+        (1, {BESIDE_OTHERS: True}, TrialState.COMPLETE, SEVERAL),  # interrupted, they began again one after the other
+        (1, {}, TrialState.WAITING, "1 trial had not finished"),
+    ],
+)
+def test_trials_of_several_workers_and_unfinished_ones_are_not_promised_again(
+    gap: int, attributes: dict[str, Any], state: TrialState, sentence: str, configuration: StudyConfiguration
 ) -> None:
     study = optuna.create_study(direction="maximize")
     study.set_user_attr("fingerprint", {"environment.device": "cpu", "environment.torch": "1"})
@@ -124,6 +135,9 @@ def test_trials_of_several_workers_are_not_promised_again(
         trial.datetime_start = datetime(2026, 1, 1) + timedelta(seconds=10 * number)
         trial.datetime_complete = trial.datetime_start + timedelta(seconds=10 - gap)
         study.add_trial(trial)
+    study.add_trial(
+        create_trial(state=state, value=0.5 if state == TrialState.COMPLETE else None, user_attrs=attributes)
+    )
     told = reproduction(study, configuration, retrain=False)
     assert sentence in told.about
     assert told.versions == {"torch": "1"}

@@ -34,8 +34,8 @@ def test_a_win_over_the_default_does_not_hide_that_the_baseline_is_better() -> N
 
 def test_a_tie_is_no_difference_shown() -> None:
     verdict = judge("macro_f1", default=TIE, baseline=TIE, baseline_title="linear SVM", is_default=False, rivals=3)
-    assert "winner shows no difference from the default configuration (macro-F1 -0.0010" in verdict.sentence
-    assert "and shows no difference from the best baseline, linear SVM" in verdict.sentence
+    assert "winner is not shown to differ from the default configuration (macro-F1 -0.0010" in verdict.sentence
+    assert "and is not shown to differ from the best baseline, linear SVM" in verdict.sentence
     assert "better" not in verdict.sentence
     assert "worse" not in verdict.sentence
 
