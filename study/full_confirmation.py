@@ -37,7 +37,7 @@ from study.exclusion import exclusive
 from study.preparation import compute_features
 from study.storage import PatientStorage, patiently
 from study.stored_study import TRIALS, checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
-from study.trial_queue import finished_trials
+from study.trial_queue import WITHDRAWN, finished_trials
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,13 @@ def confirmed_search(
             if pruned:
                 console.print(f"Finishing {plural(len(pruned), 'pruned trial')} on the search's own seed and split.")
             _compute_features(confirmation, own, console, device=device)
+            withdrawn = _count_withdrawn(confirmation)
             Deployment(queue, own, None, url, total, float("inf"), console).run(workers, None, device)
+            if _count_withdrawn(confirmation) > withdrawn:
+                raise StudyError(
+                    "Another report on this study has been started meanwhile, which asks for less, and has taken "
+                    "trainings of this one out of the queue. Start the same command again when it has ended."
+                )
         ranking = confirmed(confirmation, candidates, draws=extent.seeds)
         ranked = [one.candidate for one in ranking]
         failed = left_out(confirmation, [candidate for candidate in candidates if candidate not in ranked])
@@ -135,6 +141,10 @@ def _extent(search: Study, storage: PatientStorage, asked: dict[str, int | None]
     if kept:
         console.print(f"As in the last report: {' '.join(f'--{option} {number}' for option, number in kept.items())}.")
     return replace(last, **{option: number for option, number in asked.items() if number is not None})
+
+
+def _count_withdrawn(confirmation: Study) -> int:
+    return sum(WITHDRAWN in trial.user_attrs for trial in finished_trials(confirmation))
 
 
 def _compute_features(

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from study.confirmation import DRAW, Candidate, confirmed, find_candidates, prepare_draw
+from study.deployment import Deployment
 from study.errors import StudyError
 from study.full_confirmation import Confirmation, confirmed_search
 from study.kept_weights import load_weights
@@ -83,6 +84,19 @@ def test_what_an_interrupted_confirmation_has_asked_for_is_not_trained_by_a_smal
     assert [one.trials for one in again] == [one.trials for one in first]
     more, _ = confirm(top=1, draws=9)  # asked for again, it is trained
     assert [len(one.trials) for one in more] == [9] * len(first)
+
+
+def test_what_another_report_has_taken_out_of_the_queue_is_missed(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(deployment: Deployment, *_arguments: object) -> None:
+        for trial in deployment.queue.study.get_trials(states=(TrialState.WAITING,)):
+            deployment.queue.withdraw(trial)
+
+    assert toy.run("--trials", 1) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Deployment, "run", run)
+        with pytest.raises(StudyError, match="Start the same command again"):
+            confirm(top=1, draws=1)
+    assert len(confirm(top=1, draws=1)[0]) == 1
 
 
 def test_weights_that_are_damaged_are_trained_again(toy: Any) -> None:
