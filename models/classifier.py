@@ -38,6 +38,7 @@ class TextClassifier:
     classes: tuple[str, ...]
     max_tokens: int  # per text; the rest of a longer one is cut off
     about: Mapping[str, Any]  # where it comes from; what JSON can hold
+    temperature: float = 1.0  # by which logits are divided, so that probabilities hold
 
     def predict(self, texts: Sequence[str | None] | pa.Array) -> Predictions:
         """Label texts of any length; one that is empty, missing or of unknown words only is `<unk>` to the model.
@@ -76,7 +77,7 @@ class TextClassifier:
         return (
             batch.rows,
             logits.argmax(dim=1).numpy(),
-            logits.softmax(dim=1).numpy(),
+            (logits / self.temperature).softmax(dim=1).numpy(),
             tells_nothing.all(dim=1).numpy(),
         )
 

@@ -5,12 +5,12 @@ The weights are safetensors, all else is text: nothing in such a folder is execu
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,8 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.txt"  # of words: one a line; the line's number from 0 is the word's id
 TOKENIZER_FILE = "tokenizer.json"  # of word pieces, in its place
-WRITTEN_FOR = {"format": 2, "cleaning": CLEANING_VERSION}  # what a reader must agree with
+FORMAT = 3
+READABLE = (2, 3)  # formats; one of 2 has no temperature
 
 
 class ModelError(UserError):
@@ -51,11 +52,13 @@ def save_model(folder: Path, classifier: TextClassifier) -> None:
     tokens_file, tokens = _write_tokens(classifier.tokens)
     files = {WEIGHTS_FILE: safetensors.torch.save(weights), tokens_file: tokens.encode()}
     config = {
-        **WRITTEN_FOR,
+        "format": FORMAT,
+        "cleaning": CLEANING_VERSION,
         "architecture": name_of(model.config),
         "model": asdict(model.config),
         "encoder": None if encoder is None else json.loads(encoder),
         "max_tokens": classifier.max_tokens,
+        "temperature": classifier.temperature,
         "classes": classifier.classes,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         "about": dict(classifier.about),
@@ -71,11 +74,12 @@ def load_model(folder: Path) -> TextClassifier:
     """Read what `save_model` has written. Raises `ModelError` for anything else, and for a damaged folder."""
     try:
         config = json.loads((folder / CONFIG_FILE).read_bytes())
-        found = {name: config[name] for name in WRITTEN_FOR if name in config}
-        if found != WRITTEN_FOR:
+        found = {name: config[name] for name in ("format", "cleaning") if name in config}
+        if found.get("format") not in READABLE or found.get("cleaning") != CLEANING_VERSION:
             raise ModelError(
-                f"{folder} holds no model that this version can read: its {CONFIG_FILE} has {_listed(found)}, "
-                f"needed is {_listed(WRITTEN_FOR)}."
+                f"{folder} holds no model that this version can read: its {CONFIG_FILE} has "
+                f"{', '.join(f'{name} {value}' for name, value in found.items()) or 'no format'}, needed is format "
+                f"{' or '.join(map(str, READABLE))}, cleaning {CLEANING_VERSION}."
             )
         files = {name: (folder / name).read_bytes() for name in config["sha256"]}
         for name, content in files.items():
@@ -90,7 +94,10 @@ def load_model(folder: Path) -> TextClassifier:
             classes=len(classes),
             encoder=json.dumps(config["encoder"]),
         )
-        return TextClassifier(model, tokens, classes, max_tokens, dict(config["about"]))
+        temperature = float(config.get("temperature", 1.0))
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"`0 < temperature < inf` must hold, got {temperature}.")
+        return TextClassifier(model, tokens, classes, max_tokens, dict(config["about"]), temperature)
     except (FileNotFoundError, NotADirectoryError) as error:
         missing = "there is no such folder" if not folder.is_dir() else f"{Path(error.filename).name} is missing"
         raise ModelError(f"{folder} is no model: {missing}. Name a folder that study.report has written.") from None
@@ -147,7 +154,3 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items()) or "no format"

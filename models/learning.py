@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,7 +24,7 @@ from models.features import (
 from models.linear import LinearConfig, fit_linear
 from models.networks import ModelConfig, Network, build_network, word_network
 from models.trained_weights import load_trained
-from models.training import EpochResult, TrainingConfig, TrainingResult, predict, train
+from models.training import EpochResult, TrainingConfig, TrainingResult, compute_logits, train
 from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches, limited_training_texts
 from preprocessing.cache import OnEvent, ignore
 from preprocessing.encoding import EncodedTexts
@@ -92,22 +90,25 @@ class Learner:
         batches = TrainingBatches(self._training_texts, config.batch_size, limits.max_tokens, self._words, config.seed)
         return run(self._network(), batches, self._evaluation(self.prepared.validation))
 
-    def restore(self, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> TextClassifier:
-        """A classifier of any texts, with the weights that `learn` has found."""
+    def restore(
+        self, weights: Mapping[str, Tensor], about: Mapping[str, Any], *, temperature: float = 1.0
+    ) -> TextClassifier:
+        """A classifier of any texts, with the weights that `learn` has found and a temperature for its logits."""
         model = self._restore(weights)
         if isinstance(model, BERTClassifier):
             model = merged(model)
-        return TextClassifier(model.eval(), self._tokens, self.prepared.classes, self.settings.limits.max_tokens, about)
+        max_tokens = self.settings.limits.max_tokens
+        return TextClassifier(model.eval(), self._tokens, self.prepared.classes, max_tokens, about, temperature)
 
-    def classify(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> npt.NDArray[np.int64]:
-        """The class number of each text, by the network with these weights."""
+    def logits(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> Tensor:
+        """The logits (N, classes) of each text, by the network with these weights."""
         if self.settings.reads_features:
             (features,) = self._features([texts])
             head = self._head(features.bank.shape[1])
             load_trained(head, weights)
-            return predict(head.to(self.device), FeatureEvaluationBatches(features), device=self.device)[0]
+            return compute_logits(head.to(self.device), FeatureEvaluationBatches(features), device=self.device)
         model = self._restore(weights).to(self.device)
-        return predict(model, self._evaluation(texts), device=self.device)[0]
+        return compute_logits(model, self._evaluation(texts), device=self.device)
 
     def count_weights(self, weights: Mapping[str, Tensor]) -> int:
         """How many numbers the whole model consists of, those of a pretrained encoder included."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.calibration import best_temperature
 from models.scores import accuracy, macro_f1
 from models.tfidf import SparseRows, Tfidf, flat_tokens, learn_tfidf
 from models.training import EpochResult, TrainingResult
@@ -21,7 +22,6 @@ from preprocessing.encoding import EncodedTexts
 
 MAX_ITERATIONS = 10_000  # of LIBLINEAR; R8 takes up to 4,400 of them (logistic regression with C = 1,000)
 NEVER = -1e4  # the logit of a class without a training text: it is never predicted, and its loss is a number
-LARGEST_FACTOR = 100.0  # of the calibration, and its inverse the smallest; without a mistake there is no best one
 
 ClassifierName = Literal["svm", "logistic_regression"]
 
@@ -145,9 +145,9 @@ def fit_classifier(config: LinearConfig, features: Features, *, classes: int, se
     model.bias[:] = NEVER
     model.bias[present] = biases
     is_known = torch.isin(features.validation_labels, present)
-    factor = _best_factor(model.score(features.validation)[is_known], features.validation_labels[is_known])
-    model.weight *= factor
-    model.bias *= factor
+    temperature = best_temperature(model.score(features.validation)[is_known], features.validation_labels[is_known])
+    model.weight /= temperature
+    model.bias /= temperature
     return model.eval()
 
 
@@ -183,14 +183,3 @@ def _fit_one_against_rest(
     if len(fitted) == 1:  # of two classes, each is the other's rest
         return torch.cat([-weights, weights]), torch.cat([-biases, biases])
     return weights, biases
-
-
-def _best_factor(logits: Tensor, labels: Tensor) -> float:
-    """What to multiply logits by so that their softmax fits the labels best (Guo et al. 2017, arXiv:1706.04599)."""
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_factor: float) -> float:
-        return functional.cross_entropy(logits * math.exp(log_factor), labels, reduction="sum").item()
-
-    limit = math.log(LARGEST_FACTOR)
-    return math.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x)

@@ -186,7 +186,7 @@ def _weighted_scores(labels: Classes, predictions: Classes, weights: Floats, met
 
 
 def _mean_score(labels: Classes, predictions: Classes, metric: Metric) -> float:
-    return float(np.mean([SCORES[metric](labels, row) for row in predictions]))
+    return float(_weighted_scores(labels, predictions, np.ones((1, len(labels))), metric).mean())
 
 
 def _percentiles(values: Floats, level: float) -> tuple[float, float]:

@@ -136,20 +136,26 @@ def train(
 
 
 @torch.inference_mode()
+def compute_logits(model: nn.Module, batches: AnyEvaluationBatches, *, device: torch.device) -> Tensor:
+    """The logits (N, classes) float32 of every text, on the CPU and in the texts' own order."""
+    model.eval()
+    computed, rows = [], []
+    for batch in batches:
+        inputs, lengths, _, batch_rows = batch.to(device)
+        with _autocast(device):
+            computed.append(model(inputs, lengths).float().cpu())
+        rows.append(torch.from_numpy(batch_rows))
+    logits = torch.cat(computed)
+    return torch.empty_like(logits).index_copy_(0, torch.cat(rows), logits)
+
+
 def predict(
     model: nn.Module, batches: AnyEvaluationBatches, *, device: torch.device
 ) -> tuple[npt.NDArray[np.int64], float]:
     """The most probable class of every text, in the texts' own order, and the mean cross-entropy."""
-    model.eval()
-    predictions = np.empty(len(batches.texts), np.int64)
-    total = 0.0
-    for batch in batches:
-        inputs, lengths, labels, rows = batch.to(device)
-        with _autocast(device):
-            logits = model(inputs, lengths)
-        total += functional.cross_entropy(logits.float(), labels, reduction="sum").item()
-        predictions[rows] = logits.argmax(dim=1).cpu().numpy()
-    return predictions, total / len(predictions)
+    logits = compute_logits(model, batches, device=device)
+    labels = torch.from_numpy(batches.texts.labels.astype(np.int64))
+    return logits.argmax(dim=1).numpy(), functional.cross_entropy(logits, labels).item()
 
 
 class _Run:

@@ -1,15 +1,31 @@
-"""An audit of pruning: pruned trials trained to their end, to see whether any of them belonged into the top.
+"""An audit of pruning: pruned trials trained to their end, to see how many of them belonged into the top.
 
-Those that had the best score when they were pruned are trained again on the search's own seed and texts, without a
-pruner, so that their first epochs are the same. That is the worst case: the others were further from the top.
+One half are those that were nearest to the median by which they were pruned, the most likely ones to have been wronged.
+The others are drawn at random from the rest: they tell how often pruning was wrong among all. Each is trained again on
+the search's own seed and texts, without a pruner, so that its first epochs are the same.
 """
 
+import statistics
 from dataclasses import dataclass
 
+import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import binomtest
 
-from study.confirmation import AUDITS, rank_configurations
+from study.candidates import rank_configurations
+from study.confirmation import AUDITS, Wanted
+from study.display import plural
+from study.search_space import Space, contains
+from study.trial_queue import complete_trials
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The pruned trials that are to be finished."""
+
+    nearest: tuple[FrozenTrial, ...]  # to the median, the nearest first
+    random: tuple[FrozenTrial, ...]  # of the rest
 
 
 @dataclass(frozen=True)
@@ -19,6 +35,7 @@ class Audited:
     pruned: FrozenTrial
     finished: FrozenTrial  # of the confirmation: complete, or failed
     rank: int | None  # among the search's complete configurations and all that were audited; None when it has failed
+    is_random: bool  # drawn at random, not one of the nearest
 
     @property
     def is_repeated(self) -> bool:
@@ -28,53 +45,96 @@ class Audited:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """The share of a search's pruned trials that would have come into its top."""
+
+    estimate: float
+    low: float  # of the 95 % interval
+    high: float
+
+
+@dataclass(frozen=True)
 class Audit:
-    audited: tuple[Audited, ...]  # the one that was best when it was pruned first
+    audited: tuple[Audited, ...]  # the nearest first, then those drawn at random
     pruned: int  # trials of the search, in all
     top: int  # how many configurations count as the search's top
 
     @property
     def into_top(self) -> int:
-        return sum(one.rank is not None and one.rank <= self.top for one in self.audited)
+        return sum(self._is_into_top(one) for one in self.audited)
+
+    @property
+    def rate(self) -> Rate | None:
+        """The estimate for all pruned trials; None where no trial was drawn at random.
+
+        The nearest are counted; for the rest stand those drawn at random, with the exact interval of a share (Clopper
+        & Pearson 1934).
+        """
+        ended = [one for one in self.audited if one.rank is not None]
+        counted, drawn = ([one for one in ended if one.is_random == random] for random in (False, True))
+        rest = self.pruned - len(counted)
+        if not drawn:
+            return None
+        found, wrong = (sum(map(self._is_into_top, ones)) for ones in (counted, drawn))
+        interval = binomtest(wrong, len(drawn)).proportion_ci(method="exact")
+        shares = [wrong / len(drawn), interval.low, interval.high]
+        least, most = found + wrong, found + rest - (len(drawn) - wrong)  # those that were seen are certain
+        bounds = [min(max(found + rest * share, least), most) for share in shares]
+        return Rate(*(bound / self.pruned for bound in bounds))
 
     def describe(self, best: float) -> str:
         """What pruning has cost a search whose best value is this."""
         if not self.pruned:
             return "The audit of pruning: no trial was pruned, so it has cost nothing."
-        count = len(self.audited)
-        which = (
-            "all that the search has pruned"
-            if count == self.pruned
-            else f"of the {self.pruned} pruned ones those that were best when they were pruned"
-        )
-        told = [
-            f"The audit of pruning: trained to the end, {self.into_top or 'none'} of {count} pruned "
-            f"trial{'s' * (count > 1)} would have come into the top {self.top} of the search ({which})."
+        count, drawn = len(self.audited), sum(one.is_random for one in self.audited)
+        which = f"the {plural(count - drawn, 'trial')} nearest to the median when pruned"
+        which += f", and {drawn} of the others at random" if drawn else ""
+        sentences = [
+            f"The audit of pruning: of {plural(self.pruned, 'pruned trial')}, {count} were trained to the end "
+            f"({which}); {self.into_top or 'none'} of them would have come into the top {self.top} of the search."
         ]
+        if rate := self.rate:
+            interval = f" (95 % interval {rate.low:.0%} to {rate.high:.0%})" if rate.low < rate.high else ""
+            sentences.append(f"Over all pruned trials, that is estimated as {rate.estimate:.0%}{interval}.")
         reached = {one.pruned.number: one.finished.value or 0.0 for one in self.audited}
         if better := [number for number, value in reached.items() if value > best]:
-            told.append(
+            sentences.append(
                 f"{_trials(better)} would have beaten the best of the search, {best:.4f}, with "
                 f"{'up to ' * (len(better) > 1)}{max(reached.values()):.4f}: pruning has cost the difference. "
                 "A search with --pruner none prunes nothing."
             )
         if failed := [one.pruned.number for one in self.audited if one.rank is None]:
-            told.append(f"{_trials(failed)} failed on the way.")
+            sentences.append(f"{_trials(failed)} failed on the way.")
         if others := [one.pruned.number for one in self.audited if one.rank is not None and not one.is_repeated]:
-            told.append(f"{_trials(others)} did not repeat the first epochs bit for bit, as on another machine.")
-        return " ".join(told)
+            sentences.append(f"{_trials(others)} did not repeat the first epochs bit for bit, as on another machine.")
+        return " ".join(sentences)
+
+    def _is_into_top(self, one: Audited) -> bool:
+        return one.rank is not None and one.rank <= self.top
 
 
-def choose_pruned(search: Study, *, trials: int) -> list[FrozenTrial]:
-    """So many of the trials that were pruned, those with the best score by then, the best first."""
-    pruned = search.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
-    return sorted(pruned, key=lambda trial: (-(trial.value or 0.0), trial.number))[:trials]
+def choose_pruned(search: Study, space: Space, *, trials: int, seed: int) -> Chosen:
+    """So many of the trials that were pruned: a half, rounded up, of the nearest, and as many of the rest at random."""
+    complete = complete_trials(search)
+    pruned = [(_gap(trial, complete), trial) for trial in _pruned(search, space)]
+    by_gap = [trial for _, trial in sorted(pruned, key=lambda one: (one[0], one[1].number))]
+    trials = min(trials, len(pruned))
+    nearest = by_gap[: (trials + 1) // 2]
+    shuffled = np.random.default_rng(seed).permutation(len(pruned))
+    rest = [by_number for by_number in (pruned[place][1] for place in shuffled) if by_number not in nearest]
+    return Chosen(tuple(nearest), tuple(rest[: trials - len(nearest)]))
 
 
-def audit(search: Study, confirmation: Study, pruned: list[FrozenTrial], *, top: int) -> Audit:
+def to_finish(chosen: Chosen) -> list[Wanted]:
+    """The trainings that the audit needs."""
+    return [(trial.params, {AUDITS: trial.number}) for trial in (*chosen.nearest, *chosen.random)]
+
+
+def audit(search: Study, confirmation: Study, chosen: Chosen, space: Space, *, top: int) -> Audit:
     """Where the pruned trials would have come to, from a confirmation that has finished them."""
+    pruned = (*chosen.nearest, *chosen.random)
     ends = {trial.user_attrs.get(AUDITS): trial for trial in confirmation.get_trials(deepcopy=False)}
-    places = [(-(trial.value or 0.0), trial.number) for trial in rank_configurations(search)]
+    places = [(-(trial.value or 0.0), trial.number) for trial in rank_configurations(search, space)]
     own = {
         trial.number: (-(ends[trial.number].value or 0.0), trial.number)
         for trial in pruned
@@ -82,11 +142,30 @@ def audit(search: Study, confirmation: Study, pruned: list[FrozenTrial], *, top:
     }
     ranked = sorted([*places, *own.values()])
     audited = [
-        Audited(trial, ends[trial.number], ranked.index(own[trial.number]) + 1 if trial.number in own else None)
+        Audited(
+            trial,
+            ends[trial.number],
+            ranked.index(own[trial.number]) + 1 if trial.number in own else None,
+            is_random=trial in chosen.random,
+        )
         for trial in pruned
     ]
-    states = [trial.state for trial in search.get_trials(deepcopy=False)]
-    return Audit(tuple(audited), states.count(TrialState.PRUNED), top)
+    return Audit(tuple(audited), len(_pruned(search, space)), top)
+
+
+def _pruned(search: Study, space: Space) -> list[FrozenTrial]:
+    """The trials that a pruner has ended: those with a score, and a configuration that can be trained."""
+    pruned = search.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    return [trial for trial in pruned if trial.last_step is not None and contains(space, trial.params)]
+
+
+def _gap(trial: FrozenTrial, complete: list[FrozenTrial]) -> float:
+    """How far a pruned trial's last score lies below the median of the complete trials at the same epoch."""
+    assert trial.last_step is not None
+    others = [
+        one.intermediate_values[trial.last_step] for one in complete if trial.last_step in one.intermediate_values
+    ]
+    return statistics.median(others) - trial.intermediate_values[trial.last_step] if others else float("inf")
 
 
 def _trials(numbers: list[int]) -> str:

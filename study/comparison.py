@@ -23,6 +23,7 @@ from study.test_results import split_hash
 from study.trial_queue import finished_trials
 
 OUTCOME = "outcome"  # the attribute of a confirmation that holds an `Outcome`
+OUTCOME_RULES = 2  # of how an outcome is found; those of 1 were ranked by the repeats that made their scores
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class Outcome:
     """What a confirmation has found of its winner."""
 
     parameters: dict[str, Any]
-    mean: float  # validation score on fresh draws
-    deviation: float | None  # None for a single draw
-    draws: int
+    mean: float  # validation score on repeats that have ranked nothing
+    deviation: float | None  # None for a single repeat
+    draws: int  # repeats
     search_trials: int  # that the search had finished by then
     seconds: float  # of one training, the mean
     weights: int  # numbers that the trained model consists of
     accuracy: Estimate  # on the test split
     macro_f1: Estimate
+    rules: int = OUTCOME_RULES
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _basis(configuration: StudyConfiguration) -> tuple[object, ...]:
 
 def _compared(study: Study, configuration: StudyConfiguration, stored: dict[str, Any] | None) -> ComparedStudy:
     outcome = None
-    if stored:
+    if stored and stored.get("rules") == OUTCOME_RULES:
         estimates = {name: Estimate(**stored[name]) for name in ("accuracy", "macro_f1")}
         outcome = Outcome(**{**stored, **estimates})
     best, vectors = best_trial(study), configuration.base.vectors

@@ -1,4 +1,4 @@
-"""The studies of a database side by side, as a picture: their winners' scores on fresh seeds and splits."""
+"""The studies of a database side by side, as a picture: their winners' scores on fresh repeats."""
 
 from collections.abc import Sequence
 
@@ -35,8 +35,8 @@ def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConf
     return Figure(
         "comparison-figure",
         "Side by side, drawn",
-        f"The {metric_title(configuration)} of each study's winner: mean and standard deviation over fresh seeds and "
-        f"splits, {same}.",
+        f"The {metric_title(configuration)} of each study's winner: mean and standard deviation over fresh repeats, "
+        f"{same}.",
         f"From the best to the least: {'; '.join(told)}.",
         figure,
     )

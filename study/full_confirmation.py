@@ -1,33 +1,38 @@
-"""The confirmation of a search from beginning to end: choose candidates, train them on fresh draws, rank them.
+"""The confirmation of a search from beginning to end: rank candidates, then train the winner on further repeats.
 
-With it, pruned trials are finished where an audit of pruning is asked for.
+The default configuration is trained on the same further repeats. With them, pruned trials are finished where an audit
+of pruning is asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import optuna
 import torch
 from optuna.study import Study
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from study.audit import Audit, audit, choose_pruned
+from study.audit import Audit, Chosen, audit, choose_pruned, to_finish
+from study.candidates import Candidate, Ranked, default_candidate, find_candidates, rank, rounds, trainings
 from study.configuration import StudyConfiguration
 from study.confirmation import (
+    CONFIRMS,
     DRAW,
     EXTENT,
     SUFFIX,
     Confirmed,
     Extent,
     LeftOut,
-    confirmed,
+    Wanted,
+    confirming,
     enqueue,
-    find_candidates,
     left_out,
     prepare_draw,
+    ranking,
+    trained,
 )
 from study.deployment import Deployment
 from study.devices import find_study_device
@@ -37,23 +42,30 @@ from study.exclusion import exclusive
 from study.preparation import compute_features
 from study.storage import PatientStorage, patiently
 from study.stored_study import TRIALS, checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
-from study.trial_queue import WITHDRAWN, finished_trials
+from study.trial_queue import WITHDRAWN, TrialQueue, finished_trials
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """A search, the study that confirms it, and its candidates by their mean score on fresh draws, the best first."""
+    """A search, the study that confirms it, and what that has found."""
 
     search: Study
     study: Study
     storage: PatientStorage
     configuration: StudyConfiguration
-    ranking: tuple[Confirmed, ...]
+    ranking: tuple[Ranked, ...]  # the winner first
+    winner: Confirmed
+    default: Confirmed | None  # None: it is the winner, or it has failed
     left_out: tuple[LeftOut, ...]
     extent: Extent
     audit: Audit | None  # None: not asked for
     checkpoints: Path  # the folder of its weights
     device: torch.device
+
+    @property
+    def compared(self) -> list[Confirmed]:
+        """The winner and, where that is another one, the default configuration."""
+        return [self.winner, *([self.default] if self.default else [])]
 
 
 @contextmanager
@@ -62,77 +74,178 @@ def confirmed_search(
     name: str | None,
     *,
     top: int | None = None,
-    draws: int | None = None,
+    seeds: int | None = None,
     audits: int | None = None,
     workers: int | None,
     console: Console,
 ) -> Iterator[Confirmation]:
     """Train what is not trained yet, with progress. Raises `UserError`; `Interrupted`, after which it can go on.
 
-    Each of `top`, `draws` and `audits` (see `Extent`) that is None is as it was the last time, or the default.
+    Each of `top`, `seeds` and `audits` (see `Extent`) that is None is as it was the last time, or the default.
     """
     with joined_study(url, name) as (search, storage):
         configuration = load_configuration(search)
-        device = find_study_device(configuration.device)
-        extent = _extent(search, storage, {"top": top, "seeds": draws, "audit": audits}, console)
+        extent = _extent(search, storage, {"top": top, "seeds": seeds, "audit": audits}, console)
         candidates = find_candidates(search, configuration, top=extent.top)
-        pruned = choose_pruned(search, trials=extent.audit)
-        if len(pruned) < extent.audit:
-            few = f"only {plural(len(pruned), 'trial')} pruned, all to be finished" if pruned else "no trial was pruned"
-            console.print(f"Note: --audit {extent.audit}: {few}.")
-
-        def open_alone() -> Study:
-            with exclusive(storage, search.study_name):
-                return open_confirmation(search, storage, configuration)
-
-        def ask() -> int:
-            with exclusive(storage, confirmation.study_name):
-                return enqueue(queue, candidates, pruned, draws=extent.seeds, checkpoints=weights)
-
-        confirmation = patiently(storage, open_alone)
-        own, weights = load_configuration(confirmation), checkpoints_of(confirmation, configuration)
-        queue = make_queue(confirmation, storage, own)
-        queue.recover(blame=False)
-        total = patiently(storage, ask)
-        confirmation.set_user_attr(TRIALS, total)
-        if len(finished_trials(confirmation)) < total:
-            seeds = f"{extent.seeds} fresh seeds and splits each" if extent.seeds > 1 else "a fresh seed and split"
-            console.print(f"Confirming {plural(len(candidates), 'configuration')} on {seeds}.")
-            if pruned:
-                console.print(f"Finishing {plural(len(pruned), 'pruned trial')} on the search's own seed and split.")
-            _compute_features(confirmation, own, console, device=device)
-            withdrawn = _count_withdrawn(confirmation)
-            Deployment(queue, own, None, url, total, float("inf"), console).run(workers, None, device)
-            if _count_withdrawn(confirmation) > withdrawn:
-                raise StudyError(
-                    "Another report on this study has been started meanwhile, which asks for less, and has taken "
-                    "trainings of this one out of the queue. Start the same command again when it has ended."
-                )
-        ranking = confirmed(confirmation, candidates, draws=extent.seeds)
-        ranked = [one.candidate for one in ranking]
-        failed = left_out(confirmation, [candidate for candidate in candidates if candidate not in ranked])
-        if not ranking:
-            raise StudyError(
-                f"No configuration of study '{search.study_name}' could be trained on all fresh seeds; the last one "
-                f"failed with: {failed[-1].reason}. Mend the cause, then start the same command again."
-            )
-        confirmation.set_user_attr(EXTENT, asdict(extent))
+        default = default_candidate(search, configuration)
+        chosen = _choose_pruned(search, configuration, extent.audit, console)
+        crew = _open_crew(search, storage, configuration, url=url, workers=workers, console=console)
+        crew.plan.append(_plan(candidates, default, extent, chosen))
+        along = [*confirming(default, repeats=extent.seeds), *to_finish(chosen)]
+        ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds)
+        reference = None
+        if not winner.candidate.is_default:
+            reference = _confirmed(crew.study, default, confirming(default, repeats=extent.seeds))
+            failed += [default] if reference is None and default not in failed else []
+        crew.study.set_user_attr(EXTENT, asdict(extent))
         yield Confirmation(
             search,
-            confirmation,
+            crew.study,
             storage,
             configuration,
-            tuple(ranking),
-            left_out=tuple(failed),
+            ranked,
+            winner,
+            reference,
+            left_out=tuple(left_out(crew.study, candidate) for candidate in failed),
             extent=extent,
-            audit=audit(search, confirmation, pruned, top=extent.top) if extent.audit else None,
-            checkpoints=weights,
-            device=device,
+            audit=audit(search, crew.study, chosen, configuration.search_space, top=extent.top)
+            if extent.audit
+            else None,
+            checkpoints=crew.checkpoints,
+            device=crew.device,
         )
 
 
+@dataclass(frozen=True)
+class _Crew:
+    """The study of the confirmation, and who runs its trainings."""
+
+    study: Study
+    storage: PatientStorage
+    queue: TrialQueue
+    configuration: StudyConfiguration
+    checkpoints: Path
+    device: torch.device
+    url: str
+    workers: int | None
+    console: Console
+    plan: list[str] = field(default_factory=list)  # printed before the first training
+
+    def train(self, step: str, wanted: Sequence[Wanted], *, along: Sequence[Wanted] = ()) -> None:
+        """Train what is wanted and not there; if something is to be trained, the `step` is printed.
+
+        What may be trained `along` keeps workers busy that would wait for the end of the step.
+        """
+
+        def ask() -> int:
+            with exclusive(self.storage, self.study.study_name):
+                return enqueue(self.queue, wanted, along=along, checkpoints=self.checkpoints)
+
+        if not (total := patiently(self.storage, ask)):
+            return
+        self.study.set_user_attr(TRIALS, total)
+        for line in (*self.plan, step):
+            self.console.print(line)
+        self.plan.clear()
+        self._compute_features()
+        withdrawn = _count_withdrawn(self.study)
+        Deployment(self.queue, self.configuration, None, self.url, total, float("inf"), self.console).run(
+            self.workers, None, self.device
+        )
+        if _count_withdrawn(self.study) > withdrawn:
+            raise StudyError(
+                "Another report on this study has been started meanwhile, which asks for other trainings, and has "
+                "taken those of this one out of the queue. Start the same command again when it has ended."
+            )
+
+    def _compute_features(self) -> None:
+        """Compute what a frozen encoder gives for the repeats to come, with progress, so that the workers find it."""
+        if self.configuration.base.reads_features:
+            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            for draw in sorted({trial.user_attrs[DRAW] for trial in waiting if DRAW in trial.user_attrs}):
+                prepared = prepare_draw(self.configuration, draw)
+                compute_features(self.configuration, prepared, self.console, device=self.device)
+
+
+def _open_crew(
+    search: Study,
+    storage: PatientStorage,
+    configuration: StudyConfiguration,
+    *,
+    url: str,
+    workers: int | None,
+    console: Console,
+) -> _Crew:
+    def open_alone() -> Study:
+        with exclusive(storage, search.study_name):
+            return open_confirmation(search, storage, configuration)
+
+    study = patiently(storage, open_alone)
+    own = load_configuration(study)
+    queue = make_queue(study, storage, own)
+    queue.recover(blame=False)
+    device = find_study_device(configuration.device)
+    return _Crew(study, storage, queue, own, checkpoints_of(study, configuration), device, url, workers, console)
+
+
+def _rank_and_confirm(
+    crew: _Crew, candidates: list[Candidate], along: list[Wanted], *, repeats: int
+) -> tuple[tuple[Ranked, ...], Confirmed, list[Candidate]]:
+    """The ranking, the first of it that could be trained on all further repeats, and the candidates that have failed.
+
+    `along`: what is to be trained besides, and does not depend on the ranking. Raises `StudyError` where
+    all have failed.
+    """
+
+    def train_round(left: list[Candidate], repeat: int) -> list[FrozenTrial | None]:
+        wanted = ranking(left, repeat)
+        crew.train(f"Round {repeat + 1}: {len(left)} configurations on a fresh repeat.", wanted, along=along)
+        return trained(crew.study, wanted)
+
+    ranked, failed = rank(candidates, train_round)
+    for place, one in enumerate(ranked):
+        which = "the default configuration" if one.candidate.is_default else "the winner"
+        wanted = confirming(one.candidate, repeats=repeats)
+        crew.train(f"Confirming {which} on {plural(repeats, 'further repeat')}.", [*wanted, *along])
+        if winner := _confirmed(crew.study, one.candidate, wanted):
+            return tuple(ranked[place:]), winner, failed
+        failed.append(one.candidate)
+    raise StudyError(
+        f"No configuration of study '{crew.study.user_attrs[CONFIRMS]}' could be trained on all repeats; the last one "
+        f"failed with: {left_out(crew.study, failed[-1]).reason}. Fix the cause, then start the same command again."
+    )
+
+
+def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, chosen: Chosen) -> str:
+    count = len(candidates)
+    most = trainings(count) + extent.seeds * (2 if any(not one.is_default for one in candidates) else 1)
+    audits = (
+        f" Besides, {plural(len(to_finish(chosen)), 'pruned trial')} will be finished." if to_finish(chosen) else ""
+    )
+    ranked = f"The best {count} configurations are ranked in {plural(rounds(count), 'round')}; then the winner"
+    if count == 1:
+        ranked = "The best configuration"
+    also = "" if candidates == [default] else " and the default configuration"
+    trained_on = f"{'is' if not also else 'are'} trained on {plural(extent.seeds, 'further repeat')}"
+    return f"{ranked}{also} {trained_on} (fresh seeds and splits): up to {plural(most, 'training')}.{audits}"
+
+
+def _confirmed(study: Study, candidate: Candidate, wanted: Sequence[Wanted]) -> Confirmed | None:
+    """The candidate with its trainings, or None where one of them has failed."""
+    trials = [trial for trial in trained(study, wanted) if trial is not None]
+    return Confirmed(candidate, tuple(trials)) if len(trials) == len(wanted) else None
+
+
+def _choose_pruned(search: Study, configuration: StudyConfiguration, audits: int, console: Console) -> Chosen:
+    chosen = choose_pruned(search, configuration.search_space, trials=audits, seed=configuration.seed)
+    if len(pruned := to_finish(chosen)) < audits:
+        few = f"only {plural(len(pruned), 'trial')} pruned, all to be finished" if pruned else "no trial was pruned"
+        console.print(f"Note: --audit {audits}: {few}.")
+    return chosen
+
+
 def _extent(search: Study, storage: PatientStorage, asked: dict[str, int | None], console: Console) -> Extent:
-    """What is asked for; the rest as in the last confirmation if that was more than usual, lest a report shrinks."""
+    """What is asked for; the rest as in the last confirmation if that was more, so that no report shrinks."""
     name, stored = search.study_name + SUFFIX, {}
     if name in optuna.get_all_study_names(storage):
         stored = optuna.load_study(study_name=name, storage=storage).user_attrs.get(EXTENT, {})
@@ -145,13 +258,3 @@ def _extent(search: Study, storage: PatientStorage, asked: dict[str, int | None]
 
 def _count_withdrawn(confirmation: Study) -> int:
     return sum(WITHDRAWN in trial.user_attrs for trial in finished_trials(confirmation))
-
-
-def _compute_features(
-    confirmation: Study, configuration: StudyConfiguration, console: Console, *, device: torch.device
-) -> None:
-    """Those that a frozen encoder gives for the draws to come, with progress, so that the workers find them."""
-    if configuration.base.reads_features:
-        waiting = confirmation.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        for draw in sorted({trial.user_attrs[DRAW] for trial in waiting if DRAW in trial.user_attrs}):
-            compute_features(configuration, prepare_draw(configuration, draw), console, device=device)

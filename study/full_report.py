@@ -12,20 +12,31 @@ from optuna.study import Study
 from rich.console import Console
 
 from models.baselines import PUBLISHED, PublishedResult
+from models.calibration import Bin, expected_calibration_error, reliability
 from models.exported import save_model
 from models.scores import Metric
-from models.statistics import ClassScores, Estimate, bootstrap_interval, confusion, paired_bootstrap, per_class_scores
+from models.statistics import (
+    SCORES,
+    ClassScores,
+    Estimate,
+    PairedComparison,
+    bootstrap_interval,
+    confusion,
+    paired_bootstrap,
+    per_class_scores,
+)
 from study.audit import Audit
+from study.candidates import Ranked
 from study.comparison import ComparedStudy, Outcome, save_outcome
 from study.configuration import StudyConfiguration
 from study.confirmation import DRAW, Confirmed, LeftOut, confirmed_learner
 from study.display import best_trial
-from study.findings import Findings, find
+from study.findings import Findings, find, trial_seconds
 from study.full_confirmation import Confirmation
 from study.kept_weights import load_weights
 from study.reproduction import Reproduction, reproduction
 from study.stored_study import FINGERPRINT
-from study.test_results import Opening, System, TestResults, load_results, open_test_split, openings
+from study.test_results import Numbers, Opening, System, TestResults, load_results, open_test_split, openings
 from study.trial_queue import finished_trials
 from study.verdict import Verdict, judge
 
@@ -47,6 +58,25 @@ class Tested:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How well the probabilities of the winner fit the test texts, the mean over its trainings."""
+
+    expected_error: float  # the expected calibration error
+    log_loss: float  # the mean negative log-likelihood of the right label
+    bins: tuple[Bin, ...]  # of all trainings together
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The one training of the winner whose model is exported, and its own scores on the test split."""
+
+    training: int  # its number in the confirmation
+    validation: float
+    accuracy: float
+    macro_f1: float
+
+
+@dataclass(frozen=True)
 class TestReport:
     __test__ = False  # pytest: not a test
 
@@ -56,6 +86,8 @@ class TestReport:
     confusion: tuple[tuple[float, ...], ...]  # of the winner: texts by class (rows) and predicted class
     openings: tuple[Opening, ...]
     published: tuple[PublishedResult, ...]
+    calibration: Calibration
+    exported: Exported
 
 
 @dataclass(frozen=True)
@@ -64,15 +96,13 @@ class Report:
     configuration: StudyConfiguration
     findings: Findings
     reproduction: Reproduction
-    ranking: tuple[Confirmed, ...] = ()  # empty when nothing was trained again
-    left_out: tuple[LeftOut, ...] = ()  # of the ranking
+    ranking: tuple[Ranked, ...] = ()  # the winner first; empty when nothing was trained again
+    winner: Confirmed | None = None  # None: nothing was trained again
+    default: Confirmed | None = None  # None: it is the winner, or it has failed
+    left_out: tuple[LeftOut, ...] = ()  # since a training has failed
     audit: Audit | None = None  # None: not asked for
     test: TestReport | None = None
     comparison: tuple[ComparedStudy, ...] = ()  # with the other studies of the same texts, this one included
-
-    @property
-    def winner(self) -> Confirmed | None:
-        return self.ranking[0] if self.ranking else None
 
     @property
     def rank(self) -> int:
@@ -87,32 +117,33 @@ def search_report(study: Study, configuration: StudyConfiguration) -> Report:
 
 
 def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
-    """With the winner on fresh draws, the test and the verdict; opens the test split unless that was done for it."""
-    compared = _compared(confirmation.ranking)
-    results = load_results(confirmation.study, compared)
+    """With the winner on fresh repeats, the test and the verdict; opens the test split unless that was done for it."""
+    results = load_results(confirmation.study, confirmation.compared, checkpoints=confirmation.checkpoints)
     if results is None:
         console.print("Opening the test split for the winner, the default configuration and the baselines.")
         results = open_test_split(
             confirmation.study,
             confirmation.storage,
             confirmation.configuration,
-            compared,
+            confirmation.compared,
             search_trials=len(finished_trials(confirmation.search)),
             device=confirmation.device,
             checkpoints=confirmation.checkpoints,
             on_event=console.print,
         )
-    search, configuration, audit = confirmation.search, confirmation.configuration, confirmation.audit
+    search, configuration = confirmation.search, confirmation.configuration
     test = _judge_test(results, confirmation)
-    save_outcome(confirmation.study, _outcome(confirmation.ranking[0], test.tested[0], len(finished_trials(search))))
+    save_outcome(confirmation.study, _outcome(confirmation.winner, test.tested[0], len(finished_trials(search))))
     return Report(
         search,
         configuration,
         find(search, configuration),
         reproduction(search, configuration, **confirmation.extent.unusual()),
         ranking=confirmation.ranking,
+        winner=confirmation.winner,
+        default=confirmation.default,
         left_out=confirmation.left_out,
-        audit=audit,
+        audit=confirmation.audit,
         test=test,
     )
 
@@ -124,27 +155,30 @@ def _outcome(winner: Confirmed, tested: Tested, search_trials: int) -> Outcome:
         deviation=winner.deviation if len(winner.trials) > 1 else None,
         draws=len(winner.trials),
         search_trials=search_trials,
-        seconds=statistics.fmean(trial.user_attrs["seconds"] for trial in winner.trials),
+        seconds=statistics.fmean(trial_seconds(trial) for trial in winner.trials),
         weights=tested.system.weights,
         accuracy=tested.accuracy,
         macro_f1=tested.macro_f1,
     )
 
 
-def export_winner(confirmation: Confirmation, folder: Path) -> None:
-    """The winner's model, of the draw that is best on its own validation texts. Raises `ModelError`."""
-    configuration, winner = confirmation.configuration, confirmation.ranking[0]
-    trial = max(winner.trials, key=lambda trial: trial.value or 0.0)
+def export_winner(confirmation: Confirmation, test: TestReport, folder: Path) -> None:
+    """The winner's model, of the training that is best on its own validation texts. Raises `ModelError`."""
+    configuration, winner = confirmation.configuration, confirmation.winner
+    trial, probabilities = winner.trials[winner.exported], test.tested[0].system.probabilities
+    assert probabilities is not None
     learner = confirmed_learner(configuration, trial, torch.device("cpu"))
     about = {
         "study": confirmation.search.study_name,
         "text_column": configuration.source.text_column,
         "draw": trial.user_attrs[DRAW],
         "training_seed": learner.settings.training.seed,
-        "validation": {"accuracy": trial.user_attrs["accuracy"], "macro_f1": trial.user_attrs["macro_f1"]},
+        "validation": {name: trial.user_attrs.get(name) for name in ("accuracy", "macro_f1")},
+        "test": {"accuracy": test.exported.accuracy, "macro_f1": test.exported.macro_f1},
         "torch": torch.__version__.split("+")[0],
     }
-    save_model(folder, learner.restore(load_weights(confirmation.checkpoints, trial), about))
+    weights, temperature = load_weights(confirmation.checkpoints, trial), probabilities.temperatures[winner.exported]
+    save_model(folder, learner.restore(weights, about, temperature=temperature))
 
 
 def best_params(report: Report) -> dict[str, Any]:
@@ -162,39 +196,16 @@ def best_params(report: Report) -> dict[str, Any]:
         "command": {"search": report.reproduction.search, "report": report.reproduction.report},
     }
     if winner:
-        content |= {
-            "is_default": winner.candidate.is_default,
-            "confirmed": {
-                "mean": winner.mean,
-                "deviation": None if len(winner.trials) == 1 else winner.deviation,
-                "optimism": winner.optimism,
-                "draws": [
-                    {
-                        "draw": trial.user_attrs[DRAW],
-                        "training_seed": trial.user_attrs["training_seed"],
-                        "value": trial.value,
-                    }
-                    for trial in winner.trials
-                ],
-            },
-        }
+        content |= {"is_default": winner.candidate.is_default, "confirmed": _confirmed_facts(winner)}
+    if report.default:
+        content["default"] = _confirmed_facts(report.default)
+    if report.ranking:
+        content["ranking"] = [
+            {"parameters": one.candidate.parameters, "search": one.candidate.claimed, "repeats": one.values}
+            for one in report.ranking
+        ]
     if report.audit:
-        content["audit"] = {
-            "pruned": report.audit.pruned,
-            "top": report.audit.top,
-            "into_top": report.audit.into_top,
-            "trials": [
-                {
-                    "trial": one.pruned.number,
-                    "parameters": one.pruned.params,
-                    "value_when_pruned": one.pruned.value,
-                    "value": one.finished.value,
-                    "rank": one.rank,
-                    "is_repeated": one.is_repeated,
-                }
-                for one in report.audit.audited
-            ],
-        }
+        content["audit"] = _audit_facts(report.audit)
     if report.test:
         content["test"] = {
             tested.system.name: {
@@ -204,19 +215,55 @@ def best_params(report: Report) -> dict[str, Any]:
             }
             for tested in report.test.tested
         }
+        calibration = report.test.calibration
+        content["calibration"] = {
+            "expected_calibration_error": calibration.expected_error,
+            "negative_log_likelihood": calibration.log_loss,
+        }
+        content["model"] = vars(report.test.exported)
         content["verdict"] = report.test.verdict.sentence
     return json.loads(json.dumps(content))  # type: ignore[no-any-return]
 
 
-def _compared(ranking: tuple[Confirmed, ...]) -> list[Confirmed]:
-    """The winner and, where that is another one, the default configuration."""
-    return [ranking[0], *(one for one in ranking[1:] if one.candidate.is_default)]
+def _confirmed_facts(confirmed: Confirmed) -> dict[str, Any]:
+    return {
+        "mean": confirmed.mean,
+        "deviation": None if len(confirmed.trials) == 1 else confirmed.deviation,
+        "optimism": confirmed.optimism,
+        "draws": [
+            {
+                "draw": trial.user_attrs[DRAW],
+                "training_seed": trial.user_attrs.get("training_seed"),
+                "value": trial.value,
+            }
+            for trial in confirmed.trials
+        ],
+    }
+
+
+def _audit_facts(audit: Audit) -> dict[str, Any]:
+    return {
+        "pruned": audit.pruned,
+        "top": audit.top,
+        "into_top": audit.into_top,
+        "rate": vars(audit.rate) if audit.rate else None,
+        "trials": [
+            {
+                "trial": one.pruned.number,
+                "parameters": one.pruned.params,
+                "value_when_pruned": one.pruned.value,
+                "value": one.finished.value,
+                "rank": one.rank,
+                "is_random": one.is_random,
+                "is_repeated": one.is_repeated,
+            }
+            for one in audit.audited
+        ],
+    }
 
 
 def _judge_test(results: TestResults, confirmation: Confirmation) -> TestReport:
-    configuration, ranking = confirmation.configuration, confirmation.ranking
-    metric = configuration.base.training.metric
-    labels = results.labels
+    configuration, labels = confirmation.configuration, results.labels
     tested = tuple(
         Tested(
             system,
@@ -225,27 +272,51 @@ def _judge_test(results: TestResults, confirmation: Confirmation) -> TestReport:
         )
         for system in results.systems
     )
-    systems = {system.name: system for system in results.systems}
-    winner, default = systems.pop("winner"), systems.pop("default", None)
-    baseline = max(systems.values(), key=lambda system: float(np.mean(system.validation)))
-    verdict = judge(
-        metric,
-        default=None
-        if default is None
-        else paired_bootstrap(labels, winner.predictions, default.predictions, metric, seed=SEED),
-        baseline=paired_bootstrap(labels, winner.predictions, baseline.predictions, metric, seed=SEED),
-        baseline_title=baseline.title,
-        is_default=ranking[0].candidate.is_default,
-        rivals=len(ranking) - 1,
-        failed=len(confirmation.left_out),
-    )
-    classes = len(results.classes)
+    winner, classes = results.systems[0], len(results.classes)
     per_class = per_class_scores(labels, winner.predictions, classes=classes)
     return TestReport(
         tested,
-        verdict,
+        _judge(results, confirmation),
         tuple(zip(results.classes, per_class, strict=True)),
         tuple(map(tuple, confusion(labels, winner.predictions, classes=classes).tolist())),
         tuple(openings(confirmation.storage, configuration)),
         PUBLISHED.get(configuration.source.name, ()) if configuration.source.path is None else (),
+        _calibration(winner, labels),
+        _exported(confirmation.winner, winner, labels),
     )
+
+
+def _judge(results: TestResults, confirmation: Confirmation) -> Verdict:
+    """The winner against the default configuration and against the baseline that is best on validation texts."""
+    metric = confirmation.configuration.base.training.metric
+    systems = {system.name: system for system in results.systems}
+    winner, default = systems.pop("winner"), systems.pop("default", None)
+    baseline = max(systems.values(), key=lambda system: float(np.mean(system.validation)))
+
+    def against(other: System) -> PairedComparison:
+        return paired_bootstrap(results.labels, winner.predictions, other.predictions, metric, seed=SEED)
+
+    return judge(
+        metric,
+        default=None if default is None else against(default),
+        baseline=against(baseline),
+        baseline_title=baseline.title,
+        is_default=confirmation.winner.candidate.is_default,
+        rivals=len(confirmation.ranking) - 1,
+        failed=len(confirmation.left_out),
+    )
+
+
+def _calibration(winner: System, labels: Numbers) -> Calibration:
+    probabilities = winner.probabilities
+    assert probabilities is not None
+    is_right = winner.predictions == labels
+    errors = map(expected_calibration_error, probabilities.confidences, is_right)
+    bins = reliability(probabilities.confidences.ravel(), is_right.ravel())
+    return Calibration(statistics.fmean(errors), statistics.fmean(probabilities.log_losses), tuple(bins))
+
+
+def _exported(winner: Confirmed, system: System, labels: Numbers) -> Exported:
+    row = winner.exported
+    scores = (SCORES[metric](labels, system.predictions[row]) for metric in ("accuracy", "macro_f1"))
+    return Exported(winner.trials[row].number, winner.values[row], *scores)

@@ -1,5 +1,6 @@
 """The weights of confirmed trials, a file each in the cache folder: written whole, and trained again when lost."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -46,9 +47,23 @@ def load_weights(folder: Path, trial: FrozenTrial) -> Weights:
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
-        raise StudyError(
-            f"The weights {file} cannot be read: {error}. Start the same command again; they are trained anew."
-        ) from error
+        raise _unreadable(file, error) from error
+
+
+def digest_of_weights(folder: Path, trial: FrozenTrial) -> str:
+    """A digest of their bits. Raises `StudyError` where they are gone."""
+    file = _file(folder, trial.number)
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> StudyError:
+    return StudyError(
+        f"The weights {file} cannot be read: {error}. Start the same command again; they are trained again."
+    )
 
 
 def _file(folder: Path, number: int) -> Path:

@@ -27,8 +27,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 
 
 @app.command(
-    help="Confirm the best configurations of a study on fresh seeds and splits, open the test split for the winner, "
-    f"and write the report and the model.\n{EXAMPLES}"
+    help="Rank the best configurations of a study on fresh seeds and splits, confirm the winner on further ones, open "
+    f"the test split for it, and write the report and the model.\n{EXAMPLES}"
 )
 def report(
     storage: Storage = DEFAULT_STORAGE,
@@ -37,15 +37,20 @@ def report(
     ] = None,
     top: Annotated[
         int | None,
-        count("How many of the best configurations to train again.", most=1000, default=f"3, {AS_BEFORE}"),
+        count("How many of the best configurations to rank on fresh repeats.", most=1000, default=f"4, {AS_BEFORE}"),
     ] = None,
     seeds: Annotated[
-        int | None, count("On how many fresh seeds and splits each.", most=1000, default=f"3, {AS_BEFORE}")
+        int | None,
+        count(
+            "On how many further repeats (fresh seeds and splits) to train the winner and the default configuration.",
+            most=1000,
+            default=f"3, {AS_BEFORE}",
+        ),
     ] = None,
     audit: Annotated[
         int | None,
         count(
-            "How many pruned trials to finish, those that were best.",
+            "How many pruned trials to finish: half of them those nearest to the median, the others at random.",
             least=0,
             most=1_000_000,
             default=f"0, {AS_BEFORE}",

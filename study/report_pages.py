@@ -15,6 +15,7 @@ from study.figure_style import PAGE_STYLE
 from study.figures import all_figures
 from study.full_report import Report, best_params
 from study.pictures import PICTURES, save_pictures
+from study.reliability_figure import reliability_figure
 from study.report_tables import tables
 from study.report_words import headline, notes, paragraphs
 
@@ -38,6 +39,8 @@ def write_report(report: Report, folder: Path) -> None:
         figures = all_figures(report.study, report.configuration, report.findings.importances)
         if sum(one.outcome is not None for one in report.comparison) > 1:
             figures.insert(0, comparison_figure(report.comparison, report.configuration))
+        if report.test:
+            figures.append(reliability_figure(report.test.calibration))
         pictures = [
             (path.name, words)
             for path, words in save_pictures(report.study, report.configuration, folder, report.findings.importances)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.audit import Audit
+from study.candidates import Candidate
 from study.comparison import ComparedStudy
 from study.display import METRIC_TITLES, format_parameters, format_seconds
 from study.full_report import Report, TestReport
@@ -24,7 +25,9 @@ class Table:
 
 def tables(report: Report) -> list[Table]:
     metric = METRIC_TITLES[report.configuration.metric]
-    found = [_confirmation_table(report, metric)] if report.ranking else []
+    found = [_confirmation_table(report, metric)] if report.winner else []
+    if len(report.ranking) > 1:
+        found.append(_ranking_table(report, metric))
     if report.test:
         found += _test_tables(report.test)
     if report.audit and report.audit.audited:
@@ -54,7 +57,7 @@ def comparison_table(studies: Sequence[ComparedStudy], metric: str) -> Table:
                 format_parameters(one.parameters),
             )
         )
-    ranked_by = f"their winners' validation {metric} on fresh seeds and splits; the test decides nothing here"
+    ranked_by = f"their winners' validation {metric} on fresh repeats; the test decides nothing here"
     if not any(one.outcome for one in studies):
         ranked_by = f"the best validation {metric} of each search, an optimistic number: none has been confirmed"
     caption = (
@@ -79,17 +82,44 @@ def _trials_in_words(study: ComparedStudy) -> str:
 def _confirmation_table(report: Report, metric: str) -> Table:
     rows = [
         (
-            format_parameters(one.candidate.parameters) + (" (default)" if one.candidate.is_default else ""),
-            "-" if one.candidate.trial is None else f"{one.candidate.trial.value:.4f}",
+            _configuration(one.candidate),
+            "-" if one.candidate.claimed is None else f"{one.candidate.claimed:.4f}",
             f"{one.mean:.4f}",
             "-" if math.isnan(one.deviation) else f"{one.deviation:.4f}",
             "-" if one.optimism is None else f"{one.optimism:+z.4f}",
         )
-        for one in report.ranking
+        for one in (report.winner, report.default)
+        if one
     ]
-    caption = f"Validation {metric}: what the search claimed, and what fresh seeds and splits give."
+    caption = (
+        f"Validation {metric}: what the search claimed, and what further repeats give (fresh seeds and splits), which "
+        "have ranked nothing: no score in this table has been chosen for being high."
+    )
     columns = ("Configuration", "In the search", "Fresh mean", "Deviation", "Optimism")
     return Table("confirmation", "Confirmation", caption, columns, tuple(rows))
+
+
+def _ranking_table(report: Report, metric: str) -> Table:
+    rows = [
+        (
+            _configuration(one.candidate),
+            "-" if one.candidate.claimed is None else f"{one.candidate.claimed:.4f}",
+            ", ".join(f"{value:.4f}" for value in one.values),
+            f"{one.mean:.4f}",
+        )
+        for one in report.ranking
+    ]
+    caption = (
+        f"Validation {metric} of the best configurations: each round trains those that are left on one more repeat "
+        "and keeps the better half by the mean of all trainings, that of the search included. These scores are "
+        "optimistic, since they have chosen the winner."
+    )
+    columns = ("Configuration", "In the search", "Repeats", "Mean of all")
+    return Table("ranking", "Ranking", caption, columns, tuple(rows))
+
+
+def _configuration(candidate: Candidate) -> str:
+    return format_parameters(candidate.parameters) + (" (default)" if candidate.is_default else "")
 
 
 def _test_tables(test: TestReport) -> list[Table]:
@@ -129,13 +159,14 @@ def _systems_table(test: TestReport) -> Table:
     ]
     if len(test.tested[0].system.predictions) > 1:
         caption = (
-            "Means over the fresh seeds and splits, with 95 % bootstrap intervals over texts and seeds. On each split "
-            "all are fitted on the same training texts, and the baselines tuned anew."
+            "Means over the repeats, with 95 % intervals over texts and seeds. On each repeat all are fitted on the "
+            "same training texts, and the baselines tuned again. The intervals hold for this pool of training texts, "
+            "of which the repeats share the most: what other training texts would give, they do not tell."
         )
     else:
         caption = (
-            "Of one training each, with 95 % bootstrap intervals over texts: how much the seed decides, they do not "
-            "tell. All are fitted on the same training texts."
+            "Scores of one training each, with 95 % bootstrap intervals over texts: how much the seed or other "
+            "training texts decide, they do not tell. All are fitted on the same training texts."
         )
     columns = ("System", "Accuracy", "Macro-F1", "Parameters")
     return Table("test", "On the test split", caption, columns, tuple(rows))
@@ -146,6 +177,7 @@ def _audit_table(audit: Audit, metric: str) -> Table:
         (
             str(one.pruned.number),
             format_parameters(one.pruned.params),
+            "random" if one.is_random else "nearest",
             f"{one.pruned.value:.4f} after epoch {len(one.pruned.intermediate_values)}",
             "failed" if one.rank is None else f"{one.finished.value:.4f}",
             "-" if one.rank is None else str(one.rank),
@@ -154,14 +186,15 @@ def _audit_table(audit: Audit, metric: str) -> Table:
     ]
     caption = (
         f"Validation {metric} of pruned trials that were trained again to their end, on the search's own seed and "
-        "split, and their rank among all of them and the configurations that the search has completed."
+        "split, and their rank among all of them and the configurations that the search has completed. Chosen were the "
+        "nearest to the median of complete trials at the epoch of pruning, and some of the others at random."
     )
-    columns = ("Trial", "Configuration", "When pruned", "Finished", "Rank")
+    columns = ("Trial", "Configuration", "Chosen as", "When pruned", "Finished", "Rank")
     return Table("audit", "Audit of pruning", caption, columns, tuple(rows))
 
 
 def _parameters(system: System) -> str:
-    """Of a baseline as C=1, 1, 3: a value per draw, or one for all."""
+    """The parameters of a system; those of a baseline as C=1, 1, 3: a value per repeat, or one for all."""
     return format_parameters(
         {
             name: ", ".join(f"{one:g}" for one in (value if len(set(value)) > 1 else value[:1]))

@@ -1,9 +1,10 @@
 """A report in sentences: the verdict first, then what stands behind it, then what else the search has shown."""
 
 from models.statistics import Estimate
+from study.candidates import Ranked
 from study.confirmation import SUFFIX, Confirmed
 from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds, plural
-from study.full_report import Report
+from study.full_report import Report, TestReport
 from study.test_results import Opening
 
 FEW_TEXTS = 200  # of the test: with fewer, the error of an accuracy of 90 % is more than two points
@@ -18,26 +19,21 @@ def headline(report: Report) -> str:
 
 
 def paragraphs(report: Report) -> list[str]:
-    told = _about_winner(report.ranking, METRIC_TITLES[report.configuration.metric]) if report.ranking else []
+    metric = METRIC_TITLES[report.configuration.metric]
+    told = _about_winner(report.winner, report.ranking, metric) if report.winner else []
+    if report.default:
+        score = f"{report.default.mean:.4f}"
+        score += f" ± {report.default.deviation:.4f}" if len(report.default.trials) > 1 else ""
+        told.append(f"On the same repeats, the default configuration has {score}.")
     if (most := report.configuration.base.limits.max_training_texts) and report.winner:
         told.append(f"All that is compared here was fitted on {most:,} training texts at most (--max-training-texts).")
     told += [
-        f"Left out, since training failed on a fresh seed: {format_parameters(one.candidate.parameters)}"
+        f"Left out, since training failed on a fresh repeat: {format_parameters(one.candidate.parameters)}"
         f"{' (default)' if one.candidate.is_default else ''}; {one.reason}."
         for one in report.left_out
     ]
     if report.test:
-        tested = report.test.tested[0]
-        told.append(
-            f"On the test split, {tested.system.title} has accuracy {interval_in_words(tested.accuracy)} and macro-F1 "
-            f"{interval_in_words(tested.macro_f1)} (95 % bootstrap intervals)."
-        )
-        texts = sum(scores.support for _, scores in report.test.per_class)
-        if texts < FEW_TEXTS:
-            told.append(f"The test split has {plural(texts, 'text')} only: with others, the figures may differ a lot.")
-        if tested.accuracy.value == 1:
-            told.append(_perfection_sentence(texts))
-        told.append(_openings_sentence(report.test.openings))
+        told += _about_test(report.test)
     if report.audit and (best := best_trial(report.study)):
         told.append(report.audit.describe(best.value or 0.0))
     return told
@@ -53,7 +49,7 @@ def comparison_lines(report: Report) -> list[str]:
             f"Side by side, by the best validation {metric} of each search, none of them confirmed:",
             *(f"  {one.best or 0:.4f}  {one.name}  {format_parameters(one.parameters)}" for one in report.comparison),
         ]
-    told = [f"Side by side, by validation {metric} on fresh seeds and splits:"]
+    told = [f"Side by side, by validation {metric} on fresh repeats:"]
     for one in report.comparison:
         score = "not confirmed       " if one.outcome is None else f"{one.outcome.mean:.4f}"
         if one.outcome and one.outcome.deviation is not None:
@@ -105,26 +101,55 @@ def _perfection_sentence(texts: int) -> str:
     )
 
 
-def _about_winner(ranking: tuple[Confirmed, ...], metric: str) -> list[str]:
-    """And about the configuration that the search has found best, where that is another one."""
-    winner = ranking[0]
+def _about_winner(winner: Confirmed, ranking: tuple[Ranked, ...], metric: str) -> list[str]:
+    """What fresh repeats give, and where the configuration that the search has found best has come to."""
     which = "The default configuration" if winner.candidate.is_default else "The winner"
-    found = f"{winner.mean:.4f} on one fresh seed and split"
-    if len(winner.trials) > 1:
-        found = (
-            f"{winner.mean:.4f} ± {winner.deviation:.4f}, mean and standard deviation of {len(winner.trials)} fresh "
-            "seeds and splits"
-        )
-    told = [f"{which} ({format_parameters(winner.candidate.parameters)}) has a validation {metric} of {found}."]
-    if winner.claimed is not None:
-        told.append(f"The search claimed {winner.claimed:.4f} for it: {_optimism_in_words(winner)}.")
-    best = max(ranking, key=lambda one: one.claimed or 0.0)
-    if (best.claimed or 0.0) > (winner.claimed or 0.0):
+    parameters = format_parameters(winner.candidate.parameters)
+    told = [f"{which} ({parameters}) has a validation {metric} of {_score_in_words(winner)}."]
+    claimed = winner.candidate.claimed
+    if claimed is not None:
+        told.append(f"The search claimed {claimed:.4f} for it: {_optimism_in_words(winner)}.")
+    best = max(ranking, key=lambda one: one.candidate.claimed or 0.0)
+    if (best.candidate.claimed or 0.0) > (claimed or 0.0):
+        place = [one.candidate for one in ranking].index(best.candidate) + 1
         told.append(
-            f"For its own best ({format_parameters(best.candidate.parameters)}) the search claimed {best.claimed:.4f}; "
-            f"it has {best.mean:.4f}: {_optimism_in_words(best)}."
+            f"The search's own best ({format_parameters(best.candidate.parameters)}), for which it claimed "
+            f"{best.candidate.claimed:.4f}, came to place {place} of {len(ranking)} in the ranking."
         )
     return told
+
+
+def _score_in_words(confirmed: Confirmed) -> str:
+    if len(confirmed.trials) == 1:
+        return f"{confirmed.mean:.4f} on one further repeat, a fresh seed and split"
+    return (
+        f"{confirmed.mean:.4f} ± {confirmed.deviation:.4f}, mean and standard deviation of {len(confirmed.trials)} "
+        "further repeats (fresh seeds and splits), which have ranked nothing"
+    )
+
+
+def _about_test(test: TestReport) -> list[str]:
+    first, exported = test.tested[0], test.exported
+    told = [
+        f"On the test split, {first.system.title} has accuracy {interval_in_words(first.accuracy)} and macro-F1 "
+        f"{interval_in_words(first.macro_f1)} (95 % bootstrap intervals)."
+    ]
+    if len(first.system.predictions) > 1:
+        told.append(
+            "The exported model is one of its trainings, the one with the best validation score "
+            f"({exported.validation:.4f}); its own test accuracy is {exported.accuracy:.4f}, its macro-F1 "
+            f"{exported.macro_f1:.4f}."
+        )
+    told.append(
+        "Its probabilities are calibrated on validation texts; on the test split their expected calibration error is "
+        f"{test.calibration.expected_error:.4f}, the negative log-likelihood {test.calibration.log_loss:.4f}."
+    )
+    texts = sum(scores.support for _, scores in test.per_class)
+    if texts < FEW_TEXTS:
+        told.append(f"The test split has {plural(texts, 'text')} only: with others, the figures may differ a lot.")
+    if first.accuracy.value == 1:
+        told.append(_perfection_sentence(texts))
+    return [*told, _openings_sentence(test.openings)]
 
 
 def _optimism_in_words(one: Confirmed) -> str:

@@ -57,7 +57,7 @@ def report_studies(
                     pass  # whether it can be written is better known before hours of training than after
                 if retrain:
                     confirmation = stack.enter_context(
-                        confirmed_search(url, one, top=top, draws=seeds, audits=audit, workers=workers, console=console)
+                        confirmed_search(url, one, top=top, seeds=seeds, audits=audit, workers=workers, console=console)
                     )
                     found.append((confirmed_report(confirmation, console), confirmation.storage, confirmation))
                 else:
@@ -122,8 +122,8 @@ def _write(report: Report, confirmation: Confirmation | None, output: Path | Non
     name = report.study.study_name
     with new_folder(_folder(name, output, retrain=confirmation is not None), name) as (folder, written):
         write_report(report, written)
-        if confirmation:
-            export_winner(confirmation, written / "model")
+        if confirmation and report.test:
+            export_winner(confirmation, report.test, written / "model")
         publish(written, folder)
     told = [headline(report), *paragraphs(report)]
     if confirmation:

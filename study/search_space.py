@@ -129,6 +129,18 @@ def default_parameters(space: Space, base: Settings) -> dict[str, Any]:
     return {name: values[name] for name in space}
 
 
+def contains(space: Space, parameters: dict[str, Any]) -> bool:
+    """Whether these are the parameters of the space, each with a value that is searched."""
+    return parameters.keys() == space.keys() and all(map(_holds, space.values(), (parameters[name] for name in space)))
+
+
+def _holds(range_: BaseDistribution, value: Any) -> bool:
+    if isinstance(range_, CategoricalDistribution):
+        return value in range_.choices
+    assert isinstance(range_, IntDistribution | FloatDistribution)
+    return isinstance(value, int | float) and range_.low <= value <= range_.high
+
+
 def apply_parameters(base: Settings, parameters: dict[str, Any]) -> Settings:
     """`base` with the given fields changed, whichever of its parts they belong to."""
     model, training, limits = (

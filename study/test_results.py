@@ -1,6 +1,7 @@
 """The one place that opens the test split: once for the systems that a report compares, and every opening is counted.
 
-What was predicted is stored with the confirmation, so that a report that is drawn again opens nothing.
+What was predicted is stored with the confirmation, so that a report that is drawn again opens nothing. It belongs to
+the weights that predicted it: other weights, as of a training repeated on another machine, are another opening.
 """
 
 import base64
@@ -8,7 +9,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,34 +19,50 @@ import numpy.typing as npt
 import optuna
 import torch
 from optuna.study import Study
+from optuna.trial import FrozenTrial
+from sklearn.metrics import log_loss
 
 from models.baselines import Fit, fit_baselines
+from models.calibration import best_temperature
+from models.learning import Learner
 from preprocessing.batches import limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_for_search, prepare_test
 from study.configuration import StudyConfiguration
 from study.confirmation import DRAW, Confirmed, confirmed_learner
+from study.errors import StudyError
 from study.exclusion import exclusive
-from study.kept_weights import load_weights
+from study.kept_weights import digest_of_weights, load_weights
 from study.preparation import word_pieces_of
 from study.storage import PatientStorage, patiently
 
 OPENINGS = "openings"  # the study attribute: when the test split was opened, for what
 RESULTS = "test_results"  # the study attribute, followed by what was compared: what was predicted
+CONFIDENCE_STEPS = 10_000  # probabilities are stored as multiples of their inverse
 
 Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Probabilities:
+    """What the trainings of a system say of their own labels on the test texts, calibrated on validation texts."""
+
+    temperatures: tuple[float, ...]  # by which the logits of each training are divided
+    log_losses: tuple[float, ...]  # the mean negative log-likelihood of each training
+    confidences: npt.NDArray[np.float64]  # (repeats, texts), the probability of the label that is predicted
+
+
+@dataclass(frozen=True)
 class System:
-    """A classifier as it was tested: one row of predictions per draw, shape (draws, texts)."""
+    """A classifier as it was tested: one row of predictions per repeat, shape (repeats, texts)."""
 
     name: str
     title: str
-    parameters: dict[str, Any]  # of a baseline lists, a value per draw: each draw is tuned on its own
-    validation: tuple[float, ...]  # the score on each draw's own validation texts
+    parameters: dict[str, Any]  # of a baseline lists, a value per repeat: it is tuned on each
+    validation: tuple[float, ...]  # the score on each repeat's own validation texts
     predictions: Numbers
-    weights: int = 0  # numbers that the model of the first draw consists of
+    weights: int = 0  # numbers that the model of the first repeat consists of
+    probabilities: Probabilities | None = None  # None: of a baseline
 
 
 @dataclass(frozen=True)
@@ -59,7 +76,7 @@ class TestResults:
 
 @dataclass(frozen=True)
 class Opening:
-    """That a test split was opened: when, by which study, how many trials its search had finished by then."""
+    """An opening of a test split: when, by which study, how many trials its search had finished by then."""
 
     test_split: str
     study: str
@@ -68,15 +85,12 @@ class Opening:
     compared: str = ""  # for what: one that was interrupted before anything was seen goes on, and is no second one
 
 
-def load_results(confirmation: Study, compared: Sequence[Confirmed]) -> TestResults | None:
-    """What was predicted for these systems when the test split was opened, or None."""
-    stored = confirmation.user_attrs.get(_results_of(compared))
+def load_results(confirmation: Study, compared: Sequence[Confirmed], *, checkpoints: Path) -> TestResults | None:
+    """What these systems, with the weights that are there, predicted when the test split was opened, or None."""
+    stored = confirmation.user_attrs.get(_results_of(compared, checkpoints))
     if stored is None:
         return None
-    systems = tuple(
-        System(**{**one, "validation": tuple(one["validation"]), "predictions": _unpack(one["predictions"])})
-        for one in stored["systems"]
-    )
+    systems = tuple(_system_from(one) for one in stored["systems"])
     return TestResults(_unpack(stored["labels"])[0], tuple(stored["classes"]), systems)
 
 
@@ -93,37 +107,26 @@ def open_test_split(
 ) -> TestResults:
     """Let the confirmed configurations and the baselines predict the test texts, and store that.
 
-    Each of them once per draw, fitted on that draw's training texts. `compared`: the winner, then others.
+    Each of them once per repeat, fitted on that repeat's training texts. `compared`: the winner, then others. Raises
+    `StudyError` where the repeats do not number their classes alike.
     """
     stamp = Opening(
         test_split=split_hash(configuration),
         study=confirmation.study_name,
         moment=datetime.now(UTC).isoformat(timespec="seconds"),
         search_trials=search_trials,
-        compared=_results_of(compared),
+        compared=_results_of(compared, checkpoints),
     )
     patiently(storage, lambda: _count(confirmation, storage, stamp))
-    systems: list[System] = []
-    labels: Numbers | None = None
-    classes: tuple[str, ...] = ()
+    sides = _Sides(configuration, device)
+    systems = []
     for number, one in enumerate(compared):
-        rows = []
-        for trial in one.trials:
-            learner = confirmed_learner(configuration, trial, device)
-            texts = _prepare_test(configuration, int(trial.user_attrs[DRAW]))
-            rows.append(learner.classify(load_weights(checkpoints, trial), texts))
-            labels, classes = texts.labels.astype(np.int64), learner.prepared.classes
-        first = confirmed_learner(configuration, one.trials[0], device)
-        weights = first.count_weights(load_weights(checkpoints, one.trials[0]))
-        name = "winner" if number == 0 else "default"
         title = "the default configuration" if one.candidate.is_default else "the winner"
-        scores = tuple(float(trial.value or 0.0) for trial in one.trials)
-        systems.append(System(name, title, one.candidate.parameters, scores, np.stack(rows), weights))
-    assert labels is not None
+        systems.append(_predict(sides, one, "winner" if number == 0 else "default", title, checkpoints))
     draws = [int(trial.user_attrs[DRAW]) for trial in compared[0].trials]
     systems += _predict_baselines(configuration, draws, on_event=on_event)
-    results = TestResults(labels, classes, tuple(systems))
-    _store(confirmation, results, compared)
+    results = TestResults(sides.labels, sides.classes, tuple(systems))
+    _store(confirmation, results, stamp.compared)
     return results
 
 
@@ -152,6 +155,28 @@ def _count(confirmation: Study, storage: PatientStorage, opening: Opening) -> No
             confirmation.set_user_attr(OPENINGS, [*stamps, vars(opening)])
 
 
+class _Sides:
+    """The test texts as each repeat encodes them: the same texts, whose classes must have the same numbers."""
+
+    def __init__(self, configuration: StudyConfiguration, device: torch.device) -> None:
+        self._configuration, self._device = configuration, device
+        self.classes: tuple[str, ...] = ()
+        self.labels: Numbers = np.empty(0, np.int64)
+
+    def open(self, trial: FrozenTrial) -> tuple[Learner, EncodedTexts]:
+        """What has learned in a training, and the test texts for it. Raises `StudyError`."""
+        learner = confirmed_learner(self._configuration, trial, self._device)
+        texts = _prepare_test(self._configuration, int(trial.user_attrs[DRAW]))
+        labels, classes = texts.labels.astype(np.int64), learner.prepared.classes
+        if self.classes and (classes != self.classes or not np.array_equal(labels, self.labels)):
+            raise StudyError(
+                "The classes of prepared texts do not have the same numbers in all repeats, as an earlier version has "
+                "prepared them. Remove those with `python -m study.cache --clear`, then start the same command again."
+            )
+        self.classes, self.labels = classes, labels
+        return learner, texts
+
+
 def _prepare_test(configuration: StudyConfiguration, draw: int) -> EncodedTexts:
     """The test texts as the study's model reads them."""
     source, seed, cache_dir = configuration.source, configuration.split_seed, Path(configuration.cache_dir)
@@ -159,16 +184,41 @@ def _prepare_test(configuration: StudyConfiguration, draw: int) -> EncodedTexts:
     return prepare_test(source, split_seed=seed, cache_dir=cache_dir, draw=draw, pieces=pieces)
 
 
+def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: Path) -> System:
+    """The predictions of a confirmed configuration, one row for each of its trainings."""
+    predictions, temperatures, log_losses, confidences = [], [], [], []
+    size = 0  # of the first model
+    for trial in one.trials:
+        learner, texts = sides.open(trial)
+        weights, validation = load_weights(checkpoints, trial), learner.prepared.validation
+        known = torch.from_numpy(validation.labels.astype(np.int64))
+        temperatures.append(best_temperature(learner.logits(weights, validation), known))
+        probabilities = (learner.logits(weights, texts).double() / temperatures[-1]).softmax(dim=1).numpy()
+        predictions.append(probabilities.argmax(axis=1))
+        confidences.append(np.rint(probabilities.max(axis=1) * CONFIDENCE_STEPS) / CONFIDENCE_STEPS)
+        log_losses.append(float(log_loss(sides.labels, probabilities, labels=np.arange(len(sides.classes)))))
+        size = size or learner.count_weights(weights)
+    return System(
+        name,
+        title,
+        one.candidate.parameters,
+        tuple(one.values),
+        np.stack(predictions),
+        size,
+        Probabilities(tuple(temperatures), tuple(log_losses), np.stack(confidences)),
+    )
+
+
 def _predict_baselines(
     configuration: StudyConfiguration, draws: list[int], *, on_event: Callable[[str], None]
 ) -> list[System]:
-    """Fitted on the training texts of each draw as the networks are, in words, all of them and none cut off."""
+    """Fitted on the training texts of each repeat as the networks are, in words, all of them and none cut off."""
     fitted = []
-    for draw in draws:
+    for number, draw in enumerate(draws, start=1):
 
-        def on_fit(fit: Fit, draw: int = draw) -> None:
+        def on_fit(fit: Fit, number: int = number) -> None:
             if fit.number == 1:
-                on_event(f"Baselines on draw {draw + 1} of {len(draws)}: {fit.fits} fits.")
+                on_event(f"Baselines on repeat {number} of {len(draws)}: {fit.fits} fits.")
 
         source, seed, cache_dir = configuration.source, configuration.split_seed, Path(configuration.cache_dir)
         prepared = prepare_for_search(source, split_seed=seed, cache_dir=cache_dir, draw=draw)
@@ -192,23 +242,45 @@ def _predict_baselines(
     return systems
 
 
-def _store(confirmation: Study, results: TestResults, compared: Sequence[Confirmed]) -> None:
-    systems = [{**vars(system), "predictions": _pack(system.predictions)} for system in results.systems]
+def _store(confirmation: Study, results: TestResults, name: str) -> None:
+    systems = [_system_to(system) for system in results.systems]
     content = {"classes": results.classes, "labels": _pack(results.labels[None]), "systems": systems}
-    confirmation.set_user_attr(_results_of(compared), content)
+    confirmation.set_user_attr(name, content)
 
 
-def _results_of(compared: Sequence[Confirmed]) -> str:
-    """The attribute's name, from parameters and draws: trained again, they come to the same."""
+def _results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:
+    """The attribute's name, from parameters, repeats and weights: trained again to the same bits, it is the same."""
     facts = [
-        [sorted(map(list, one.candidate.parameters.items())), [trial.user_attrs[DRAW] for trial in one.trials]]
+        [
+            sorted(map(list, one.candidate.parameters.items())),
+            [[trial.user_attrs[DRAW], digest_of_weights(checkpoints, trial)] for trial in one.trials],
+        ]
         for one in compared
     ]
     return f"{RESULTS} {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
 
 
+def _system_to(system: System) -> dict[str, Any]:
+    """A system as a database holds it."""
+    probabilities = None
+    if system.probabilities:
+        steps = np.rint(system.probabilities.confidences * CONFIDENCE_STEPS).astype(np.int64)
+        probabilities = {**asdict(system.probabilities), "confidences": _pack(steps)}
+    return {**vars(system), "predictions": _pack(system.predictions), "probabilities": probabilities}
+
+
+def _system_from(stored: dict[str, Any]) -> System:
+    probabilities = stored["probabilities"]
+    if probabilities:
+        confidences = _unpack(probabilities["confidences"]) / CONFIDENCE_STEPS
+        temperatures, log_losses = (tuple(probabilities[name]) for name in ("temperatures", "log_losses"))
+        probabilities = Probabilities(temperatures, log_losses, confidences)
+    arrays = {"validation": tuple(stored["validation"]), "predictions": _unpack(stored["predictions"])}
+    return System(**{**stored, **arrays, "probabilities": probabilities})
+
+
 def _pack(numbers: Numbers) -> dict[str, Any]:
-    """Class numbers (rows, texts) as text: a database holds no arrays."""
+    """Whole numbers (rows, texts) as text: a database holds no arrays."""
     packed = base64.b85encode(zlib.compress(numbers.astype("<i4").tobytes(), 9)).decode()
     return {"rows": len(numbers), "numbers": packed}
 

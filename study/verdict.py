@@ -47,22 +47,22 @@ def judge(
     """The verdict from the winner's paired comparisons with the default configuration and with the best baseline.
 
     The baseline must have been chosen on validation texts. `default` is None where the winner is the default
-    configuration itself (`is_default`), or that one has failed on fresh seeds: then one comparison remains, and nothing
-    is to be corrected for. Otherwise the p values of both are corrected together (Holm 1979); the intervals are of 95 %
-    each, uncorrected, so that one may be clear of zero where no difference is shown. `rivals`: how many configurations
-    the winner has left behind on fresh seeds; `failed`: how many others could not be trained on all of them.
+    configuration itself (`is_default`), or that one has failed on fresh repeats: then one comparison remains, and
+    nothing is to be corrected for. Otherwise the p values of both are corrected together (Holm 1979); the intervals are
+    of 95 % each, uncorrected, so that one may be clear of zero where no difference is shown. `rivals`: how many
+    configurations the winner has left behind in the ranking; `failed`: how many others could not be trained.
     """
     opponent = f"the best baseline, {baseline_title}"
     if default is None:
         judged = _judged(opponent, baseline, baseline.p_value)
         if not is_default:
-            begin = "The default configuration failed on fresh seeds, so that the winner is not compared with it"
+            begin = "The default configuration failed on fresh repeats, so that the winner is not compared with it"
         elif rivals:
-            begin = "None of the search's best configurations beats the default configuration on fresh seeds"
+            begin = "None of the search's best configurations beats the default configuration on fresh repeats"
         elif failed:
-            begin = "All but the default configuration failed on fresh seeds"
+            begin = "All but the default configuration failed on fresh repeats"
         else:
-            begin = "Only the default configuration was trained on fresh seeds"
+            begin = "Only the default configuration was trained on fresh repeats"
         winner = "the default configuration" if is_default else "the winner"
         return Verdict(f"{begin}; on the test split {winner} {_told(judged, metric)}.", None, judged)
     default_p_value, baseline_p_value = holm([default.p_value, baseline.p_value])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,15 @@ def export(csv: Path, folder: Path, **config: Any) -> tuple[LSTMClassifier, Prep
     return model, prepared
 
 
-def small(folder: Path, *, classes: int = 2) -> None:
+def small(folder: Path, *, classes: int = 2) -> TextClassifier:
     """A model of three words that has learned nothing."""
     torch.manual_seed(0)
     vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
     names = tuple(f"class {number}" for number in range(classes))
     model = LSTMClassifier(LSTMConfig(4, 4), words=3, classes=classes)
-    save_model(folder, TextClassifier(model, vocabulary, names, 200, {}))
+    classifier = TextClassifier(model, vocabulary, names, 200, {})
+    save_model(folder, classifier)
+    return classifier
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,7 @@ def changed(config: dict[str, Any], **changes: Any) -> str:
         (lambda _: "[]", "no format"),
         (lambda _: "\xff", "config.json cannot be used"),
         (lambda _: '{"architectures": ["BertModel"]}', "its config.json has no format"),
-        (lambda config: changed(config, format=1), "has format 1, .* needed is format 2"),
+        (lambda config: changed(config, format=1), "has format 1, .* needed is format 2 or 3"),
         (lambda config: changed(config, architecture="gru"), "cannot be used"),
         (lambda config: changed(config, cleaning=0), "cleaning 0"),
         (lambda config: changed(config, model={**config["model"], "hidden_size": 5}), "cannot be used"),
@@ -228,3 +231,26 @@ def test_a_folder_without_one_of_its_files_or_with_a_damaged_one_is_refused(name
         load_model(tmp_path / "nowhere")
     with pytest.raises(ModelError, match="there is no such folder"):
         load_model(tmp_path / "model" / "vocabulary.txt" / "deeper")
+
+
+def test_probabilities_are_those_of_logits_divided_by_the_temperature(tmp_path: Path) -> None:
+    classifier = small(tmp_path / "model")
+    warm = replace(classifier, temperature=3.0)
+    save_model(tmp_path / "warm", warm)
+    texts = ["a word", "b"]
+    cold_logits = np.log(classifier.predict(texts).probabilities)
+    expected = np.exp(cold_logits / 3) / np.exp(cold_logits / 3).sum(axis=1, keepdims=True)
+    for predictions in (warm.predict(texts), load_model(tmp_path / "warm").predict(texts)):
+        np.testing.assert_allclose(predictions.probabilities, expected, rtol=1e-5)
+        assert list(predictions.labels) == list(classifier.predict(texts).labels)
+
+
+def test_a_model_of_before_there_were_temperatures_is_read(tmp_path: Path) -> None:
+    classifier = small(tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    config = json.loads(file.read_text())
+    del config["temperature"]
+    file.write_text(json.dumps({**config, "format": 2}))
+    texts = ["a word", "b"]
+    again = load_model(tmp_path / "model").predict(texts).probabilities
+    np.testing.assert_array_equal(again, classifier.predict(texts).probabilities)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from io import StringIO
 from typing import Any
@@ -12,10 +13,10 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.study import Study
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich.console import Console
 
-from study.audit import Audit, audit, choose_pruned
+from study.audit import Audit, Chosen, audit, choose_pruned
 from study.confirmation import AUDITS
 from study.full_confirmation import confirmed_search
 
@@ -24,23 +25,24 @@ SPACE = {"learning_rate": FloatDistribution(0, 1)}
 
 
 def confirm(**options: int) -> tuple[Audit | None, str]:
-    """With the best and the default configuration on one draw each."""
+    """With the best and the default configuration on one repeat each."""
     text = StringIO()
     console = Console(file=text, width=500)
-    with confirmed_search("sqlite:///study.db", "toy-lstm", top=1, draws=1, console=console, **options) as found:
+    with confirmed_search("sqlite:///study.db", "toy-lstm", top=1, seeds=1, console=console, **options) as found:
         return found.audit, text.getvalue()
 
 
 @pytest.mark.slow
 def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_once(toy: Any) -> None:
     assert toy.run("--trials", 12) == 0
-    pruned = sorted((trial for trial in toy.load().trials if trial.state == PRUNED), key=lambda trial: -trial.value)
+    pruned = {trial.number for trial in toy.load().trials if trial.state == PRUNED}
     assert len(pruned) > 1
     found, printed = confirm(audits=1, workers=2)
     assert found is not None
-    assert "Finishing 1 pruned trial on" in printed
+    assert "Besides, 1 pruned trial will be finished." in printed
     (one,) = found.audited
-    assert one.pruned.number == pruned[0].number
+    assert one.pruned.number in pruned
+    assert not one.is_random
     assert one.pruned.params == one.finished.params
     assert one.finished.user_attrs["training_seed"] == 0
     for name, values in one.pruned.user_attrs["curve"].items():
@@ -54,7 +56,7 @@ def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_on
     assert weights == {str(trial.number) for trial in confirming if AUDITS not in trial.user_attrs}
     again, printed = confirm(audits=1, workers=1)
     assert again == found
-    assert "Confirming" not in printed
+    assert "repeat" not in printed
     everything, printed = confirm(audits=100, workers=1)
     assert everything is not None
     assert f"only {len(pruned)} trials pruned, all to be finished" in printed
@@ -106,8 +108,17 @@ def wait_for_audit(toy: Any) -> None:
     pytest.fail("The audit did not begin.")
 
 
-def add(study: Study, state: TrialState, value: float | None, learning_rate: float, **attributes: Any) -> None:
-    curve = {} if value is None else {0: value}
+def add(
+    study: Study,
+    state: TrialState,
+    value: float | None,
+    learning_rate: float,
+    *,
+    curve: dict[int, float] | None = None,
+    **attributes: Any,
+) -> None:
+    if curve is None:
+        curve = {} if value is None else {0: value}
     study.add_trial(
         create_trial(
             state=state,
@@ -132,43 +143,88 @@ def search() -> Study:
 
 
 def finish(search: Study, *values: float | None, top: int) -> Audit:
-    pruned = choose_pruned(search, trials=len(values))
+    """The audit of as many trials, which end with these values."""
+    chosen = choose_pruned(search, SPACE, trials=len(values), seed=0)
     confirmation = optuna.create_study(direction="maximize")
     add(confirmation, COMPLETE, 0.99, 0.1, draw=0)  # no audit
-    for trial, value in zip(pruned, values, strict=True):
-        add(
-            confirmation, FAIL if value is None else COMPLETE, value, trial.params["learning_rate"], audits=trial.number
-        )
-    return audit(search, confirmation, pruned, top=top)
+    for trial, value in zip((*chosen.nearest, *chosen.random), values, strict=True):
+        state = FAIL if value is None else COMPLETE
+        add(confirmation, state, value, trial.params["learning_rate"], audits=trial.number)
+    return audit(search, confirmation, chosen, SPACE, top=top)
 
 
-def test_those_with_the_best_score_when_they_were_pruned_are_chosen(search: Study) -> None:
-    assert [trial.number for trial in choose_pruned(search, trials=3)] == [6, 5, 4]
-    assert choose_pruned(search, trials=0) == []
+def numbers_of(trials: Sequence[FrozenTrial]) -> list[int]:
+    return [trial.number for trial in trials]
+
+
+def test_half_are_the_nearest_to_the_median_and_the_others_are_drawn_from_the_rest(search: Study) -> None:
+    chosen = choose_pruned(search, SPACE, trials=3, seed=0)
+    assert numbers_of(chosen.nearest) == [6, 5]
+    assert len(chosen.random) == 1
+    assert set(numbers_of(chosen.random)) < {4, 7}
+    drawn = {tuple(numbers_of(choose_pruned(search, SPACE, trials=3, seed=seed).random)) for seed in range(20)}
+    assert drawn == {(4,), (7,)}
+    assert choose_pruned(search, SPACE, trials=0, seed=0) == Chosen((), ())
+    everything = choose_pruned(search, SPACE, trials=9, seed=0)
+    assert numbers_of(everything.nearest) == [6, 5]
+    assert set(numbers_of(everything.random)) == {4, 7}
+
+
+def test_the_nearest_is_by_its_gap_at_its_own_epoch_not_by_its_score() -> None:
+    study = optuna.create_study(direction="maximize")
+    for learning_rate in (0.1, 0.2):
+        add(study, COMPLETE, 0.9, learning_rate, curve={0: 0.2, 1: 0.9})
+    add(study, PRUNED, 0.8, 0.3, curve={0: 0.8, 1: 0.5})  # a lucky first epoch, then 0.4 below the median
+    add(study, PRUNED, 0.15, 0.4, curve={0: 0.15})  # 0.05 below
+    add(study, PRUNED, 0.6, 0.5, curve={})  # pruned by hand, at no epoch
+    chosen = choose_pruned(study, SPACE, trials=4, seed=0)
+    assert numbers_of(chosen.nearest) == [3]
+    assert numbers_of(chosen.random) == [2]
 
 
 def test_the_rank_is_that_among_configurations_and_all_that_were_audited(search: Study) -> None:
     found = finish(search, 0.65, 0.85, 0.8, top=2)
-    assert [(one.pruned.number, one.rank) for one in found.audited] == [(6, 6), (5, 2), (4, 4)]  # 0.8 was there first
+    assert [(one.pruned.number, one.rank) for one in found.audited][:2] == [(6, 6), (5, 2)]
+    assert found.audited[2].rank == 4  # 0.8 was there first
     assert found.into_top == 1
-    assert found.describe(0.9) == (
-        "The audit of pruning: trained to the end, 1 of 3 pruned trials would have come into the top 2 of the search "
-        "(of the 4 pruned ones those that were best when they were pruned). "
-        "Trials 5, 4 did not repeat the first epochs bit for bit, as on another machine."
+    assert found.describe(0.9).startswith(
+        "The audit of pruning: of 4 pruned trials, 3 were trained to the end (the 2 trials nearest to the median when "
+        "pruned, and 1 of the others at random); 1 of them would have come into the top 2 of the search. Over all "
+        "pruned trials, that is estimated as 25% (95 % interval 25% to 50%). "
     )
+
+
+def test_the_rate_counts_the_nearest_and_estimates_the_rest() -> None:
+    study = optuna.create_study(direction="maximize")
+    add(study, COMPLETE, 0.9, 0.99)
+    for number in range(100):
+        add(study, PRUNED, 0.5 - number / 1000, number / 1000)
+    ends = [1.0 if number < 4 or number in (10, 11) else 0.1 for number in range(20)]
+    rate = finish(study, *ends, top=6).rate
+    assert rate is not None
+    assert rate.estimate == pytest.approx((4 + 90 * 2 / 10) / 100)
+    assert rate.low == pytest.approx((4 + 90 * 0.02521) / 100, abs=1e-4)  # Clopper & Pearson, 2 of 10
+    assert rate.high == pytest.approx((4 + 90 * 0.55610) / 100, abs=1e-4)
+
+
+def test_when_all_are_audited_the_rate_is_known(search: Study) -> None:
+    rate = finish(search, 0.97, 0.1, 0.1, 0.2, top=1).rate
+    assert rate is not None
+    assert (rate.estimate, rate.low, rate.high) == (0.25, 0.25, 0.25)
 
 
 def test_what_pruning_has_cost_is_said(search: Study) -> None:
     told = finish(search, 0.65, 0.95, top=3).describe(0.9)
-    assert "Trial 5 would have beaten the best of the search, 0.9000, with 0.9500: pruning has cost the" in told
+    assert "would have beaten the best of the search, 0.9000, with 0.9500: pruning has cost the" in told
     both = finish(search, 0.97, 0.95, 0.1, 0.2, top=3).describe(0.9)
-    assert "2 of 4 pruned trials would have come into the top 3 of the search (all that the search has pruned)." in both
+    assert "2 of them would have come into the top 3 of the search." in both
     assert "Trials 6, 5 would have beaten the best of the search, 0.9000, with up to 0.9700" in both
 
 
 def test_an_audited_trial_that_fails_has_no_rank_and_is_told(search: Study) -> None:
     found = finish(search, None, top=3)
     assert found.audited[0].rank is None
+    assert found.rate is None
     told = found.describe(0.9)
-    assert "none of 1 pruned trial would have come into the top 3" in told
+    assert "none of them would have come into the top 3" in told
     assert told.endswith("Trial 6 failed on the way.")

@@ -1,89 +1,113 @@
 """Fresh seeds for the best configurations: what is trained, what is reused, and how the test split is opened."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from io import StringIO
 from typing import Any
 
-import optuna
+import numpy as np
 import pytest
-from optuna.distributions import IntDistribution
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from study.confirmation import DRAW, Candidate, confirmed, find_candidates, prepare_draw
+from models.baselines import fit_baselines
+from preprocessing.encoding import EncodedTexts
+from preprocessing.prepared import PreparedTexts
+from study.configuration import StudyConfiguration
+from study.confirmation import DRAW, FIRST_CONFIRMING, TRIES, prepare_draw
 from study.deployment import Deployment
 from study.errors import StudyError
 from study.full_confirmation import Confirmation, confirmed_search
-from study.kept_weights import load_weights
-from study.search_space import default_parameters
-from study.stored_study import load_configuration
+from study.kept_weights import load_weights, save_weights
+from study.storage import close_storage, open_storage
+from study.stored_study import load_configuration, open_confirmation
 from study.test_results import TestResults, load_results, open_test_split, openings
+from study.trial_queue import FAILURE
 
 URL = "sqlite:///study.db"
 
 
-def confirm(**options: int) -> tuple[list[Any], str]:
-    """The ranking with its trials' numbers, and what was printed."""
+@contextmanager
+def confirming(**options: int) -> Iterator[Confirmation]:
+    with confirmed_search(URL, "toy-lstm", console=Console(file=StringIO()), **{"workers": 1, **options}) as found:
+        yield found
+
+
+def confirm(**options: int) -> tuple[Confirmation, str]:
+    """What is found, and what was printed."""
     text = StringIO()
-    with confirmed_search(URL, "toy-lstm", workers=1, console=Console(file=text), **options) as found:
-        return list(found.ranking), text.getvalue()
+    with confirmed_search(URL, "toy-lstm", workers=1, console=Console(file=text, width=500), **options) as found:
+        return found, text.getvalue()
 
 
-def test_the_best_and_the_default_configuration_are_trained_on_fresh_seeds_and_splits(toy: Any) -> None:
+def draws_of(trials: Sequence[FrozenTrial]) -> list[int]:
+    return [trial.user_attrs[DRAW] for trial in trials]
+
+
+def test_the_repeats_that_rank_are_none_of_those_that_confirm(toy: Any) -> None:
     assert toy.run("--trials", 6) == 0
     search = toy.load()
     configuration = load_configuration(search)
-    ranking, _ = confirm(top=2, draws=3)
-    default = default_parameters(configuration.search_space, configuration.base)
+    found, printed = confirm(top=3, seeds=2)
     best = sorted((trial for trial in search.trials if trial.state == TrialState.COMPLETE), key=lambda t: -t.value)
-    expected = [trial.params for trial in best[:2]]
-    expected += [default] if default not in expected else []
-    assert sorted(map(str, expected)) == sorted(str(one.candidate.parameters) for one in ranking)
-    assert [one.mean for one in ranking] == sorted((one.mean for one in ranking), reverse=True)
-    for one in ranking:
-        assert [trial.user_attrs[DRAW] for trial in one.trials] == [0, 1, 2]
-        assert [trial.user_attrs["training_seed"] for trial in one.trials] == [1, 2, 3]  # the search's is 0
-        assert one.mean == pytest.approx(sum(trial.value for trial in one.trials) / 3)
-        assert one.optimism == pytest.approx(one.candidate.trial.value - one.mean)
-    validations = [prepare_draw(configuration, draw).validation.token_ids.tolist() for draw in range(3)]
-    assert len({str(texts) for texts in validations}) == 3
+    ranked = {str(one.candidate.parameters): one for one in found.ranking}
+    assert ranked.keys() == {str(trial.params) for trial in best[:3]}
+    assert sorted(len(one.trials) for one in found.ranking) == [1, 2, 2]
+    assert [draws_of(one.trials) for one in found.ranking[:2]] == [[0, 1]] * 2
+    assert found.winner.candidate == found.ranking[0].candidate
+    for one in found.compared:
+        assert draws_of(one.trials) == [FIRST_CONFIRMING, FIRST_CONFIRMING + 1]
+        assert [trial.user_attrs["training_seed"] for trial in one.trials] == [11, 12]  # the search's is 0
+        assert one.mean == pytest.approx(sum(trial.value for trial in one.trials) / 2)
+    assert found.winner.optimism == pytest.approx(found.winner.candidate.trial.value - found.winner.mean)
+    assert "The best 3 configurations are ranked in 2 rounds; then the winner and the default" in printed
+    assert "up to 9 trainings" in printed
+    weights = {int(file.stem) for file in toy.folder.glob(".cache/checkpoints/*/*.safetensors")}
+    assert weights == {trial.number for one in found.compared for trial in one.trials}
+    validations = [prepare_draw(configuration, draw).validation.token_ids.tolist() for draw in (0, 1, 10, 11)]
+    assert len({str(texts) for texts in validations}) == 4
 
 
 def test_a_second_confirmation_trains_only_what_is_missing(toy: Any) -> None:
     assert toy.run("--trials", 4) == 0
-    first, _ = confirm(top=1, draws=2)
-    again, printed = confirm(top=1, draws=2)
-    assert [one.trials for one in again] == [one.trials for one in first]
-    assert "Confirming" not in printed
-    more, _ = confirm(top=1, draws=4)
-    assert sum(len(one.trials) for one in more) == 4 * len(first)
-    assert len(toy.load(name="toy-lstm/confirmation").trials) == 4 * len(first)
-    numbers = {trial.number for one in first for trial in one.trials}
-    assert {trial.number for one in more for trial in one.trials[:2]} == numbers
+    first, _ = confirm(top=2, seeds=1)
+    again, printed = confirm(top=2, seeds=1)
+    assert (again.ranking, again.compared) == (first.ranking, first.compared)
+    assert printed == ""
+    before = len(toy.load(name="toy-lstm/confirmation").trials)
+    more, printed = confirm(top=2, seeds=3)
+    assert more.ranking == first.ranking
+    assert [one.trials[:1] for one in more.compared] == [one.trials for one in first.compared]
+    assert len(toy.load(name="toy-lstm/confirmation").trials) == before + 2 * len(first.compared)
+    assert "Round" not in printed
 
 
 @pytest.mark.slow
 def test_a_later_confirmation_takes_as_many_as_the_last_one_and_never_fewer_than_usual(toy: Any) -> None:
     assert toy.run("--trials", 2) == 0
-    first, _ = confirm(top=1, draws=4)
+    first, _ = confirm(top=1, seeds=4)
     again, printed = confirm(top=1)
-    assert [one.trials for one in again] == [one.trials for one in first]
+    assert again.compared == first.compared
     assert printed == "As in the last report: --seeds 4.\n"
-    confirm(top=1, draws=1)
-    assert [len(one.trials) for one in confirm(top=1)[0]] == [3] * len(first)
+    confirm(top=1, seeds=1)
+    assert {len(one.trials) for one in confirm(top=1)[0].compared} == {3}
 
 
 @pytest.mark.slow
 def test_what_an_interrupted_confirmation_has_asked_for_is_not_trained_by_a_smaller_one(toy: Any) -> None:
     assert toy.run("--trials", 2) == 0
-    first, _ = confirm(top=1, draws=1)
+    first, _ = confirm(top=1, seeds=1)
     confirmation = toy.load(name="toy-lstm/confirmation")
-    for draw in (7, 8):
-        confirmation.enqueue_trial(first[0].candidate.parameters, user_attrs={DRAW: draw})
-    again, printed = confirm(top=1, draws=1)
-    assert "Confirming" not in printed
-    assert [one.trials for one in again] == [one.trials for one in first]
-    more, _ = confirm(top=1, draws=9)  # asked for again, it is trained
-    assert [len(one.trials) for one in more] == [9] * len(first)
+    for draw in (17, 18):
+        confirmation.enqueue_trial(first.winner.candidate.parameters, user_attrs={DRAW: draw})
+    assert confirm(top=1, seeds=1)[1] == ""
+    more, _ = confirm(top=1, seeds=2)
+    assert {len(one.trials) for one in more.compared} == {2}
+    states = {trial.user_attrs[DRAW]: trial.state for trial in toy.load(name="toy-lstm/confirmation").trials}
+    assert (states[17], states[18]) == (TrialState.FAIL, TrialState.FAIL)
+    most, _ = confirm(top=1, seeds=9)  # asked for again, they are trained
+    assert {len(one.trials) for one in most.compared} == {9}
 
 
 def test_what_another_report_has_taken_out_of_the_queue_is_missed(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,55 +119,50 @@ def test_what_another_report_has_taken_out_of_the_queue_is_missed(toy: Any, monk
     with monkeypatch.context() as patch:
         patch.setattr(Deployment, "run", run)
         with pytest.raises(StudyError, match="Start the same command again"):
-            confirm(top=1, draws=1)
-    assert len(confirm(top=1, draws=1)[0]) == 1
+            confirm(top=1, seeds=1)
+    assert len(confirm(top=1, seeds=1)[0].compared) == 1
 
 
 def test_weights_that_are_damaged_are_trained_again(toy: Any) -> None:
-    assert toy.run("--trials", 2) == 0
-    first, _ = confirm(top=1, draws=1)
-    (file, *_) = sorted(toy.folder.glob(".cache/checkpoints/*/*.safetensors"))
-    file.write_bytes(file.read_bytes()[:100])
-    again, printed = confirm(top=1, draws=1)
-    assert "Confirming" in printed
-    assert [one.mean for one in again] == [one.mean for one in first]
-    assert all(load_weights(file.parent, one.trials[0]) for one in again)
-    damaged = next(one.trials[0] for one in first if file.stem == str(one.trials[0].number))
-    with pytest.raises(StudyError, match=r"cannot be read.*trained anew"):
-        load_weights(file.parent, damaged)
-
-
-def test_where_it_is_a_tie_the_default_configuration_comes_first() -> None:
-    study = optuna.create_study(direction="maximize")
-    candidates = [
-        Candidate({"hidden_size": size}, None, is_default=is_default) for size, is_default in ((16, False), (64, True))
-    ]
-    for candidate in candidates:
-        study.enqueue_trial(candidate.parameters, user_attrs={DRAW: 0})
-        study.tell(study.ask({"hidden_size": IntDistribution(16, 256)}), 0.5)
-    assert [one.candidate.is_default for one in confirmed(study, candidates, draws=1)] == [True, False]
-
-
-def test_a_search_without_a_complete_trial_cannot_be_confirmed(toy: Any) -> None:
     assert toy.run("--trials", 1) == 0
-    study = toy.load()
-    configuration = load_configuration(study)
-    study._storage.delete_study(study._study_id)
-    empty = toy.run("--trials", 1, "--timeout", 0.001)
-    assert empty == 0
-    with pytest.raises(StudyError, match="has no complete trial yet"):
-        find_candidates(toy.load(), configuration, top=3)
+    first, _ = confirm(top=1, seeds=2)
+    damaged, kept = first.winner.trials
+    file = first.checkpoints / f"{damaged.number}.safetensors"
+    bits = file.read_bytes()
+    file.write_bytes(bits[:100])
+    again, printed = confirm(top=1, seeds=2)
+    assert "Confirming the default configuration on 2 further repeats." in printed
+    assert again.winner.mean == first.winner.mean
+    assert again.winner.trials[1] == kept
+    assert (first.checkpoints / f"{again.winner.trials[0].number}.safetensors").read_bytes() == bits
+    with pytest.raises(StudyError, match=r"cannot be read.*trained again"):
+        load_weights(first.checkpoints, damaged)
+
+
+def test_the_runner_up_stands_in_for_a_winner_that_fails(toy: Any) -> None:
+    assert toy.run("--trials", 5) == 0
+    first, _ = confirm(top=2, seeds=1)
+    storage = toy.load()._storage
+    storage.delete_study(storage.get_study_id_from_name("toy-lstm/confirmation"))
+    storage = open_storage(URL)
+    confirmation = open_confirmation(toy.load(), storage, first.configuration)
+    for _ in range(TRIES):
+        purpose = {DRAW: FIRST_CONFIRMING, FAILURE: "Error: no memory"}
+        confirmation.enqueue_trial(first.winner.candidate.parameters, user_attrs=purpose)
+        confirmation.tell(confirmation.ask(first.configuration.search_space), state=TrialState.FAIL)
+    close_storage(storage)
+    second, _ = confirm(top=2, seeds=1)
+    assert second.winner.candidate == first.ranking[1].candidate
+    assert [(one.candidate, one.reason) for one in second.left_out] == [(first.winner.candidate, "Error: no memory")]
 
 
 def open_once(found: Confirmation) -> TestResults:
-    winner = found.ranking[0]
-    compared = [winner, *(one for one in found.ranking[1:] if one.candidate.is_default)]
-    stored = load_results(found.study, compared)
+    stored = load_results(found.study, found.compared, checkpoints=found.checkpoints)
     return stored or open_test_split(
         found.study,
         found.storage,
         found.configuration,
-        compared,
+        found.compared,
         search_trials=len(found.search.trials),
         device=found.device,
         checkpoints=found.checkpoints,
@@ -154,7 +173,7 @@ def open_once(found: Confirmation) -> TestResults:
 def test_the_test_split_is_opened_once_and_the_opening_is_counted(toy: Any) -> None:
     assert toy.run("--trials", 5) == 0
     for _ in range(2):
-        with confirmed_search(URL, "toy-lstm", top=2, draws=2, workers=1, console=Console(file=StringIO())) as found:
+        with confirming(top=2, seeds=2) as found:
             results = open_once(found)
             stamps = openings(found.storage, found.configuration)
         assert len(stamps) == 1
@@ -164,12 +183,66 @@ def test_the_test_split_is_opened_once_and_the_opening_is_counted(toy: Any) -> N
         assert all(system.predictions.shape == (2, 18) for system in results.systems)
         assert {"majority"} <= {system.name for system in results.systems}
     assert toy.run("--trials", 3, "--seed", 1, "--name", "other") == 0
-    with confirmed_search(URL, "other", top=1, draws=1, workers=1, console=Console(file=StringIO())) as found:
+    with confirmed_search(URL, "other", top=1, seeds=1, workers=1, console=Console(file=StringIO())) as found:
         open_once(found)
         assert [stamp.study for stamp in openings(found.storage, found.configuration)] == [
             "toy-lstm/confirmation",
             "other/confirmation",
         ]
+
+
+def test_what_was_predicted_belongs_to_the_weights_that_predicted_it(toy: Any) -> None:
+    """As when lost weights are trained again on another machine, to other bits."""
+    assert toy.run("--trials", 1) == 0
+    with confirming(top=1, seeds=1) as found:
+        first = open_once(found)
+        (trial,) = found.winner.trials
+        save_weights(found.checkpoints, trial.number, load_weights(found.checkpoints, trial))
+        assert load_results(found.study, found.compared, checkpoints=found.checkpoints) is not None
+        weights = {name: tensor * -1 for name, tensor in load_weights(found.checkpoints, trial).items()}
+        save_weights(found.checkpoints, trial.number, weights)
+        assert load_results(found.study, found.compared, checkpoints=found.checkpoints) is None
+        second = open_once(found)
+        assert len(openings(found.storage, found.configuration)) == 2
+        assert second.systems[0].predictions.tolist() != first.systems[0].predictions.tolist()
+
+
+def test_stored_results_are_those_that_were_computed(toy: Any) -> None:
+    assert toy.run("--trials", 1) == 0
+    with confirming(top=1, seeds=2) as found:
+        computed = open_once(found)
+        stored = load_results(found.study, found.compared, checkpoints=found.checkpoints)
+    assert stored is not None
+    for one, other in zip(computed.systems, stored.systems, strict=True):
+        np.testing.assert_equal(asdict(one), asdict(other))
+
+
+def test_repeats_that_number_classes_differently_are_refused(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(configuration: StudyConfiguration, draw: int) -> PreparedTexts:
+        prepared = prepare_draw(configuration, draw)
+        return replace(prepared, classes=prepared.classes[::-1]) if draw == FIRST_CONFIRMING + 1 else prepared
+
+    assert toy.run("--trials", 1) == 0
+    with confirming(top=1, seeds=2) as found:
+        monkeypatch.setattr("study.confirmation.prepare_draw", prepare)
+        with pytest.raises(StudyError, match=r"classes .* do not have the same numbers .* study.cache --clear"):
+            open_once(found)
+
+
+def test_baselines_are_fitted_on_the_training_texts_of_each_repeat(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = []
+
+    def fit(training: EncodedTexts, validation: EncodedTexts, **options: Any) -> Any:
+        fitted.append((training.token_ids.tolist(), validation.token_ids.tolist()))
+        return fit_baselines(training, validation, **options)
+
+    assert toy.run("--trials", 1) == 0
+    with confirming(top=1, seeds=3) as found:
+        monkeypatch.setattr("study.test_results.fit_baselines", fit)
+        open_once(found)
+        repeats = [prepare_draw(found.configuration, draw) for draw in draws_of(found.winner.trials)]
+    assert fitted == [(one.training.token_ids.tolist(), one.validation.token_ids.tolist()) for one in repeats]
+    assert len({str(texts) for texts in fitted}) == 3
 
 
 def test_an_opening_that_is_interrupted_before_anything_was_seen_goes_on(
@@ -178,8 +251,8 @@ def test_an_opening_that_is_interrupted_before_anything_was_seen_goes_on(
     def interrupt(*_arguments: object, **_named: object) -> None:
         raise KeyboardInterrupt
 
-    assert toy.run("--trials", 3) == 0
-    with confirmed_search(URL, "toy-lstm", top=1, draws=1, workers=1, console=Console(file=StringIO())) as found:
+    assert toy.run("--trials", 1) == 0
+    with confirming(top=1, seeds=1) as found:
         with monkeypatch.context() as patch:
             patch.setattr("study.test_results.fit_baselines", interrupt)
             with pytest.raises(KeyboardInterrupt):
@@ -192,22 +265,22 @@ def test_an_opening_that_is_interrupted_before_anything_was_seen_goes_on(
 @pytest.mark.slow
 def test_what_was_predicted_for_another_number_of_seeds_is_not_forgotten(toy: Any) -> None:
     assert toy.run("--trials", 3) == 0
-    for draws, times in ((1, 1), (2, 2), (1, 2), (2, 2)):
-        with confirmed_search(
-            URL, "toy-lstm", top=1, draws=draws, workers=1, console=Console(file=StringIO())
-        ) as found:
-            assert open_once(found).systems[0].predictions.shape == (draws, 18)
+    for seeds, times in ((1, 1), (2, 2), (1, 2), (2, 2)):
+        with confirming(top=1, seeds=seeds) as found:
+            assert open_once(found).systems[0].predictions.shape == (seeds, 18)
             assert len(openings(found.storage, found.configuration)) == times
 
 
 @pytest.mark.slow
 def test_several_workers_train_it_to_the_same_scores(toy: Any) -> None:
+    def curves(found: Confirmation) -> list[Any]:
+        return [[trial.user_attrs["curve"] for trial in one.trials] for one in (*found.ranking, *found.compared)]
+
     assert toy.run("--trials", 4) == 0
     text = StringIO()
-    with confirmed_search(URL, "toy-lstm", top=1, draws=2, workers=2, console=Console(file=text)) as found:
-        together = [[trial.user_attrs["curve"] for trial in one.trials] for one in found.ranking]
+    with confirmed_search(URL, "toy-lstm", top=2, seeds=2, workers=2, console=Console(file=text)) as found:
+        together = curves(found)
     assert "Workers: 2 on cpu." in text.getvalue()
     storage = toy.load()._storage
     storage.delete_study(storage.get_study_id_from_name("toy-lstm/confirmation"))
-    alone, _ = confirm(top=1, draws=2)
-    assert [[trial.user_attrs["curve"] for trial in one.trials] for one in alone] == together
+    assert curves(confirm(top=2, seeds=2)[0]) == together

@@ -1,21 +1,26 @@
 """The tables and sentences of a report, where something is missing or too good."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import optuna
+from optuna.trial import FrozenTrial, create_trial
 
 from data.source import DataSource
 from models.baselines import PublishedResult
+from models.calibration import Bin
 from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.statistics import ClassScores, Estimate, PairedComparison
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
+from study.candidates import Candidate, Ranked
 from study.comparison import ComparedStudy, Outcome
 from study.configuration import StudyConfiguration
+from study.confirmation import Confirmed
 from study.findings import find
-from study.full_report import Report, Tested, TestReport
+from study.full_report import Calibration, Exported, Report, Tested, TestReport
 from study.report_pages import _markdown_cell
 from study.report_tables import Table, comparison_table, tables
 from study.report_words import paragraphs
@@ -44,6 +49,8 @@ def report_of(draws: int, estimate: Estimate = SOME) -> Report:
         ((3.0, 0.0), (0.0, 0.0)),
         (Opening("00", "toy", "2026-01-01T00:00:00+00:00", 1),),
         (PublishedResult("LSTM", 0.9, "someone"),),
+        Calibration(0.02, 0.3, (Bin(0.9, 0.88, 1.0),)),
+        Exported(7, 0.75, 0.25, 0.125),
     )
     findings = find(study, CONFIGURATION)
     return Report(study, CONFIGURATION, findings, NOTHING, test=test)
@@ -74,6 +81,45 @@ def test_a_class_without_a_text_in_the_test_has_no_scores() -> None:
 def test_of_one_seed_the_intervals_do_not_claim_to_tell_of_seeds() -> None:
     assert "over texts and seeds" in tables_of(draws=3)["test"].caption
     assert "they do not tell" in tables_of(draws=1)["test"].caption
+
+
+def test_intervals_are_said_to_hold_for_this_pool_of_training_texts() -> None:
+    assert "hold for this pool of training texts" in tables_of(draws=3)["test"].caption
+    assert "other training texts decide" in tables_of(draws=1)["test"].caption
+
+
+def test_the_exported_training_and_the_calibration_are_told_beside_the_mean() -> None:
+    told = " ".join(paragraphs(report_of(3)))
+    assert "validation score (0.7500); its own test accuracy is 0.2500, its macro-F1 0.1250." in told
+    assert "expected calibration error is 0.0200, the negative log-likelihood 0.3000." in told
+    assert "one of its trainings" not in " ".join(paragraphs(report_of(1)))
+
+
+def test_the_ranking_is_told_apart_from_what_it_ranked_nothing_for() -> None:
+    def trial(value: float) -> FrozenTrial:
+        return create_trial(value=value)
+
+    best = Candidate({"hidden_size": 99}, trial(0.9), is_default=False)
+    won = Candidate({"hidden_size": 32}, trial(0.8), is_default=False)
+    report = replace(
+        report_of(3),
+        ranking=(Ranked(won, (trial(0.85), trial(0.75))), Ranked(best, (trial(0.5),))),
+        winner=Confirmed(won, (trial(0.7), trial(0.72))),
+        default=Confirmed(Candidate({"hidden_size": 64}, None, is_default=True), (trial(0.6), trial(0.62))),
+    )
+    found = {table.name: table for table in tables(report)}
+    assert found["confirmation"].rows == (
+        ("hidden_size=32", "0.8000", "0.7100", "0.0141", "+0.0900"),
+        ("hidden_size=64 (default)", "-", "0.6100", "0.0141", "-"),
+    )
+    assert found["ranking"].rows == (
+        ("hidden_size=32", "0.8000", "0.8500, 0.7500", "0.8000"),
+        ("hidden_size=99", "0.9000", "0.5000", "0.7000"),
+    )
+    told = " ".join(paragraphs(report))
+    assert "The search claimed 0.8000 for it: +0.0900 of optimism." in told
+    assert "The search's own best (hidden_size=99), for which it claimed 0.9000, came to place 2 of 2" in told
+    assert "On the same repeats, the default configuration has 0.6100 ± 0.0141." in told
 
 
 def test_ours_stand_beside_the_published_results() -> None:
@@ -108,7 +154,7 @@ def test_studies_side_by_side_show_what_is_confirmed_of_each() -> None:
     assert (first["Test accuracy"], second["Test accuracy"]) == ("0.5000 (0.4000 to 0.6000)", "-")
     assert (first["Trials"], second["Trials"]) == ("8 (4 when confirmed)", "8")
     assert second["Fresh validation macro-F1"] == "not confirmed"
-    assert "on fresh seeds and splits" in table.caption
+    assert "on fresh repeats" in table.caption
 
 
 def test_where_none_is_confirmed_the_searches_alone_are_compared() -> None:

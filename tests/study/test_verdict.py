@@ -61,7 +61,7 @@ def test_a_winner_that_is_the_default_is_held_against_the_baseline_alone_and_not
     assert verdict.against_default is None
     assert verdict.against_baseline.adjusted_p_value == CLOSE.p_value
     assert verdict.sentence == (
-        "None of the search's best configurations beats the default configuration on fresh seeds; on the test split "
+        "None of the search's best configurations beats the default configuration on fresh repeats; on the test split "
         "the default configuration is better than the best baseline, linear SVM (macro-F1 +0.0050, 95 % interval "
         "+0.0002 to +0.0100, p = 0.0400)."
     )
@@ -70,7 +70,7 @@ def test_a_winner_that_is_the_default_is_held_against_the_baseline_alone_and_not
 def test_where_nothing_but_the_default_was_tried_again_no_rival_is_said_to_be_beaten() -> None:
     verdict = judge("macro_f1", default=None, baseline=LOSS, baseline_title="linear SVM", is_default=True, rivals=0)
     assert verdict.sentence.startswith(
-        "Only the default configuration was trained on fresh seeds; on the test split the default configuration is "
+        "Only the default configuration was trained on fresh repeats; on the test split the default configuration is "
         "worse than the best baseline"
     )
 
@@ -79,7 +79,7 @@ def test_a_default_configuration_that_failed_is_not_taken_for_the_winner() -> No
     verdict = judge("macro_f1", default=None, baseline=WIN, baseline_title="linear SVM", is_default=False, rivals=1)
     assert verdict.against_default is None
     assert verdict.sentence.startswith(
-        "The default configuration failed on fresh seeds, so that the winner is not compared with it; on the "
+        "The default configuration failed on fresh repeats, so that the winner is not compared with it; on the "
         "test split the winner is better than the best baseline, linear SVM (macro-F1 +0.0120"
     )
 

@@ -1,0 +1,53 @@
+"""Probabilities that hold: logits scaled by a temperature, and how well the outcome fits."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+from torch.nn import functional
+
+LARGEST_TEMPERATURE = 100.0  # and its inverse the smallest: without a mistake there is no best one
+BINS = 15  # of equal width, as in Guo et al. 2017
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The texts whose label has a probability within some bounds."""
+
+    confidence: float  # the mean probability of their labels
+    accuracy: float  # the share of them that is right
+    share: float  # of all texts
+
+
+def best_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The number by which to divide logits (N, C) so that their softmax fits the labels (N,) best.
+
+    Temperature scaling: Guo et al. 2017, arXiv:1706.04599.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        return functional.cross_entropy(logits * math.exp(-log_temperature), labels, reduction="sum").item()
+
+    limit = math.log(LARGEST_TEMPERATURE)
+    return math.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x)
+
+
+def reliability(confidences: Floats, is_right: npt.NDArray[np.bool_]) -> list[Bin]:
+    """The texts by the probability of their label, lowest first; bins without a text are left out."""
+    places = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    members = [places == place for place in range(BINS)]
+    return [
+        Bin(float(confidences[chosen].mean()), float(is_right[chosen].mean()), float(chosen.mean()))
+        for chosen in members
+        if chosen.any()
+    ]
+
+
+def expected_calibration_error(confidences: Floats, is_right: npt.NDArray[np.bool_]) -> float:
+    """The mean distance of probability and accuracy over the bins, weighted by their texts (Guo et al. 2017)."""
+    return sum(one.share * abs(one.accuracy - one.confidence) for one in reliability(confidences, is_right))

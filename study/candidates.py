@@ -1,0 +1,138 @@
+"""The configurations of a search that are trained again, and their ranking by elimination.
+
+Each round trains the candidates that are left on one more repeat and keeps the better half. A candidate is ranked by
+the mean of all its trainings, that of the search included: the winner's score comes from further repeats, which rank
+nothing (`study.confirmation`), so the ranking need not be free of luck, only good. `benchmarks/ranking.py` compares
+this rule with others.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from study.configuration import StudyConfiguration
+from study.errors import StudyError
+from study.search_space import Space, contains, default_parameters
+from study.surrogate import position
+from study.trial_queue import complete_trials
+
+NEAR = 0.02  # two numbers are alike when they lie within this share of their range, on its own scale
+
+Parameters = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration that is trained again."""
+
+    parameters: Parameters
+    trial: FrozenTrial | None  # of the search; None for a default configuration that was not completed there
+    is_default: bool
+
+    @property
+    def claimed(self) -> float | None:
+        """The score that the search has found for it."""
+        return self.trial.value if self.trial else None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A candidate with its trainings of the ranking."""
+
+    candidate: Candidate
+    trials: tuple[FrozenTrial, ...] = ()  # of the confirmation, by repeat: one for each round that it was in
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The validation scores of `trials`."""
+        return tuple(trial.value or 0.0 for trial in self.trials)
+
+    @property
+    def mean(self) -> float:
+        """The mean score over all its trainings, that of the search included."""
+        claimed = self.candidate.claimed
+        return statistics.fmean((*self.values, *([] if claimed is None else [claimed])))
+
+
+def find_candidates(study: Study, configuration: StudyConfiguration, *, top: int) -> list[Candidate]:
+    """The best `top` configurations of a search, the best first; of near-identical ones only the best.
+
+    One that is nearly the default configuration gives its place to that one. Raises `StudyError` when no trial is
+    complete.
+    """
+    space = configuration.search_space
+    ranked = rank_configurations(study, space)
+    if not ranked:
+        raise StudyError(f"Study '{study.study_name}' has no complete trial yet; continue it with study.run first.")
+    default = default_candidate(study, configuration)
+    candidates: list[Candidate] = []
+    for trial in ranked:
+        is_default = default.trial is not None and near_identical(space, trial.params, default.parameters)
+        found = default if is_default else Candidate(trial.params, trial, is_default=False)
+        if not any(near_identical(space, found.parameters, other.parameters) for other in candidates):
+            candidates.append(found)
+        if len(candidates) == top:
+            break
+    return candidates
+
+
+def default_candidate(study: Study, configuration: StudyConfiguration) -> Candidate:
+    """The default configuration, with its best complete trial."""
+    space = configuration.search_space
+    default = default_parameters(space, configuration.base)
+    tried = next((trial for trial in rank_configurations(study, space) if trial.params == default), None)
+    return Candidate(default, tried, is_default=True)
+
+
+def rank_configurations(study: Study, space: Space) -> list[FrozenTrial]:
+    """The best complete trial of every configuration of the space, the best first, and of equals the earliest."""
+    complete = [trial for trial in complete_trials(study) if contains(space, trial.params)]
+    best_first = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
+    best = {tuple(sorted(trial.params.items())): trial.number for trial in reversed(best_first)}
+    return [trial for trial in best_first if trial.number in best.values()]
+
+
+def near_identical(space: Space, one: Parameters, other: Parameters) -> bool:
+    """Whether two configurations have the same categories and numbers within `NEAR` of each other."""
+    return all(
+        one[name] == other[name]
+        if isinstance(range_, CategoricalDistribution)
+        else abs(position(range_, one[name]) - position(range_, other[name])) <= NEAR
+        for name, range_ in space.items()
+    )
+
+
+def rank(
+    candidates: Sequence[Candidate], train: Callable[[list[Candidate], int], list[FrozenTrial | None]]
+) -> tuple[list[Ranked], list[Candidate]]:
+    """The candidates in the order of their ranking, the best first, and those whose training has failed.
+
+    `train` trains candidates on the repeat of this number and returns the trial of each, None for one that has failed.
+    Where the default configuration is as good as another, it comes first: nothing speaks for a change.
+    """
+    left, eliminated, failed = [Ranked(candidate) for candidate in candidates], list[Ranked](), list[Candidate]()
+    repeat = 0
+    while len(left) > 1:
+        trials = train([one.candidate for one in left], repeat)
+        failed += [one.candidate for one, trial in zip(left, trials, strict=True) if trial is None]
+        trained = [replace(one, trials=(*one.trials, trial)) for one, trial in zip(left, trials, strict=True) if trial]
+        trained.sort(key=lambda one: (-one.mean, not one.candidate.is_default))
+        half = (len(trained) + 1) // 2
+        left, eliminated = trained[:half], trained[half:] + eliminated
+        repeat += 1
+    return left + eliminated, failed
+
+
+def rounds(candidates: int) -> int:
+    """The number of rounds, and so of repeats, that `rank` takes for so many candidates."""
+    return (candidates - 1).bit_length()
+
+
+def trainings(candidates: int) -> int:
+    """The number of trainings that `rank` takes for so many candidates."""
+    return sum((candidates + 2**round_ - 1) // 2**round_ for round_ in range(rounds(candidates)))
