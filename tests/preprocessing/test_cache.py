@@ -1,5 +1,7 @@
 """The shared cache: prepared once, whole or not at all, noticed when damaged, and never with the test split in it."""
 
+import json
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from data.source import DataSource, find_source, load_search_texts
@@ -25,6 +28,14 @@ source, _ = find_source(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 prepare_for_search(source, split_seed=0, cache_dir=pathlib.Path(sys.argv[2]), on_event=print)
+"""
+
+CLASSES = """
+import json, sys, pathlib
+from data.source import find_source
+from preprocessing.prepared import prepare_for_search
+prepared = prepare_for_search(find_source(sys.argv[1])[0], split_seed=0, cache_dir=pathlib.Path(sys.argv[2]))
+print(json.dumps(prepared.classes))
 """
 
 
@@ -193,3 +204,33 @@ def test_clearing_waits_for_what_is_being_built(cache_dir: Path) -> None:
         clear(cache_dir)
         assert entry.exception() is None or "is gone" in str(entry.exception())
     assert open_or_build(cache_dir, "slow", {}, slow_build, on_event=print).meta["files"]["data"]["bytes"] == 5
+
+
+def write_labels(labels: list[str], path: Path) -> None:
+    rows = [(label, f"text {number} of {label[:9]} {len(label)}") for label in labels for number in range(10)]
+    pd.DataFrame(rows, columns=["Category", "description_pre"]).to_csv(path, index=False)
+
+
+def test_the_order_of_the_classes_does_not_depend_on_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    write_labels(["10", "9", "1", "01", "001", "0", "00"], path)
+    for seed in ("0", "1", "2"):
+        command = [sys.executable, "-c", CLASSES, str(path), str(tmp_path / seed)]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+        assert json.loads(printed) == ["0", "00", "001", "01", "1", "9", "10"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "ordered"),
+    [
+        (["2" * 5_000, "1", "3" * 4_999], ["1", "3" * 4_999, "2" * 5_000]),  # `int` refuses them
+        (["b", "10", "9"], ["10", "9", "b"]),
+    ],
+    ids=["thousands of digits", "not all numbers"],
+)
+def test_classes_are_ordered_as_numbers_where_all_are_numbers(
+    labels: list[str], ordered: list[str], tmp_path: Path
+) -> None:
+    write_labels(labels, tmp_path / "rows.csv")
+    assert list(prepare(tmp_path / "rows.csv", tmp_path / "cache").classes) == ordered
