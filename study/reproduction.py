@@ -21,7 +21,8 @@ from study.sampling import PRUNING_RULE, may_prune
 from study.stored_study import FINGERPRINT
 from study.trial_queue import BESIDE_OTHERS, finished_trials
 
-NO_VERSIONS = (f"{ENVIRONMENT}device", PRUNING)
+DEVICE = f"{ENVIRONMENT}device"
+NO_VERSIONS = (DEVICE, PRUNING)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def reproduction(study: Study, configuration: StudyConfiguration, **report_optio
             f"{place}, this searches in the same way. Not the same trials: of this study, {plural(waiting, 'trial')} "
             "had not finished when this was written."
         )
+    elif study.user_attrs[FINGERPRINT][DEVICE] != "cpu":
+        about = f"{place}, this searches in the same way. Not the same trials, bit for bit: only a CPU promises that."
     elif _has_run_in_parallel(study):
         about = (
             f"{place}, this searches in the same way. Not the same trials: several workers ran this study at a time, "

@@ -119,6 +119,14 @@ def test_a_study_that_began_with_another_pruning_rule_is_not_promised_again(
     assert "bit for bit" in reproduction(study, replace(configuration, pruner="none")).about
 
 
+def test_only_of_a_cpu_the_same_bits_are_promised(toy: Any, configuration: StudyConfiguration) -> None:
+    study = toy.load()
+    study.set_user_attr("fingerprint", {**study.user_attrs["fingerprint"], "environment.device": "cuda"})
+    assert reproduction(study, configuration).about.endswith(
+        "this searches in the same way. Not the same trials, bit for bit: only a CPU promises that."
+    )
+
+
 def test_options_as_they_are_by_default_are_left_out(toy: Any, configuration: StudyConfiguration) -> None:
     assert search_command(toy.load(), configuration) == (
         "python -m study.run --trials 1 --workers 1 --data toy.csv --epochs 3 --max-tokens 20"
