@@ -130,6 +130,20 @@ def rates(config: TrainingConfig) -> list[float]:
     return at_every_step(config, lambda optimizer: float(optimizer.param_groups[0]["lr"]))
 
 
+def gradient_norms(config: TrainingConfig) -> list[float]:
+    def norm(optimizer: torch.optim.Optimizer) -> float:
+        return float(nn.utils.get_total_norm([one.grad for one in optimizer.param_groups[0]["params"]]))
+
+    return at_every_step(config, norm)
+
+
+def test_gradients_larger_than_the_norm_are_scaled_down_to_it() -> None:
+    free, tamed = (gradient_norms(TrainingConfig(epochs=2, gradient_norm=norm)) for norm in (1e6, 0.01))
+    assert min(free[:4]) > 0.02
+    np.testing.assert_allclose(tamed[:4], 0.01, rtol=1e-3)
+    assert max(tamed) <= 0.01 * 1.001
+
+
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_checkpoint_keeps_the_random_numbers_of_the_gpu_that_trains(
     index: int, monkeypatch: pytest.MonkeyPatch
