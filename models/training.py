@@ -116,9 +116,10 @@ def train(
     """Train with smoothed cross-entropy, AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) and the schedule.
 
     `on_epoch_end` may raise to end the training; the exception passes through. A training that left a `checkpoint`
-    goes on from it, to the same curve and weights, bit for bit, on the same machine; `on_epoch_end` hears of its
-    earlier epochs again. Raises `TrainingDivergedError` when the loss is no longer finite, `CheckpointError`. On the
-    CPU it computes with one thread: more of them make a small LSTM slower, on a busy machine by orders of magnitude.
+    continues from it; on the same machine's CPU to the same curve and weights, bit for bit, which no GPU promises.
+    `on_epoch_end` hears of its earlier epochs again. Raises `TrainingDivergedError` when the loss is no longer finite,
+    `CheckpointError`. On the CPU it computes with one thread: more of them make a small LSTM slower, on a busy machine
+    by orders of magnitude.
     """
     if device.type == "cpu":
         torch.set_num_threads(1)
@@ -175,11 +176,6 @@ class _Run:
         self.best_weights: dict[str, Tensor] = {}
 
     @property
-    def _device_module(self) -> Any:
-        """Which has random numbers of its own; None for the CPU."""
-        return {"cuda": torch.cuda, "mps": torch.mps}.get(self.device.type)
-
-    @property
     def best(self) -> EpochResult:
         return best_epoch(self.curve, self.config)
 
@@ -222,7 +218,7 @@ class _Run:
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "random": torch.get_rng_state(),
-            "device_random": self._device_module.get_rng_state() if self._device_module else None,
+            "device_random": _random_state(self.device),
             "curve": [asdict(result) for result in self.curve],
             "best_weights": self.best_weights,
         }
@@ -233,8 +229,7 @@ class _Run:
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
-        if self._device_module:
-            self._device_module.set_rng_state(state["device_random"])
+        _set_random_state(self.device, state["device_random"])
         self.curve = [EpochResult(**result) for result in state["curve"]]
         self.best_weights = state["best_weights"]
 
@@ -265,6 +260,22 @@ def _schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, *, steps
         return OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=config.warm_up_share)
     rising = max(1, round(steps * config.warm_up_share))
     return LambdaLR(optimizer, lambda step: min((step + 1) / rising, (steps - step) / (steps - rising + 1)))
+
+
+def _random_state(device: torch.device) -> Tensor | None:
+    """The random numbers of this very device: a machine may have several. None for the CPU, whose are torch's own."""
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else None
+
+
+def _set_random_state(device: torch.device, state: Tensor | None) -> None:
+    if state is None:
+        return
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.mps.set_rng_state(state)
 
 
 def _check_finite(side: str, loss: float, epoch: int) -> None:

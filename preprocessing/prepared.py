@@ -178,7 +178,13 @@ def _class_numbers(texts: LabelledTexts, classes: Sequence[str]) -> npt.NDArray[
 
 
 def _ordered(classes: set[str]) -> list[str]:
-    """Whole numbers by their value, anything else by the alphabet."""
+    """Whole numbers by their value, and then as text (01, 1); anything else by the alphabet; always the same order."""
     if all(name.isascii() and name.isdigit() for name in classes):
-        return sorted(classes, key=int)
+        return sorted(classes, key=_by_value)
     return sorted(classes)
+
+
+def _by_value(digits: str) -> tuple[int, str, str]:
+    """The place of a whole number of any length; `int` refuses more than 4,300 digits."""
+    significant = digits.lstrip("0")
+    return len(significant), significant, digits

@@ -32,13 +32,14 @@ def default_workers(device: torch.device) -> int:
 def held_device(device: torch.device, folder: Path) -> Iterator[torch.device]:
     """The device itself; of several GPUs one that no other worker has which keeps its locks in the same folder.
 
-    Raises `StudyError` when all of them are taken.
+    That GPU becomes the process's current one: what names none means it. Raises `StudyError` when all are taken.
     """
     if device.type != "cuda":
         yield device
         return
     gpus = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
     with first_free(gpus, folder) as index:
+        torch.cuda.set_device(index)
         yield torch.device("cuda", index)
 
 

@@ -67,12 +67,7 @@ def describe_figures(study: Study, configuration: StudyConfiguration, importance
         else reached,
         "slices": best_quarter_of_all(space),
         "parallel-coordinates": best_quarter(parallel_parameters(space, importances)),
-        "importance": importances.reason
-        or "; ".join(
-            f"{parameter_title(one.parameter)} {one.mean:.2f} ({one.low:.2f} to {one.high:.2f})"
-            for one in importances.parameters
-        )
-        + f"; shares, with 95 % intervals, from {importances.trials} complete trials.",
+        "importance": importances.reason or _importances_in_words(importances),
         "durations": f"{plural(len(trials), 'trial')} trained for {format_seconds(cost.total_seconds)} together; the "
         f"median is {cost.median_seconds:.1f} s"
         + ("." if longest is None else f", the longest {cost.trial_seconds[longest]:.1f} s in trial {longest}."),
@@ -116,6 +111,16 @@ def figure_titles(configuration: StudyConfiguration, importances: Importances) -
             "Which worker ran which trial when; an interrupted one since it went on.",
         ),
     }
+
+
+def _importances_in_words(importances: Importances) -> str:
+    shares = [
+        f"{parameter_title(one.parameter)} {one.mean:.2f}"
+        + ("" if one.low is None else f" ({one.low:.2f} to {one.high:.2f})")
+        for one in importances.parameters
+    ]
+    intervals = "" if importances.caveat else ", with 95 % intervals,"
+    return f"{'; '.join(shares)}; shares{intervals} from {importances.trials} complete trials."
 
 
 def metric_title(configuration: StudyConfiguration) -> str:

@@ -6,7 +6,7 @@ Draws nothing and reads no texts; where a number would mislead, its reason stand
 import statistics
 import warnings
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import optuna
@@ -20,9 +20,10 @@ from study.display import best_trial
 from study.interaction import Interaction, find_interaction
 from study.search_space import apply_parameters, describe
 from study.surrogate import position, value_at
-from study.trial_queue import FAILURE, complete_trials, finished_trials
+from study.trial_queue import FAILURE, finished_trials
+from study.trial_sample import sample_of
 
-TRIALS_FOR_IMPORTANCE = 10  # complete ones: then the top tenth is at least one
+TRIALS_FOR_IMPORTANCE = 10  # complete ones that were sampled: then the top tenth is at least one
 RESAMPLES = 200
 EDGE = 0.05  # of a range, on its own scale
 
@@ -32,21 +33,28 @@ class Importance:
     """The share of a parameter in reaching the top; those of all parameters sum to 1."""
 
     parameter: str
-    mean: float
-    low: float  # of the 95 % interval
-    high: float
+    mean: float  # over bootstrap resamples of the trials
+    low: float | None = None  # of their 95 % interval; None of biased trials
+    high: float | None = None
 
 
 @dataclass(frozen=True)
 class Importances:
-    trials: int  # complete ones
+    trials: int  # complete ones that they are taken from
     parameters: tuple[Importance, ...] = ()  # the most important one first
     reason: str | None = None  # why there are none
+    caveat: str = ""  # what they tell where the trials are biased; empty where they are not
     evaluator: str = "PED-ANOVA"
-    about: str = (
-        "PED-ANOVA (arXiv:2304.10255, Optuna's default): how much each parameter decides about reaching the best "
-        f"tenth of the complete trials; mean and 95 % interval of {RESAMPLES} bootstrap resamples of these trials."
-    )
+
+    @property
+    def about(self) -> str:
+        """How they were found, and what they tell, in sentences."""
+        told = (
+            "PED-ANOVA (arXiv:2304.10255, Optuna's default): how much each parameter decides about reaching the best "
+            f"tenth of the complete trials; mean {'' if self.caveat else 'and 95 % interval '}of {RESAMPLES} bootstrap "
+            "resamples of these trials."
+        )
+        return f"{told} {self.caveat}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -87,26 +95,21 @@ def find(study: Study, configuration: StudyConfiguration, *, seed: int = 0) -> F
 
 
 def find_importances(study: Study, configuration: StudyConfiguration, *, seed: int = 0) -> Importances:
-    space = configuration.search_space
-    trials = complete_trials(study)
-    if len(trials) < TRIALS_FOR_IMPORTANCE:
-        found = {0: "no trial is", 1: "only 1 trial is"}.get(len(trials), f"only {len(trials)} trials are")
-        return Importances(
-            len(trials), reason=f"It takes {TRIALS_FOR_IMPORTANCE} complete trials, and {found} complete."
+    sample = sample_of(study, configuration)
+    found = Importances(len(sample.trials), caveat=sample.caveat)
+    if found.trials < TRIALS_FOR_IMPORTANCE:
+        there = {0: "there is none", 1: "there is only 1"}.get(found.trials, f"there are only {found.trials}")
+        return replace(
+            found, reason=f"It takes {TRIALS_FOR_IMPORTANCE} complete trials that were sampled, and {there}."
         )
-    if len({trial.value for trial in trials}) == 1:
-        return Importances(len(trials), reason="All complete trials have the same value, so no parameter matters.")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    slim = [create_trial(params=trial.params, distributions=trial.distributions, value=trial.value) for trial in trials]
-    generator = np.random.default_rng(seed)
-    evaluations = []
-    for _ in range(RESAMPLES):
-        sample = [slim[index] for index in generator.integers(len(slim), size=len(slim))]
-        if len({trial.value for trial in sample}) > 1:
-            evaluations.append(_evaluate_importance(sample))
-    shares = {name: [evaluation.get(name, 0.0) for evaluation in evaluations] for name in space}
-    parameters = [Importance(name, float(np.mean(values)), *_interval(values)) for name, values in shares.items()]
-    return Importances(len(trials), tuple(sorted(parameters, key=lambda importance: -importance.mean)))
+    if len({trial.value for trial in sample.trials}) == 1:
+        return replace(found, reason="All complete trials have the same value, so no parameter matters.")
+    shares = _resampled_shares(sample.trials, list(configuration.search_space), seed=seed)
+    parameters = [
+        Importance(name, float(np.mean(values)), *(() if sample.biases else _interval(values)))
+        for name, values in shares.items()
+    ]
+    return replace(found, parameters=tuple(sorted(parameters, key=lambda importance: -importance.mean)))
 
 
 def find_cost(study: Study, configuration: StudyConfiguration) -> Cost:
@@ -159,6 +162,19 @@ def trial_seconds(trial: FrozenTrial) -> float:
     if "seconds" in trial.user_attrs:
         return float(trial.user_attrs["seconds"])
     return trial.duration.total_seconds() if trial.duration else 0.0
+
+
+def _resampled_shares(trials: list[FrozenTrial], names: list[str], *, seed: int) -> dict[str, list[float]]:
+    """The importance of each parameter in each of the bootstrap resamples of the trials."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    slim = [create_trial(params=trial.params, distributions=trial.distributions, value=trial.value) for trial in trials]
+    generator = np.random.default_rng(seed)
+    evaluations = []
+    for _ in range(RESAMPLES):
+        resample = [slim[index] for index in generator.integers(len(slim), size=len(slim))]
+        if len({trial.value for trial in resample}) > 1:
+            evaluations.append(_evaluate_importance(resample))
+    return {name: [evaluation.get(name, 0.0) for evaluation in evaluations] for name in names}
 
 
 def _evaluate_importance(trials: list[FrozenTrial]) -> dict[str, float]:

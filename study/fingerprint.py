@@ -1,7 +1,7 @@
-"""What makes two runs the same study: stored with it and compared when it goes on.
+"""What makes two runs the same study: stored with it and compared when it continues.
 
-Paths, the number of trials and the time they may take are no part of it. Package versions and the device are, but a
-difference there only warns: the study goes on, though not bit for bit.
+Paths, the number of trials and the time they may take are no part of it. Package versions, the device and the rule of
+pruning are, but a difference there only warns: the study continues, though not bit for bit.
 """
 
 import json
@@ -20,12 +20,14 @@ from preprocessing.pretrained import bert_extra
 from study.configuration import RULES, StudyConfiguration
 from study.errors import StudyError
 from study.model_choice import FIELDS, PARTS
+from study.sampling import PRUNING_RULE, may_prune
 from study.search_space import describe
 
 Fingerprint = dict[str, Any]
 VERSIONED_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "pyarrow")
 BERT_PACKAGES = ("transformers", "tokenizers")
 ENVIRONMENT = "environment."  # prefix of the keys that only warn
+PRUNING = f"{ENVIRONMENT}pruning rule"  # a fact of those studies that prune
 
 
 def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprint:
@@ -55,6 +57,8 @@ def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprin
             facts |= {f"{ENVIRONMENT}{package}": version(package) for package in packages}
     facts |= {f"space.{name}": range_ for name, range_ in describe(configuration.search_space).items()}
     facts |= {f"{ENVIRONMENT}{package}": version(package) for package in VERSIONED_PACKAGES}
+    if may_prune(configuration):
+        facts[PRUNING] = PRUNING_RULE
     facts |= {f"{ENVIRONMENT}python": platform.python_version(), f"{ENVIRONMENT}device": device}
     return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # as it comes back from the storage
 
@@ -76,7 +80,7 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
         raise StudyError(f"{begun} with {facts} Repeat its first run's options, or name another with --name.")
     return [
         f"{key.removeprefix(ENVIRONMENT)} was {stored.get(key)} when the study began and is {asked.get(key)} now; "
-        "it goes on, but not bit for bit."
+        "it continues, but not bit for bit."
         for key in differences
     ]
 
@@ -84,6 +88,8 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
 def _field_defaults(asked: Fingerprint) -> Fingerprint:
     kinds = {"model": CONFIGURATIONS[asked["model"]], "training": TrainingConfig, "limits": TextLimits}
     defaults = {f"{part}.{field.name}": field.default for part, kind in kinds.items() for field in fields(kind)}
+    if PRUNING in asked:
+        defaults[PRUNING] = 1
     return json.loads(json.dumps({"rules": 1, **defaults}))  # type: ignore[no-any-return]
 
 

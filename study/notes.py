@@ -7,6 +7,7 @@ from optuna.study import Study
 
 from study.configuration import StudyConfiguration
 from study.display import METRIC_TITLES, describe_search
+from study.markdown import markdown_text
 
 VERDICT = "## What study.report has found"
 HOW_TO_READ = """
@@ -29,14 +30,14 @@ def note_search(study: Study, configuration: StudyConfiguration) -> None:
         f"Texts: {configuration.source.name}, split seed {configuration.split_seed}. Sampler: {configuration.sampler}, "
         f"pruner: {configuration.pruner}, at most {epochs} epochs a trial."
     )
-    save_note(study, f"{describe_search(configuration)}\n\n{about}\n{HOW_TO_READ.format(metric=metric)}")
+    save_note(study, f"{describe_search(configuration)}\n\n{markdown_text(about)}\n{HOW_TO_READ.format(metric=metric)}")
 
 
 def note_verdict(study: Study, sentences: Sequence[str], page: Path) -> None:
     """What a report has found, the verdict first, and where its page lies; what stands above in the note is kept."""
     from optuna_dashboard import get_note, save_note
 
-    verdict, *others = sentences
+    verdict, *others = map(markdown_text, sentences)
     above = get_note(study).partition(VERDICT)[0].rstrip()
     listed = "\n".join(f"- {sentence}" for sentence in others)
     save_note(study, f"{above}\n\n{VERDICT}\n\n**{verdict}**\n\n{listed}\n\nThe whole report: `{page}`\n")

@@ -150,14 +150,15 @@ def importance(importances: Importances) -> go.Figure:
         y=[parameter_title(one.parameter) for one in shown],
         mode="markers",
         marker={"color": COLOURS[COMPLETE], "size": 12},
-        error_x={
-            "array": [one.high - one.mean for one in shown],
-            "arrayminus": [one.mean - one.low for one in shown],
-            "color": COLOURS[COMPLETE],
-            "thickness": 2,
-        },
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
     )
+    intervals = [
+        (one.mean - one.low, one.high - one.mean) for one in shown if one.low is not None and one.high is not None
+    ]
+    if intervals:  # of all, or of none
+        below, above = zip(*intervals, strict=True)
+        bars = {"array": above, "arrayminus": below, "color": COLOURS[COMPLETE], "thickness": 2}
+        figure.update_traces(error_x=bars)
     figure.update_xaxes(range=[-0.02, 1.02])
     figure.update_yaxes(range=[-0.6, len(shown) - 0.4])
     figure.update_layout(height=110 + 34 * len(shown), showlegend=False)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader
@@ -14,6 +15,7 @@ from study.errors import StudyError
 from study.figure_style import PAGE_STYLE
 from study.figures import all_figures
 from study.full_report import Report, best_params
+from study.markdown import fence_for, markdown_text
 from study.pictures import PICTURES, save_pictures
 from study.reliability_figure import reliability_figure
 from study.report_tables import tables
@@ -67,10 +69,7 @@ def write_report(report: Report, folder: Path) -> None:
         html = Environment(loader=loader, autoescape=True, trim_blocks=True).get_template("report.html")
         page = html.render(**content, figures=drawn, figure_style=Markup(PAGE_STYLE), plotly_js=Markup(get_plotlyjs()))
         (folder / "report.html").write_text(page, encoding="utf-8")
-        environment = Environment(loader=loader, autoescape=False, trim_blocks=False)
-        environment.filters["cell"] = _markdown_cell
-        markdown = environment.get_template("report.md").render(**content, pictures=pictures)
-        (folder / "report.md").write_text(markdown, encoding="utf-8")
+        (folder / "report.md").write_text(_markdown_page(content, pictures), encoding="utf-8")
         (folder / "best_params.json").write_text(json.dumps(best_params(report), indent=2) + "\n", encoding="utf-8")
         _trials(report).to_csv(folder / "trials.csv", index=False)
     except OSError as error:
@@ -80,9 +79,17 @@ def write_report(report: Report, folder: Path) -> None:
         ) from error
 
 
-def _markdown_cell(text: object) -> str:
-    """On one line, without what would end the cell or begin a tag."""
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+def _markdown_page(content: dict[str, Any], pictures: list[tuple[str, str]]) -> str:
+    """Everything that the template prints is escaped, but for what is marked as safe."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=_escaped)
+    lines = (content["reproduction"].search, content["reproduction"].report)
+    fence = fence_for(*lines)
+    commands = "\n".join([fence, *lines, fence])
+    return environment.get_template("report.md").render(**content, pictures=pictures, commands=commands)
+
+
+def _escaped(value: object) -> object:
+    return value if isinstance(value, Markup) else markdown_text(value)
 
 
 def _trials(report: Report) -> pd.DataFrame:

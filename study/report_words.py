@@ -5,6 +5,7 @@ from study.candidates import Ranked
 from study.confirmation import SUFFIX, Confirmed
 from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds, plural
 from study.full_report import Report, TestReport
+from study.interaction import Interaction
 from study.test_results import Opening
 
 FEW_TEXTS = 200  # of the test: with fewer, the error of an accuracy of 90 % is more than two points
@@ -70,15 +71,7 @@ def notes(report: Report) -> list[str]:
             f"Pruning ended {plural(cost.pruned, 'trial')} early and saved up to {cost.epochs_saved} epochs, "
             f"about {format_seconds(cost.seconds_saved)}; {cost.epochs} epochs were run."
         )
-    interaction = findings.interaction
-    if interaction.share is not None:
-        first, second = interaction.parameters
-        told.append(
-            f"The interaction of {first} and {second} makes {interaction.share:.0%} of their variance "
-            f"({interaction.low:.0%} to {interaction.high:.0%})."
-        )
-    elif interaction.reason:
-        told.append(f"No figure for the interaction of parameters: {interaction.reason}")
+    told += interaction_sentences(findings.interaction)
     if findings.importances.reason:
         told.append(f"No importance of parameters: {findings.importances.reason}")
     told += [
@@ -86,6 +79,20 @@ def notes(report: Report) -> list[str]:
         for failure in findings.failures
     ]
     return told
+
+
+def interaction_sentences(interaction: Interaction) -> list[str]:
+    """The share of an interaction; why there is none only where the trials could tell it."""
+    if interaction.share is not None:
+        interval = "" if interaction.low is None else f" ({interaction.low:.0%} to {interaction.high:.0%})"
+        told = (
+            f"The interaction of {' and '.join(interaction.parameters)} makes {interaction.share:.0%} of their "
+            f"variance{interval}. {interaction.caveat}"
+        )
+        return [told.rstrip()]
+    if interaction.reason and not interaction.caveat:
+        return [f"No figure for the interaction of parameters: {interaction.reason}"]
+    return []
 
 
 def interval_in_words(estimate: Estimate) -> str:

@@ -15,10 +15,14 @@ from optuna.study import Study
 
 from study.configuration import StudyConfiguration
 from study.display import plural
-from study.fingerprint import ENVIRONMENT
+from study.fingerprint import ENVIRONMENT, PRUNING
 from study.model_choice import default_name, foreign_fields, options_of
+from study.sampling import PRUNING_RULE, may_prune
 from study.stored_study import FINGERPRINT
 from study.trial_queue import BESIDE_OTHERS, finished_trials
+
+DEVICE = f"{ENVIRONMENT}device"
+NO_VERSIONS = (DEVICE, PRUNING)
 
 
 @dataclass(frozen=True)
@@ -43,20 +47,21 @@ def reproduction(study: Study, configuration: StudyConfiguration, **report_optio
             f"{place}, this searches in the same way. Not the same trials: of this study, {plural(waiting, 'trial')} "
             "had not finished when this was written."
         )
+    elif study.user_attrs[FINGERPRINT][DEVICE] != "cpu":
+        about = f"{place}, this searches in the same way. Not the same trials, bit for bit: only a CPU promises that."
     elif _has_run_in_parallel(study):
         about = (
             f"{place}, this searches in the same way. Not the same trials: several workers ran this study at a time, "
             "so what the sampler and the pruner knew depended on which trial ended first."
         )
-    if foreign := foreign_fields(configuration.base):
+    if foreign := foreign_fields(configuration.base) | _foreign_pruning(study, configuration):
         told = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
-        about = f"This comes to another study: defaults have changed since, which no option sets ({told})."
+        about = f"This comes to another study: what no option sets has changed since ({told})."
     environment = {
         key.removeprefix(ENVIRONMENT): value
         for key, value in study.user_attrs[FINGERPRINT].items()
-        if key.startswith(ENVIRONMENT)
+        if key.startswith(ENVIRONMENT) and key not in NO_VERSIONS
     }
-    environment.pop("device")
     return Reproduction(
         search_command(study, configuration), _command("study.report", report, report_options), about, environment
     )
@@ -84,6 +89,14 @@ def search_command(study: Study, configuration: StudyConfiguration) -> str:
         options["name"] = study.study_name
     trials = str(max(len(finished_trials(study)), 1))
     return _command("study.run", run, options, "--trials", trials)
+
+
+def _foreign_pruning(study: Study, configuration: StudyConfiguration) -> dict[str, tuple[Any, Any]]:
+    """The rule of pruning that a study began with, and the one of now, where they differ."""
+    began_with = study.user_attrs[FINGERPRINT].get(PRUNING, 1)
+    if may_prune(configuration) and began_with != PRUNING_RULE:
+        return {PRUNING.removeprefix(ENVIRONMENT): (began_with, PRUNING_RULE)}
+    return {}
 
 
 def _command(module: str, function: Callable[..., Any], options: dict[str, Any], *words: str) -> str:

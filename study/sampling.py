@@ -1,5 +1,6 @@
 """Who chooses the next parameters, and who ends a trial early: Optuna's samplers and pruners, seeded and set."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,11 +11,12 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from study.configuration import PrunerName, SamplerName
+from study.configuration import PrunerName, SamplerName, StudyConfiguration
 
 RANDOM_TRIALS_BEFORE_TPE = 10
 UNPRUNED_TRIALS = 5  # complete ones, before the median means something
 WARM_UP_EPOCHS = 1  # of every trial, before it may be pruned: the first one tells little
+PRUNING_RULE = 2  # count up when `make_pruner` changes; 1 took the best of all epochs that a trial had reported
 
 
 class SeededPerTrialSampler(BaseSampler):
@@ -71,11 +73,34 @@ def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
     )
 
 
+class LastValuePruner(BasePruner):
+    """Another pruner that is shown only the last value that a trial has reported: what it would be worth if it ended.
+
+    Optuna's own pruners judge a trial by the best of all its steps. Early epochs do not count for a trial's value, so
+    a lucky one of them must not protect it either.
+    """
+
+    def __init__(self, pruner: BasePruner) -> None:
+        self._pruner = pruner
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        if (step := trial.last_step) is None:
+            return False
+        shown = copy.copy(trial)
+        shown.intermediate_values = {step: trial.intermediate_values[step]}
+        return self._pruner.prune(study, shown)
+
+
 def make_pruner(name: PrunerName) -> BasePruner:
-    """`median` ends a trial whose best score so far is below the median of complete trials at the same epoch.
+    """`median` ends a trial that would be worth less now than the median of the complete trials was at the same epoch.
 
     Not Hyperband: with 50 trials its brackets leave each of TPE's models too few to learn from.
     """
     if name == "none":
         return NopPruner()
-    return MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=WARM_UP_EPOCHS)
+    return LastValuePruner(MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=WARM_UP_EPOCHS))
+
+
+def may_prune(configuration: StudyConfiguration) -> bool:
+    """Whether there is an epoch, neither of the warm-up nor the last one, after which a trial can be pruned."""
+    return configuration.pruner != "none" and configuration.base.training.epochs - 1 > WARM_UP_EPOCHS

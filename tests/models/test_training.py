@@ -1,5 +1,7 @@
 """The epoch loop: what it keeps, when it stops, and what it says when the loss is lost."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from models.training import (
     Schedule,
     TrainingConfig,
     TrainingDivergedError,
+    _Run,
     best_epoch,
     predict,
     train,
@@ -106,20 +109,56 @@ def test_every_epoch_is_told_and_an_exception_passes_through() -> None:
     assert [result.epoch for result in told] == [0, 1, 2]
 
 
-def rates(config: TrainingConfig) -> list[float]:
-    """The learning rate of every step of a training with 5 of them per epoch."""
-    used: list[float] = []
+def at_every_step(config: TrainingConfig, look: Callable[[torch.optim.Optimizer], float]) -> list[float]:
+    """What the optimizer has at every step of a training."""
+    seen: list[float] = []
     optimizer = torch.optim.AdamW
 
     class Recording(optimizer):  # type: ignore[misc,valid-type]
         def step(self, *arguments: object, **options: object) -> None:
-            used.append(self.param_groups[0]["lr"])
+            seen.append(look(self))
             super().step(*arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim, "AdamW", Recording)
         run(config)
-    return used
+    return seen
+
+
+def rates(config: TrainingConfig) -> list[float]:
+    """The learning rate of every step of a training with 5 of them per epoch."""
+    return at_every_step(config, lambda optimizer: float(optimizer.param_groups[0]["lr"]))
+
+
+def gradient_norms(config: TrainingConfig) -> list[float]:
+    def norm(optimizer: torch.optim.Optimizer) -> float:
+        return float(nn.utils.get_total_norm([one.grad for one in optimizer.param_groups[0]["params"]]))
+
+    return at_every_step(config, norm)
+
+
+def test_gradients_larger_than_the_norm_are_scaled_down_to_it() -> None:
+    free, tamed = (gradient_norms(TrainingConfig(epochs=2, gradient_norm=norm)) for norm in (1e6, 0.01))
+    assert min(free[:4]) > 0.02
+    np.testing.assert_allclose(tamed[:4], 0.01, rtol=1e-3)
+    assert max(tamed) <= 0.01 * 1.001
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_checkpoint_keeps_the_random_numbers_of_the_gpu_that_trains(
+    index: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = {torch.device("cuda", number): torch.tensor([number]) for number in (0, 1)}
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device="cuda": states[torch.device(device)])
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device="cuda": states.update({device: state}))
+    config, device = TrainingConfig(epochs=1), torch.device("cuda", index)
+    training = _Run(BagOfWords(), config, steps_per_epoch=5, device=CPU)
+    training.device = device
+    state = training.state_dict()
+    assert state["device_random"].item() == index
+    states[device] = torch.tensor([7])
+    training.load_state_dict(state)
+    assert {one.index: kept.item() for one, kept in states.items()} == {0: 0, 1: 1}
 
 
 def test_the_linear_schedule_rises_over_a_tenth_of_the_steps_and_falls_to_nearly_zero() -> None:

@@ -1,5 +1,7 @@
 """The shared cache: prepared once, whole or not at all, noticed when damaged, and never with the test split in it."""
 
+import json
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from data.source import DataSource, find_source, load_search_texts
@@ -25,6 +28,14 @@ source, _ = find_source(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 prepare_for_search(source, split_seed=0, cache_dir=pathlib.Path(sys.argv[2]), on_event=print)
+"""
+
+CLASSES = """
+import json, sys, pathlib
+from data.source import find_source
+from preprocessing.prepared import prepare_for_search
+prepared = prepare_for_search(find_source(sys.argv[1])[0], split_seed=0, cache_dir=pathlib.Path(sys.argv[2]))
+print(json.dumps(prepared.classes))
 """
 
 
@@ -109,11 +120,11 @@ def test_the_test_split_is_an_entry_of_its_own_made_when_it_is_opened(toy_csv: P
     assert len(list(entries(cache_dir))) == 2
 
 
-@pytest.mark.parametrize("damage", ["flip a byte", "cut off", "remove", "spoil the list", "empty the list"])
-def test_a_damaged_entry_is_noticed_and_prepared_again(damage: str, toy_csv: Path, cache_dir: Path) -> None:
-    before = prepare(toy_csv, cache_dir)
-    ids_before = before.training.token_ids.tolist()
-    path = before.entry.folder / "training_token_ids.npy"
+PLAIN_DAMAGE = ["cut off", "remove", "spoil the list", "empty the list"]  # seen without reading a file through
+
+
+def spoil(folder: Path, damage: str) -> None:
+    path = folder / "training_token_ids.npy"
     content = bytearray(path.read_bytes())
     if damage == "flip a byte":
         content[-1] ^= 1
@@ -123,10 +134,22 @@ def test_a_damaged_entry_is_noticed_and_prepared_again(damage: str, toy_csv: Pat
     elif damage == "remove":
         path.unlink()
     else:
-        (before.entry.folder / "meta.json").write_text("{" if damage == "spoil the list" else "{}")
-    if damage != "flip a byte":  # which only a checksum sees
-        with pytest.raises(CacheError, match="damaged"):
-            open_prepared(before.entry.folder)
+        (folder / "meta.json").write_text("{" if damage == "spoil the list" else "{}")
+
+
+@pytest.mark.parametrize("damage", PLAIN_DAMAGE)
+def test_a_damaged_entry_is_not_opened(damage: str, toy_csv: Path, cache_dir: Path) -> None:
+    folder = prepare(toy_csv, cache_dir).entry.folder
+    spoil(folder, damage)
+    with pytest.raises(CacheError, match="damaged"):
+        open_prepared(folder)
+
+
+@pytest.mark.parametrize("damage", ["flip a byte", *PLAIN_DAMAGE])
+def test_a_damaged_entry_is_noticed_and_prepared_again(damage: str, toy_csv: Path, cache_dir: Path) -> None:
+    before = prepare(toy_csv, cache_dir)
+    ids_before = before.training.token_ids.tolist()
+    spoil(before.entry.folder, damage)
     events: list[str] = []
     assert prepare(toy_csv, cache_dir, events).training.token_ids.tolist() == ids_before
     assert "is damaged" in events[0]
@@ -193,3 +216,33 @@ def test_clearing_waits_for_what_is_being_built(cache_dir: Path) -> None:
         clear(cache_dir)
         assert entry.exception() is None or "is gone" in str(entry.exception())
     assert open_or_build(cache_dir, "slow", {}, slow_build, on_event=print).meta["files"]["data"]["bytes"] == 5
+
+
+def write_labels(labels: list[str], path: Path) -> None:
+    rows = [(label, f"text {number} of {label[:9]} {len(label)}") for label in labels for number in range(10)]
+    pd.DataFrame(rows, columns=["Category", "description_pre"]).to_csv(path, index=False)
+
+
+def test_the_order_of_the_classes_does_not_depend_on_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    write_labels(["10", "9", "1", "01", "001", "0", "00"], path)
+    for seed in ("0", "1", "2"):
+        command = [sys.executable, "-c", CLASSES, str(path), str(tmp_path / seed)]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+        assert json.loads(printed) == ["0", "00", "001", "01", "1", "9", "10"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "ordered"),
+    [
+        (["2" * 5_000, "1", "3" * 4_999], ["1", "3" * 4_999, "2" * 5_000]),  # `int` refuses them
+        (["b", "10", "9"], ["10", "9", "b"]),
+    ],
+    ids=["thousands of digits", "not all numbers"],
+)
+def test_classes_are_ordered_as_numbers_where_all_are_numbers(
+    labels: list[str], ordered: list[str], tmp_path: Path
+) -> None:
+    write_labels(labels, tmp_path / "rows.csv")
+    assert list(prepare(tmp_path / "rows.csv", tmp_path / "cache").classes) == ordered

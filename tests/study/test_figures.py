@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from study.trial_queue import FAILURE, WORKER
 
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 DEFAULT = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE)
+RANDOM = replace(DEFAULT, sampler="random", pruner="none")
 WIDE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, space="wide")
 NAMES = (
     "history",
@@ -192,11 +194,23 @@ def test_parallel_coordinates_have_a_line_for_each_complete_trial(study: Study) 
     assert 0 <= min(places) <= max(places) <= 1
 
 
-def test_importance_has_a_bar_with_an_interval_for_each_parameter(study: Study) -> None:
-    fill(study, DEFAULT, [COMPLETE] * 30)
-    (bars,) = draw(study)["importance"].data
+def test_importance_has_a_bar_with_an_interval_for_each_parameter_of_random_trials(study: Study) -> None:
+    fill(study, RANDOM, [COMPLETE] * 30)
+    (bars,) = draw(study, RANDOM)["importance"].data
     assert set(bars.y) == {"Hidden size", "Learning rate"}
+    assert len(bars.error_x.array) == 2
     assert all(mean + more <= 1 for mean, more in zip(bars.x, bars.error_x.array, strict=True))
+
+
+def test_importance_has_no_interval_where_trials_were_chosen(study: Study) -> None:
+    fill(study, DEFAULT, [COMPLETE] * 30)
+    (figure,) = (one for one in all_figures(study, DEFAULT) if one.name == "importance")
+    (bars,) = figure.figure.data
+    assert set(bars.y) == {"Hidden size", "Learning rate"}
+    assert bars.error_x.array is None
+    assert "Taken from the trials that TPE chose, it tells where this search has looked" in figure.caption
+    assert "interval" not in figure.alternative
+    assert figure.alternative.endswith("; shares from 30 complete trials.")
 
 
 def test_the_timeline_has_a_row_for_each_worker(study: Study) -> None:

@@ -1,5 +1,6 @@
 """The numbers of a report, from studies whose answers are known."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,9 +19,10 @@ from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfiguration
-from study.findings import find, find_cost, find_edges, find_failures, find_importances
+from study.findings import Importance, find, find_cost, find_edges, find_failures, find_importances
 from study.interaction import find_interaction
 from study.model_choice import DEFAULTS
+from study.report_words import interaction_sentences
 from study.search_space import SPACES, SpaceName, search_space
 from study.storage import close_storage, open_storage
 from study.surrogate import position
@@ -87,18 +89,27 @@ def test_the_parameter_that_decides_is_the_important_one(study: Study) -> None:
     assert first.mean > 0.7
     assert second.mean < 0.3
     assert first.mean + second.mean == pytest.approx(1)
-    assert all(0 <= one.low <= one.mean <= one.high <= 1 for one in importances.parameters)
+    intervals = [(one.low, one.mean, one.high) for one in importances.parameters if one.low and one.high]
+    assert len(intervals) == 2
+    assert all(0 <= low <= mean <= high <= 1 for low, mean, high in intervals)
     assert importances == find_importances(study, RANDOM)
     assert "PED-ANOVA" in importances.about
+    assert "mean and 95 % interval of 200 bootstrap resamples" in importances.about
+    assert importances.caveat == ""
+
+
+def width(importance: Importance) -> float:
+    assert importance.low is not None
+    assert importance.high is not None
+    return importance.high - importance.low
 
 
 def test_fewer_trials_make_the_interval_of_an_importance_wider(study: Study) -> None:
     score: Score = lambda hidden_size, learning_rate: hidden_size + learning_rate  # noqa: E731
     sample(study, score, trials=12)
-    few = find_importances(study, RANDOM).parameters[0]
+    few = width(find_importances(study, RANDOM).parameters[0])
     sample(study, score, trials=60)
-    many = find_importances(study, RANDOM).parameters[0]
-    assert few.high - few.low > many.high - many.low
+    assert few > width(find_importances(study, RANDOM).parameters[0])
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.6], [0.5] * 20])
@@ -162,24 +173,45 @@ def test_of_a_category_no_interaction_is_told(study: Study, monkeypatch: pytest.
     assert interaction.reason == "The values of pooling have no order, so there is no surface through them."
 
 
-@pytest.mark.parametrize(
-    ("sampler", "pruner", "sentence"),
-    [
-        ("tpe", "median", "chosen by TPE and cut short by the pruner"),
-        ("tpe", "none", "chosen by TPE, which"),
-        ("random", "median", "were cut short by the pruner"),
-    ],
-)
-def test_of_trials_that_were_chosen_or_cut_no_interaction_is_told(
-    study: Study, sampler: Any, pruner: Any, sentence: str
+BIASED = [
+    ("tpe", True, "Taken from the trials that TPE chose and pruning left, it tells where this search has looked"),
+    ("tpe", False, "Taken from the trials that TPE chose, it"),
+    ("random", True, "Taken from the trials that pruning left, it"),
+]
+
+
+@pytest.mark.parametrize(("sampler", "has_pruned", "sentence"), BIASED)
+def test_what_biased_trials_tell_has_no_interval_and_says_what_it_is(
+    study: Study, sampler: Any, has_pruned: bool, sentence: str
 ) -> None:
     sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=30)
-    if pruner != "none":
-        study.add_trial(create_trial(state=TrialState.PRUNED))
-    configuration = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, sampler=sampler, pruner=pruner)
-    interaction = find_interaction(study, configuration)
-    assert interaction.share is None
-    assert sentence in (interaction.reason or "")
+    study.add_trials([create_trial(state=TrialState.PRUNED)] * has_pruned)
+    found = find(study, replace(TPE, sampler=sampler))
+    assert found.interaction.share is not None
+    assert len(found.importances.parameters) == 2
+    for one in (found.interaction, *found.importances.parameters):
+        assert (one.low, one.high) == (None, None)
+    assert sentence in found.interaction.caveat
+    assert found.importances.caveat == found.interaction.caveat
+    assert "a study with --sampler random --pruner none tells that, with an interval." in found.importances.about
+    assert "95 % interval" not in found.importances.about
+    assert interaction_sentences(found.interaction)[0].endswith(found.interaction.caveat)
+
+
+def test_random_trials_that_a_pruner_might_have_ended_and_did_not_are_not_biased(study: Study) -> None:
+    sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=30)
+    found = find(study, replace(TPE, sampler="random"))
+    assert found.interaction.low is not None
+    assert found.importances.parameters[0].low is not None
+    assert found.interaction.caveat == found.importances.caveat == ""
+    assert re.search(r"makes \d+% of their variance \(\d+% to \d+%\)\.$", interaction_sentences(found.interaction)[0])
+
+
+def test_a_report_is_silent_on_an_interaction_that_its_trials_could_not_tell_anyway(study: Study) -> None:
+    sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=12)
+    assert interaction_sentences(find_interaction(study, TPE)) == []
+    (sentence,) = interaction_sentences(find_interaction(study, RANDOM))
+    assert "It takes 20 complete trials that were sampled, and there are 12." in sentence
 
 
 def test_of_noise_no_interaction_is_told(study: Study) -> None:
@@ -194,6 +226,7 @@ def test_the_default_configuration_is_no_random_trial(study: Study) -> None:
     study.enqueue_trial({"hidden_size": 64, "learning_rate": 0.01})
     sample(study, lambda hidden_size, learning_rate: hidden_size + learning_rate, trials=20)
     assert "there are 19" in (find_interaction(study, RANDOM).reason or "")
+    assert find_importances(study, RANDOM).trials == 19
 
 
 def test_the_cost_is_counted(study: Study) -> None:

@@ -25,3 +25,11 @@ def test_a_new_study_says_what_is_searched_and_a_report_adds_its_verdict_and_not
     assert "worse" not in note
     assert toy.run("--trials", 2) == 0
     assert get_note(study) == note
+
+
+def test_a_sentence_of_a_report_is_no_markup_in_the_note(toy: Any) -> None:
+    assert toy.run("--trials", 1) == 0
+    study = toy.load()
+    note_verdict(study, ["It is *better*.", "Left out: <script>alert(1)</script>."], Path("report.html"))
+    assert r"**It is \*better\*.**" in get_note(study)
+    assert r"- Left out: \<script>alert(1)\</script>." in get_note(study)

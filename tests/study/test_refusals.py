@@ -70,6 +70,26 @@ def test_another_package_version_only_warns(toy: Any, capsys: Capture) -> None:
     assert "torch was 1.0 when the study began" in capsys.readouterr().out
 
 
+def test_a_study_of_another_pruning_rule_continues_with_a_warning(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1) == 0
+    study = toy.load()
+    before = dict(study.user_attrs["fingerprint"])
+    del before["environment.pruning rule"]  # as in a study of before there was such a fact
+    study.set_user_attr("fingerprint", before)
+    assert toy.run("--trials", 2) == 0
+    assert "pruning rule was 1 when the study began and is 2 now" in capsys.readouterr().out
+    assert len(toy.load().trials) == 2
+
+
+@pytest.mark.parametrize(
+    "configuration", [replace(LSTM, pruner="none"), replace(LSTM, base=DEFAULTS["linear"])], ids=["none", "linear"]
+)
+def test_the_pruning_rule_is_nothing_to_a_study_that_never_prunes(configuration: StudyConfiguration) -> None:
+    now = fingerprint(configuration, device="cpu")
+    assert "environment.pruning rule" not in now
+    assert check_same_study(now, now, name="old") == []
+
+
 @pytest.mark.parametrize("field", ["model.embedding_dropout", "training.gradient_norm"])
 def test_a_default_that_has_changed_since_is_told_as_another_version(field: str) -> None:
     now = fingerprint(LSTM, device="cpu")
@@ -90,13 +110,13 @@ def test_a_field_that_a_study_does_not_know_counts_as_its_default(
     now = fingerprint(replace(LSTM, base=base), device="cpu")
     kinds = {"model": type(base.model), "training": TrainingConfig, "limits": TextLimits}
     of_fields = {f"{part}.{field.name}": field.default for part, kind in kinds.items() for field in fields(kind)}
-    for key, default in of_fields.items():
-        old = {known: value for known, value in now.items() if known != key}
-        if now[key] == json.loads(json.dumps(default)):
-            assert check_same_study(old, now, name="old") == []
-        else:
-            with pytest.raises(StudyError, match="now it is"):
-                check_same_study(old, now, name="old")
+    without = {key: {known: value for known, value in now.items() if known != key} for key in of_fields}
+    usual = {key for key, default in of_fields.items() if now[key] == json.loads(json.dumps(default))}
+    for key in usual:
+        assert check_same_study(without[key], now, name="old") == []
+    for key in of_fields.keys() - usual:
+        with pytest.raises(StudyError, match="now it is"):
+            check_same_study(without[key], now, name="old")
 
 
 def test_a_study_of_before_there_were_rules_is_of_another_version() -> None:

@@ -21,7 +21,6 @@ from study.configuration import StudyConfiguration
 from study.confirmation import Confirmed
 from study.findings import find
 from study.full_report import Calibration, Exported, Report, Tested, TestReport
-from study.report_pages import _markdown_cell
 from study.report_tables import Table, comparison_table, tables
 from study.report_words import paragraphs
 from study.reproduction import Reproduction
@@ -54,10 +53,6 @@ def report_of(draws: int, estimate: Estimate = SOME) -> Report:
     )
     findings = find(study, CONFIGURATION)
     return Report(study, CONFIGURATION, findings, NOTHING, test=test)
-
-
-def test_a_class_of_any_name_keeps_to_its_cell_of_a_markdown_table() -> None:
-    assert _markdown_cell("R&D | <b>ops</b>\nand more") == "R&D \\| &lt;b>ops&lt;/b> and more"
 
 
 def tables_of(draws: int) -> dict[str, Table]:

@@ -105,6 +105,28 @@ def test_a_field_without_an_option_is_told_and_left_out_of_the_command(
     assert "bit for bit" not in told.about
 
 
+def test_a_study_that_began_with_another_pruning_rule_is_not_promised_again(
+    toy: Any, configuration: StudyConfiguration
+) -> None:
+    study = toy.load()
+    assert "pruning rule" not in reproduction(study, configuration).versions
+    before = dict(study.user_attrs["fingerprint"])
+    del before["environment.pruning rule"]
+    study.set_user_attr("fingerprint", before)
+    told = reproduction(study, configuration)
+    assert "comes to another study" in told.about
+    assert "pruning rule was 1 and is 2 now" in told.about
+    assert "bit for bit" in reproduction(study, replace(configuration, pruner="none")).about
+
+
+def test_only_of_a_cpu_the_same_bits_are_promised(toy: Any, configuration: StudyConfiguration) -> None:
+    study = toy.load()
+    study.set_user_attr("fingerprint", {**study.user_attrs["fingerprint"], "environment.device": "cuda"})
+    assert reproduction(study, configuration).about.endswith(
+        "this searches in the same way. Not the same trials, bit for bit: only a CPU promises that."
+    )
+
+
 def test_options_as_they_are_by_default_are_left_out(toy: Any, configuration: StudyConfiguration) -> None:
     assert search_command(toy.load(), configuration) == (
         "python -m study.run --trials 1 --workers 1 --data toy.csv --epochs 3 --max-tokens 20"
@@ -130,7 +152,8 @@ def test_trials_of_several_workers_and_unfinished_ones_are_not_promised_again(
     gap: int, attributes: dict[str, Any], state: TrialState, sentence: str, configuration: StudyConfiguration
 ) -> None:
     study = optuna.create_study(direction="maximize")
-    study.set_user_attr("fingerprint", {"environment.device": "cpu", "environment.torch": "1"})
+    environment = {"environment.device": "cpu", "environment.torch": "1", "environment.pruning rule": 2}
+    study.set_user_attr("fingerprint", environment)
     for number in range(3):
         trial = create_trial(state=TrialState.COMPLETE, value=0.5)
         trial.datetime_start = datetime(2026, 1, 1) + timedelta(seconds=10 * number)

@@ -1,0 +1,23 @@
+"""Any text as it stands in Markdown: nothing in it becomes a tag, a link, emphasis, a cell or a block of its own."""
+
+import re
+
+# What means something anywhere, and an underscore that is not within a word, and the ampersand of an entity.
+ANYWHERE = re.compile(r"[\\`*<\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
+AT_THE_BEGINNING = re.compile(r"^(?:[-+>=]|\d{1,9}(?=[.)](?:\s|$)))")  # a list, a quotation, or a line under a title
+
+
+def markdown_text(text: object) -> str:
+    """The text on one line, escaped so that a page shows just it (CommonMark 0.31, and tables as on GitHub)."""
+    escaped = ANYWHERE.sub(r"\\\g<0>", " ".join(str(text).split()))
+    return AT_THE_BEGINNING.sub(_escape_beginning, escaped)
+
+
+def fence_for(*lines: str) -> str:
+    """The backticks that fence off lines of code: more than stand in a row in any of them, at least three."""
+    runs = [len(run) for line in lines for run in re.findall("`+", line)]
+    return "`" * max(3, *(run + 1 for run in [0, *runs]))
+
+
+def _escape_beginning(found: re.Match[str]) -> str:
+    return f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}"
