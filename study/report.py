@@ -14,9 +14,9 @@ Examples:
 
   python -m study.report                          the studies in study.db, into reports/
 
-  python -m study.report --top 5 --seeds 5        more certainty
+  python -m study.report --top 8 --seeds 5        more candidates, more certainty
 
-  python -m study.report --audit 5                whether pruning has cost one of the best
+  python -m study.report --audit 6                whether pruning has cost one of the best
 
   python -m study.report --no-retrain             the search alone, in seconds; the test split stays closed
 """
