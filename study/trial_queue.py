@@ -1,7 +1,8 @@
 """Who runs which trial: claims, that no two workers make twice, and trials whose worker is gone.
 
 A worker holds a lock on a file of its own; the kernel lets go of it when the process ends, however it ends. So on one
-machine there is nothing to wait for. Of workers on other machines only their signs of life are known.
+machine there is nothing to wait for. Of workers whose file is not here, as those on other machines, only their signs of
+life are known.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ FAILURE = "failure"  # the trial attribute that says why it has failed
 WITHDRAWN = "withdrawn"  # the trial attribute of one that has failed only since nobody asks for it any more
 DEATHS = "deaths"  # the trial attribute that counts the workers which have died of it: [in the epoch after step, times]
 DEATHS_IN_AN_EPOCH = 5  # so many, and the trial has failed
-MISSED_HEARTBEATS = 4  # so many, and a worker on another machine counts as gone
+MISSED_HEARTBEATS = 4  # so many, and a worker whose lock is not here counts as gone
 MACHINE_ID = Path("/etc/machine-id")
 
 
@@ -58,8 +59,10 @@ class TrialQueue:
         self._storage = storage
         file = sqlite_file(storage.engine.url)
         self._local = file is not None  # no other machine can be at work
-        identity = f"{storage.engine.url.render_as_string()} {study.study_name}"
-        self._folder = (folder if file is None else locks_beside(file)) / _digest(identity)
+        if file is None:
+            self._folder = folder / _digest(f"{storage.engine.url.render_as_string()} {study.study_name}")
+        else:  # it is the file's own, and one file has many URLs
+            self._folder = locks_beside(file) / _digest(study.study_name)
         self._worker: str | None = None
         self._beating: int | None = None  # the trial, by its id in the storage, of which a sign of life is given
         storage.heartbeat_interval = heartbeat_seconds
@@ -79,14 +82,12 @@ class TrialQueue:
         stop = threading.Event()
         try:
             self._worker = name
-            if not self._local:
-                threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
+            threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
             yield
         finally:
             stop.set()
             self._worker = None
-            self._lock_file(name).unlink(missing_ok=True)
-            lock.release(force=True)
+            lock.release(force=True)  # the file stays: being free, it tells that what is left to run was left
 
     def claim(self, space: Space, *, trials: int) -> Trial | None:
         """The next trial, or None when `trials` are finished or being run by others.
@@ -141,6 +142,16 @@ class TrialQueue:
 
         return patiently(self._storage, recover)
 
+    def out_of_sight(self) -> list[FrozenTrial]:
+        """Running trials of a SQLite file whose workers may live or not: their locks are not there.
+
+        As when the folder of locks was deleted while they ran, or the database copied without it.
+        """
+        if not self._local:
+            return []
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial for trial in running if not self._lock_file(str(trial.user_attrs.get(WORKER))).exists()]
+
     def _register(self, lock: FileLock) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         with exclusive(
@@ -160,8 +171,7 @@ class TrialQueue:
             if len(states) - states.count(TrialState.WAITING) >= trials:
                 return None
             trial = self.study.ask(space)
-            if not self._local:
-                self._storage.record_heartbeat(trial._trial_id)
+            self._storage.record_heartbeat(trial._trial_id)
             trial.set_user_attr(WORKER, self._worker)
             if TrialState.RUNNING in states:
                 trial.set_user_attr(BESIDE_OTHERS, True)
@@ -176,7 +186,7 @@ class TrialQueue:
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if not running:
             return []
-        silent = set() if self._local else set(self._storage._get_stale_trial_ids(self.study._study_id))
+        silent = self._storage.silent_trials(self.study._study_id)
         put_back = []
         for trial in running:
             worker = trial.user_attrs.get(WORKER)
@@ -211,7 +221,7 @@ class TrialQueue:
             return True
         file = self._lock_file(worker)
         if self._local:
-            return not file.exists() or _is_free(file)
+            return _is_free(file) if file.exists() else is_silent
         # The locks of another machine tell nothing, even where its cache folder is this one's, too. And one of this
         # machine may be held, but by a process that sleeps.
         return is_silent or (worker.startswith(f"{_machine()}-") and file.exists() and _is_free(file))

@@ -1,5 +1,6 @@
 """Claims: each trial once, never more than asked for, and those of the dead go on."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -183,6 +184,92 @@ def test_a_worker_on_another_machine_is_gone_when_it_gives_no_sign_of_life(new_q
         again = here.claim(SPACE, trials=1)
         assert again is not None
         assert again.number == 0
+
+
+@postgresql_only
+def test_a_worker_whose_machine_keeps_another_time_zone_is_alive(
+    new_queue: NewQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues = []
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # a day apart
+        monkeypatch.setenv("PGTZ", zone)
+        queues.append(new_queue(tmp_path.name, tmp_path / zone))
+    east, west = queues
+    with east.worker(), west.worker():
+        assert west.claim(SPACE, trials=9) is not None
+        assert east.recover() == []
+
+
+SPELLINGS = ("sqlite:///study.db", "sqlite:///./study.db", "sqlite+pysqlite:///study.db", "sqlite:///link.db")
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_database_by_any_other_url_has_the_same_workers(
+    spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.db").symlink_to("study.db")
+    first, second = open_storage(f"sqlite:///{tmp_path / 'study.db'}"), open_storage(spelling)
+    optuna.create_study(storage=first, study_name="it's ../50 % of the\u200bwörk", direction="maximize")
+    queues = [
+        TrialQueue(optuna.load_study(study_name="it's ../50 % of the\u200bwörk", storage=storage), storage, tmp_path)
+        for storage in (first, second)
+    ]
+    with queues[0].worker(), queues[1].worker():
+        assert queues[0].claim(SPACE, trials=9) is not None
+        assert queues[1].recover() == []
+        other = queues[1].claim(SPACE, trials=9)
+        assert other is not None
+        assert other.number == 1
+    for storage in (first, second):
+        close_storage(storage)
+
+
+@sqlite_only
+def test_a_worker_whose_lock_was_deleted_is_gone_only_when_it_gives_no_sign_of_life(
+    new_queue: NewQueue, tmp_path: Path
+) -> None:
+    first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
+    with first.worker():
+        trial = first.claim(SPACE, trials=1)
+        assert trial is not None
+        shutil.rmtree(tmp_path / ".study.db.locks")
+        assert second.recover() == []
+        assert [unseen.number for unseen in second.out_of_sight()] == [trial.number]
+        second._storage.grace_period = -1  # seconds
+        assert [silent.number for silent in second.recover()] == [trial.number]
+        assert second.out_of_sight() == []
+
+
+@sqlite_only
+def test_a_worker_gives_signs_of_life(url: str, new_queue: NewQueue, tmp_path: Path) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    queue._storage.heartbeat_interval = 0.01
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool)
+    with queue.worker(), engine.connect() as connection:
+        assert queue.claim(SPACE, trials=1) is not None
+        connection.execute(sqlalchemy.text("UPDATE trial_heartbeats SET heartbeat = '2026-01-01 00:00:00'"))
+        connection.commit()
+        while queue._storage.silent_trials(queue.study._study_id):
+            time.sleep(0.01)
+
+
+@sqlite_only
+def test_the_trial_of_an_earlier_version_without_locks_and_signs_of_life_goes_on_at_once(
+    new_queue: NewQueue, tmp_path: Path
+) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    trial = queue.study.ask(SPACE)
+    trial.set_user_attr(WORKER, "machine-1-abcdef")
+    assert [left.number for left in queue.recover()] == [trial.number]
+
+
+def test_a_worker_that_cannot_give_its_trial_back_leaves_it_to_the_next(new_queue: NewQueue, tmp_path: Path) -> None:
+    first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
+    with first.worker():
+        trial = first.claim(SPACE, trials=1)
+    assert trial is not None
+    assert [left.number for left in second.recover()] == [trial.number]
 
 
 def test_the_trial_of_a_killed_worker_goes_on_at_once_and_its_lock_is_swept_away(
