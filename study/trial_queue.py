@@ -14,13 +14,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from study.exclusion import exclusive
-from study.search_space import Space
+from study.search_space import Space, misfit
 from study.storage import STORAGE_ERRORS, PatientStorage, locks_beside, patiently, sqlite_file
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -41,6 +42,11 @@ def finished_trials(study: Study) -> list[FrozenTrial]:
 
 def complete_trials(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def asked_parameters(trial: FrozenTrial) -> dict[str, Any]:
+    """What was asked for a trial that waits, and what was drawn before it was interrupted."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def describe_failure(error: Exception) -> str:
@@ -92,7 +98,8 @@ class TrialQueue:
     def claim(self, space: Space, *, trials: int) -> Trial | None:
         """The next trial, or None when `trials` are finished or being run by others.
 
-        Trials that wait come first, under their own numbers; one is never given to two workers.
+        Trials that wait come first, under their own numbers; one is never given to two workers. Those that wait with
+        values which cannot be tried fail with their reason.
         """
         return patiently(self._storage, lambda: self._claim(space, trials))
 
@@ -167,16 +174,28 @@ class TrialQueue:
         assert self._worker is not None
         with exclusive(self._storage, self.study.study_name):
             self._recover(own=True)
-            states = [trial.state for trial in self.study.get_trials(deepcopy=False)]
-            if len(states) - states.count(TrialState.WAITING) >= trials:
+            begun = self._begun(space, trials)
+            if begun is None:
                 return None
             trial = self.study.ask(space)
             self._storage.record_heartbeat(trial._trial_id)
             trial.set_user_attr(WORKER, self._worker)
-            if TrialState.RUNNING in states:
+            if any(other.state == TrialState.RUNNING for other in begun):
                 trial.set_user_attr(BESIDE_OTHERS, True)
             self._beating = trial._trial_id
             return trial
+
+    def _begun(self, space: Space, trials: int) -> list[FrozenTrial] | None:
+        """All trials that have begun, or None when there is no room for another one; then the next can be asked for."""
+        while True:
+            every = self.study.get_trials(deepcopy=False)
+            waiting = [trial for trial in every if trial.state == TrialState.WAITING]
+            if len(every) - len(waiting) >= trials:
+                return None
+            reason = misfit(space, asked_parameters(waiting[0])) if waiting else None
+            if reason is None:
+                return [trial for trial in every if trial.state != TrialState.WAITING]
+            self._fail(waiting[0], reason)
 
     def _recover(self, *, own: bool = False, blame: bool = True) -> list[FrozenTrial]:
         """To be called by one process at a time: then a trial that runs without a worker was left by a dead one.
@@ -203,12 +222,15 @@ class TrialQueue:
         """Or end it, when it ends all workers that run it."""
         if deaths >= DEATHS_IN_AN_EPOCH:
             reason = f"{deaths} workers have died of it in the same epoch; perhaps it needs more memory than there is"
-            self._storage.set_trial_user_attr(trial._trial_id, FAILURE, reason)
-            self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            self._fail(trial, reason)
             return False
         self._storage.set_trial_user_attr(trial._trial_id, WORKER, None)
         self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         return True
+
+    def _fail(self, trial: FrozenTrial, reason: str) -> None:
+        self._storage.set_trial_user_attr(trial._trial_id, FAILURE, reason)
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     def _count_death(self, trial: FrozenTrial) -> int:
         step, times = trial.user_attrs.get(DEATHS, [None, 0])
