@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy
-from filelock import FileLock
 from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from study.errors import StudyError
+from study.told_lock import told_lock
 
 T = TypeVar("T")
 STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the database has failed, not what was done with it
@@ -179,7 +179,7 @@ def _open_file(url: str, file: Path, *, create: bool) -> PatientStorage:
         raise StudyError(f"There is no file {file}; name that of a study with --storage, or begin one with study.run.")
     locks_beside(file).mkdir(exist_ok=True)
     engine_kwargs: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
-    with FileLock(locks_beside(file) / "creation.lock"):  # creating it twice at once would fail
+    with told_lock(locks_beside(file) / "creation.lock"):  # creating it twice at once would fail
         if file.exists():
             engine = sqlalchemy.create_engine(url, **engine_kwargs)
             tables = sqlalchemy.inspect(engine).get_table_names()
