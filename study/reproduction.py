@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from study.configuration import StudyConfiguration
 from study.display import plural
 from study.fingerprint import ENVIRONMENT
 from study.model_choice import default_name, foreign_fields, options_of
 from study.stored_study import FINGERPRINT
-from study.trial_queue import BESIDE_OTHERS, finished_trials
+from study.trial_queue import BESIDE_OTHERS, WORKER, finished_trials
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ def reproduction(study: Study, configuration: StudyConfiguration, **report_optio
         about = (
             f"{place}, this searches in the same way. Not the same trials: of this study, {plural(waiting, 'trial')} "
             "had not finished when this was written."
+        )
+    elif by_hand := [trial.number for trial in finished_trials(study) if _is_by_hand(trial)]:
+        about = (
+            f"{place}, this searches in the same way. Not the same trials: trial "
+            f"{', '.join(map(str, by_hand))} of this study was added or queued by hand."
         )
     elif _has_run_in_parallel(study):
         about = (
@@ -97,6 +103,11 @@ def _command(module: str, function: Callable[..., Any], options: dict[str, Any],
         elif value != parameters[name].default:
             line += [f"--{option}", str(value)]
     return shlex.join(line)
+
+
+def _is_by_hand(trial: FrozenTrial) -> bool:
+    """Whether nobody ran a trial, or somebody has asked for its parameters; for the first one's, every study does."""
+    return not trial.user_attrs.get(WORKER) or ("fixed_params" in trial.system_attrs and trial.number > 0)
 
 
 def _has_run_in_parallel(study: Study) -> bool:

@@ -149,6 +149,11 @@ def contains(range_: BaseDistribution, value: Any) -> bool:
     return bool(range_.low - abs(range_.low) * ROUNDING <= value <= range_.high + abs(range_.high) * ROUNDING)
 
 
+def covers(parameters: dict[str, Any], space: Space) -> bool:
+    """Whether there is a value of each range, as not in every trial that was added by hand."""
+    return all(name in parameters and contains(range_, parameters[name]) for name, range_ in space.items())
+
+
 def misfit(space: Space, parameters: dict[str, Any]) -> str | None:
     """The reason why these values cannot be tried, or None."""
     for name, value in parameters.items():

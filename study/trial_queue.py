@@ -6,6 +6,7 @@ life are known.
 """
 
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -41,7 +42,9 @@ def finished_trials(study: Study) -> list[FrozenTrial]:
 
 
 def complete_trials(study: Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    """Those with a score: whoever tells a trial by hand may call it infinite."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in complete if trial.value is not None and math.isfinite(trial.value)]
 
 
 def asked_parameters(trial: FrozenTrial) -> dict[str, Any]:
