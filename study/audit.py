@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from study.candidates import rank_configurations
 from study.confirmation import AUDITS, Wanted
 from study.display import plural
-from study.search_space import Space, contains
+from study.search_space import Space, is_configuration
 from study.trial_queue import complete_trials
 
 
@@ -156,7 +156,7 @@ def audit(search: Study, confirmation: Study, chosen: Chosen, space: Space, *, t
 def _pruned(search: Study, space: Space) -> list[FrozenTrial]:
     """The trials that a pruner has ended: those with a score, and a configuration that can be trained."""
     pruned = search.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
-    return [trial for trial in pruned if trial.last_step is not None and contains(space, trial.params)]
+    return [trial for trial in pruned if trial.last_step is not None and is_configuration(trial.params, space)]
 
 
 def _gap(trial: FrozenTrial, complete: list[FrozenTrial]) -> float:

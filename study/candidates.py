@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
-from study.search_space import Space, contains, default_parameters
+from study.search_space import Space, default_parameters, is_configuration
 from study.surrogate import position
 from study.trial_queue import complete_trials
 
@@ -91,7 +91,7 @@ def default_candidate(study: Study, configuration: StudyConfiguration) -> Candid
 
 def rank_configurations(study: Study, space: Space) -> list[FrozenTrial]:
     """The best complete trial of every configuration of the space, the best first, and of equals the earliest."""
-    complete = [trial for trial in complete_trials(study) if contains(space, trial.params)]
+    complete = [trial for trial in complete_trials(study) if is_configuration(trial.params, space)]
     best_first = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
     best = {tuple(sorted(trial.params.items())): trial.number for trial in reversed(best_first)}
     return [trial for trial in best_first if trial.number in best.values()]

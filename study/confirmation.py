@@ -30,7 +30,7 @@ from study.kept_weights import has_weights, save_weights
 from study.objective import run_trial
 from study.preparation import word_pieces_of
 from study.search_space import apply_parameters
-from study.trial_queue import FAILURE, WITHDRAWN, TrialQueue, complete_trials
+from study.trial_queue import FAILURE, WITHDRAWN, TrialQueue, asked_parameters, complete_trials
 
 SUFFIX = "/confirmation"  # of the search's name
 CONFIRMS = "confirms"  # the study attribute that names the search
@@ -220,4 +220,4 @@ def prepare_draw(configuration: StudyConfiguration, draw: int | None) -> Prepare
 def _asked(trial: FrozenTrial) -> Wanted:
     """What a trial of the confirmation is for; also of one that still waits."""
     purpose = {name: trial.user_attrs[name] for name in (DRAW, AUDITS) if name in trial.user_attrs}
-    return dict(trial.system_attrs.get("fixed_params", trial.params)), purpose
+    return asked_parameters(trial), purpose

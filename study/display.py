@@ -15,7 +15,7 @@ from rich.text import Text
 
 from study.configuration import StudyConfiguration
 from study.search_space import describe
-from study.trial_queue import FINISHED, WITHDRAWN
+from study.trial_queue import FINISHED, WITHDRAWN, complete_trials
 
 METRIC_TITLES = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
 
@@ -108,8 +108,7 @@ def notebook_console() -> Console:
 
 def best_trial(study: Study) -> FrozenTrial | None:
     """The complete trial with the highest value, the earliest of equals."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+    return max(complete_trials(study), key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
 
 def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
@@ -148,23 +147,31 @@ def summarize(study: Study, *, epochs: int, metric: str, seconds: float) -> list
     trials = study.get_trials(deepcopy=False)
     counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
     complete, pruned, failed = (counts[state] for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-    other = next(name for name in METRIC_TITLES if name != metric)
     lines = ["No trial is complete yet, so there is no best one."]
     if best := best_trial(study):
-        lines = [
-            f"Best: trial {best.number}, validation {METRIC_TITLES[metric]} {best.value:.4f} ({METRIC_TITLES[other]} "
-            f"{best.user_attrs[other]:.4f}) after epoch {best.user_attrs['best_epoch'] + 1}: "
-            f"{format_parameters(best.params)}"
-        ]
+        lines = [f"Best: trial {best.number}, {_describe_score(best, metric)}: {format_parameters(best.params)}"]
     lines.append(
         f"Finished: {complete + pruned + failed} ({complete} complete, {pruned} pruned, {failed} failed); "
         f"this run took {format_seconds(seconds)}."
     )
-    if pruned:
-        saved = sum(epochs - trial.user_attrs["epochs"] for trial in trials if trial.state == TrialState.PRUNED)
+    ends = [
+        trial.user_attrs["epochs"]
+        for trial in trials
+        if trial.state == TrialState.PRUNED and "epochs" in trial.user_attrs
+    ]
+    if ends:
         run = sum(trial.user_attrs.get("epochs", 0) for trial in trials)
-        lines.append(f"Pruning saved up to {saved} epochs; {run} were run.")
+        lines.append(f"Pruning saved up to {epochs * len(ends) - sum(ends)} epochs; {run} were run.")
     return lines
+
+
+def _describe_score(trial: FrozenTrial, metric: str) -> str:
+    """As far as it is known: a trial that was added by hand has a value only."""
+    known, other = trial.user_attrs, next(name for name in METRIC_TITLES if name != metric)
+    score = f"validation {METRIC_TITLES[metric]} {trial.value:.4f}"
+    if other in known:
+        score += f" ({METRIC_TITLES[other]} {known[other]:.4f})"
+    return f"{score} after epoch {known['best_epoch'] + 1}" if "best_epoch" in known else score
 
 
 def _describe_best(study: Study, noun: str) -> str:

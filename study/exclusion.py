@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import sqlalchemy
-from filelock import FileLock
 from sqlalchemy.exc import SQLAlchemyError
 
 from study.storage import PatientStorage, locks_beside, sqlite_file
+from study.told_lock import told_lock
 
 SLEEP_SETTING = "SET idle_session_timeout = '60s'"  # one that sleeps, as a suspended process, must let go of the lock
 
@@ -28,8 +28,7 @@ def exclusive(storage: PatientStorage, study_name: str, *, timeout: float | None
         return
     folder = locks_beside(file)
     folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / f"study-{digest.hex()[:16]}.lock", poll_interval=0.01)
-    with lock.acquire(timeout=-1 if timeout is None else timeout):
+    with told_lock(folder / f"study-{digest.hex()[:16]}.lock", timeout=timeout):
         yield
 
 

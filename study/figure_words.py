@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from study.configuration import StudyConfiguration
 from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds, plural
 from study.findings import Importances, find_cost
-from study.search_space import Space, default_parameters
+from study.search_space import Space, covers, default_parameters
 from study.trial_queue import WORKER, complete_trials, finished_trials
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -38,10 +38,12 @@ def describe_figures(study: Study, configuration: StudyConfiguration, importance
     curve = curve_of(best, configuration.metric) if best else []
     curves = f" Its curve: {', '.join(f'{value:.3f}' for value in curve)}." if curve else ""
     ends = Counter(len(curve_of(trial, configuration.metric)) for trial in trials if trial.state == TrialState.PRUNED)
-    pruned = ", ".join(f"{count} after epoch {epoch}" for epoch, count in sorted(ends.items()))
+    pruned = ", ".join(f"{count} after epoch {epoch}" for epoch, count in sorted(ends.items()) if epoch)
     cost = find_cost(study, configuration)
     longest = max(cost.trial_seconds, key=lambda number: cost.trial_seconds[number], default=None)
-    workers = len(set(workers_of(trials).values()))
+    ran = [trial for trial in trials if trial.user_attrs.get(WORKER)]
+    ran_by_state = Counter(trial.state for trial in ran)
+    workers = len({trial.user_attrs[WORKER] for trial in ran})
     tops = sorted(complete, key=best_first)[: max(1, len(complete) // 4)]
 
     def best_quarter(parameters: Iterable[str]) -> str:
@@ -68,11 +70,12 @@ def describe_figures(study: Study, configuration: StudyConfiguration, importance
         "slices": best_quarter_of_all(space),
         "parallel-coordinates": best_quarter(parallel_parameters(space, importances)),
         "importance": importances.reason or _importances_in_words(importances),
-        "durations": f"{plural(len(trials), 'trial')} trained for {format_seconds(cost.total_seconds)} together; the "
-        f"median is {cost.median_seconds:.1f} s"
+        "durations": f"{plural(len(cost.trial_seconds), 'trial')} trained for "
+        f"{format_seconds(cost.total_seconds)} together; the median is {cost.median_seconds:.1f} s"
         + ("." if longest is None else f", the longest {cost.trial_seconds[longest]:.1f} s in trial {longest}."),
-        "timeline": f"{plural(workers, 'worker')} ran {plural(len(trials), 'trial')} within "
-        f"{format_seconds(cost.elapsed_seconds)}: {', '.join(f'{counts[s]} {name}' for s, name in STATES.items())}.",
+        "timeline": f"{plural(workers, 'worker')} ran {plural(len(ran), 'trial')} within "
+        f"{format_seconds(cost.elapsed_seconds)}: "
+        f"{', '.join(f'{ran_by_state[state]} {name}' for state, name in STATES.items())}.",
     }
 
 
@@ -177,13 +180,25 @@ def parallel_parameters(space: Space, importances: Importances) -> list[str]:
 
 def workers_of(trials: list[FrozenTrial]) -> dict[int, str]:
     """A short name for the worker of each trial, by the trial's number; the first to begin is worker 1."""
-    names = dict.fromkeys(trial.user_attrs.get(WORKER) for trial in sorted(trials, key=lambda trial: trial.number))
+    by_number = {trial.number: trial.user_attrs.get(WORKER) for trial in sorted(trials, key=lambda trial: trial.number)}
+    names = [name for name in dict.fromkeys(by_number.values()) if name]
     short = {name: f"Worker {number}" for number, name in enumerate(names, start=1)}
-    return {trial.number: short[trial.user_attrs.get(WORKER)] for trial in trials}
+    return {number: short.get(name, "By hand") for number, name in by_number.items()}
+
+
+def height_of(trial: FrozenTrial) -> float | None:
+    """The value, where it can be drawn: a failed trial has none."""
+    return trial.value if trial.value is not None and np.isfinite(trial.value) else None
+
+
+def with_values(trials: list[FrozenTrial], space: Space, names: Iterable[str]) -> list[FrozenTrial]:
+    """The trials that have a value of each of these parameters, as those that were added by hand may not."""
+    ranges = {name: space[name] for name in names}
+    return [trial for trial in trials if covers(trial.params, ranges)]
 
 
 def span(range_: BaseDistribution, name: str, trials: list[FrozenTrial]) -> str:
-    values = [trial.params[name] for trial in trials if name in trial.params]
+    values = [trial.params[name] for trial in with_values(trials, {name: range_}, [name])]
     if not values or isinstance(range_, CategoricalDistribution):
         counts = Counter(map(str, values)).most_common()
         return " or ".join(f"{value} ({count})" for value, count in counts) or "unknown"

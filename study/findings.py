@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from study.configuration import StudyConfiguration
 from study.display import best_trial
 from study.interaction import Interaction, find_interaction
-from study.search_space import apply_parameters, describe
+from study.search_space import apply_parameters, covers, describe
 from study.surrogate import position, value_at
 from study.trial_queue import FAILURE, finished_trials
 from study.trial_sample import sample_of
@@ -59,12 +59,12 @@ class Importances:
 
 @dataclass(frozen=True)
 class Cost:
-    trial_seconds: dict[int, float]  # by trial number
+    trial_seconds: dict[int, float]  # by trial number, of those that have taken any
     total_seconds: float  # over all workers
     median_seconds: float
     elapsed_seconds: float  # from the first trial's start to the last one's end, pauses included
     epochs: int  # that were run
-    pruned: int
+    pruned: int  # after an epoch or more
     epochs_saved: int  # at most: a trial might have stopped by itself
     seconds_saved: float  # likewise, at each pruned trial's own speed
 
@@ -114,10 +114,10 @@ def find_importances(study: Study, configuration: StudyConfiguration, *, seed: i
 
 def find_cost(study: Study, configuration: StudyConfiguration) -> Cost:
     trials = finished_trials(study)
-    seconds = {trial.number: trial_seconds(trial) for trial in trials}
+    seconds = {trial.number: taken for trial in trials if (taken := trial_seconds(trial))}
     starts = [trial.datetime_start for trial in trials if trial.datetime_start]
     ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
-    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and _epochs(trial)]
     saved = {trial.number: max(configuration.base.training.epochs - _epochs(trial), 0) for trial in pruned}
     return Cost(
         trial_seconds=seconds,
@@ -127,7 +127,7 @@ def find_cost(study: Study, configuration: StudyConfiguration) -> Cost:
         epochs=sum(_epochs(trial) for trial in trials),
         pruned=len(pruned),
         epochs_saved=sum(saved.values()),
-        seconds_saved=sum(saved[trial.number] * seconds[trial.number] / max(_epochs(trial), 1) for trial in pruned),
+        seconds_saved=sum(saved[trial.number] * seconds.get(trial.number, 0.0) / _epochs(trial) for trial in pruned),
     )
 
 
@@ -145,7 +145,7 @@ def find_edges(study: Study, configuration: StudyConfiguration) -> tuple[str, ..
         return ()
     notes = []
     for name, range_ in configuration.search_space.items():
-        if isinstance(range_, CategoricalDistribution) or name not in best.params:
+        if isinstance(range_, CategoricalDistribution) or not covers(best.params, {name: range_}):
             continue
         place = position(range_, best.params[name])
         edge = "lower" if place <= EDGE else "upper" if place >= 1 - EDGE else None

@@ -28,10 +28,12 @@ from study.figure_words import (
     STATES,
     axis_title,
     best_first,
+    height_of,
     metric_title,
     most_important_pair,
     parallel_parameters,
     parameter_title,
+    with_values,
 )
 from study.findings import Importances
 from study.score_surface import smooth_surface, surface_limits
@@ -63,7 +65,7 @@ def contour(study: Study, configuration: StudyConfiguration, importances: Import
         note = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0, "yshift": -26, "yanchor": "top", "showarrow": False}
         figure.add_annotation(text=parameter_title(names[0]), font_size=14, **note)
     best = best_trial(study)
-    trials = [trial for trial in finished_trials(study) if all(name in trial.params for name in names)]
+    trials = with_values(finished_trials(study), space, names)
     for state in STATES:
         group = [trial for trial in trials if trial.state == state and trial is not best]
         x, y = ([trial.params[name] for trial in group] for name in names)
@@ -89,22 +91,23 @@ def slices(study: Study, configuration: StudyConfiguration) -> go.Figure:
     for index, (name, range_) in enumerate(space.items()):
         place = {"row": index // columns + 1, "col": index % columns + 1}
         for state in (COMPLETE, PRUNED):
-            group = [trial for trial in trials if trial.state == state and name in trial.params]
+            group = [trial for trial in with_values(trials, space, [name]) if trial.state == state]
             values = [_number(range_, trial.params[name]) for trial in group]
-            points = points_of(group, values, [trial.value for trial in group], state)
+            points = points_of(group, values, [height_of(trial) for trial in group], state)
             points.update(showlegend=index == 0, legendgroup=STATES[state])
             figure.add_trace(points, **place)
         figure.update_xaxes(title_text=parameter_title(name), **parameter_axis(range_, narrow=columns > 1), **place)
         if place["col"] == 1:
             figure.update_yaxes(title_text=axis_title(configuration), **place)
-    valued = [trial for trial in trials if trial.value is not None]
+    valued = [trial for trial in trials if height_of(trial) is not None]
     return or_empty(figure, valued, "No trial has a value yet.")
 
 
 def parallel_coordinates(study: Study, configuration: StudyConfiguration, importances: Importances) -> go.Figure:
     """Of lines, not plotly's own, which needs WebGL and cannot be hovered."""
-    space, trials = configuration.search_space, complete_trials(study)
+    space = configuration.search_space
     names = parallel_parameters(space, importances)
+    trials = with_values(complete_trials(study), space, names)
     figure = new_figure("", "")
     values = [trial.value or 0.0 for trial in trials]
     low, high = min(values, default=0.0), max(values, default=1.0)
@@ -116,7 +119,7 @@ def parallel_coordinates(study: Study, configuration: StudyConfiguration, import
         y: list[float | None] = []
         texts: list[str] = []
         for trial in group:
-            places = [_place(space[name], trial.params[name]) for name in names if name in trial.params]
+            places = [_place(space[name], trial.params[name]) for name in names]
             x += [*range(len(places) + 1), None]
             y += [*places, ((trial.value or 0.0) - low) / (high - low) if high > low else 0.5, None]
             texts += [hover_text(trial)] * (len(places) + 2)

@@ -19,9 +19,11 @@ from study.figure_words import (
     curve_of,
     default_value,
     describe_figures,
+    height_of,
     most_important_pair,
     parameter_title,
     running_best,
+    with_values,
 )
 from study.findings import Importances, find_importances
 from study.parameter_figures import STEPS
@@ -61,9 +63,9 @@ def save_pictures(
 def draw_history(axes: Axes, study: Study, configuration: StudyConfiguration) -> None:
     _style(axes, "Trial", axis_title(configuration))
     trials = finished_trials(study)
-    floor = min((trial.value for trial in trials if trial.value is not None), default=0.0)
+    floor = min((height for trial in trials if (height := height_of(trial)) is not None), default=0.0)
     for state, group in _by_state(trials):
-        values = [floor if trial.value is None else trial.value for trial in group]
+        values = [floor if (height := height_of(trial)) is None else height for trial in group]
         axes.scatter([trial.number for trial in group], values, s=26, label=STATES[state], **MARKERS[state])
     if best := running_best(study):
         axes.step(list(best), list(best.values()), where="post", color=BEST, label="best so far")
@@ -115,14 +117,14 @@ def draw_contour(axes: Axes, study: Study, configuration: StudyConfiguration, na
         filled = axes.contourf(x, y, z, levels=levels, cmap=SCALE.lower(), extend="min")
         bar = axes.figure.colorbar(filled, ax=axes, label=axis_title(configuration), format="%.3f")
         bar.outline.set_visible(False)
-    best = best_trial(study)
-    for state, group in _by_state(finished_trials(study)):
-        shown = [trial for trial in group if trial is not best and all(name in trial.params for name in names)]
+    best, trials = best_trial(study), with_values(finished_trials(study), space, names)
+    for state, group in _by_state(trials):
+        shown = [trial for trial in group if trial is not best]
         x, y = ([trial.params[name] for trial in shown] for name in names)
         fill, edge = ("white", "#222222") if state == TrialState.PRUNED else (COLOURS[state], "white")
         marker = "X" if state == TrialState.FAIL else "o"
         axes.scatter(x, y, s=40, c=fill, edgecolors=edge, linewidths=1, marker=marker, label=STATES[state], zorder=3)
-    if best is not None:
+    if best is not None and best in trials:
         x, y = ([best.params[name]] for name in names)
         label = f"best (trial {best.number})"
         axes.scatter(x, y, s=240, c=BEST, edgecolors="white", marker="*", label=label, zorder=4, clip_on=False)

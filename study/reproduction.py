@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from study.configuration import StudyConfiguration
 from study.display import plural
@@ -19,7 +20,7 @@ from study.fingerprint import ENVIRONMENT, PRUNING
 from study.model_choice import default_name, foreign_fields, options_of
 from study.sampling import PRUNING_RULE, may_prune
 from study.stored_study import FINGERPRINT
-from study.trial_queue import BESIDE_OTHERS, finished_trials
+from study.trial_queue import BESIDE_OTHERS, WORKER, finished_trials
 
 DEVICE = f"{ENVIRONMENT}device"
 NO_VERSIONS = (DEVICE, PRUNING)
@@ -49,6 +50,11 @@ def reproduction(study: Study, configuration: StudyConfiguration, **report_optio
         )
     elif study.user_attrs[FINGERPRINT][DEVICE] != "cpu":
         about = f"{place}, this searches in the same way. Not the same trials, bit for bit: only a CPU promises that."
+    elif by_hand := [trial.number for trial in finished_trials(study) if _is_by_hand(trial)]:
+        about = (
+            f"{place}, this searches in the same way. Not the same trials: trial "
+            f"{', '.join(map(str, by_hand))} of this study was added or queued by hand."
+        )
     elif _has_run_in_parallel(study):
         about = (
             f"{place}, this searches in the same way. Not the same trials: several workers ran this study at a time, "
@@ -110,6 +116,11 @@ def _command(module: str, function: Callable[..., Any], options: dict[str, Any],
         elif value != parameters[name].default:
             line += [f"--{option}", str(value)]
     return shlex.join(line)
+
+
+def _is_by_hand(trial: FrozenTrial) -> bool:
+    """Whether nobody ran a trial, or somebody has asked for its parameters; for the first one's, every study does."""
+    return not trial.user_attrs.get(WORKER) or ("fixed_params" in trial.system_attrs and trial.number > 0)
 
 
 def _has_run_in_parallel(study: Study) -> bool:

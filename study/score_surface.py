@@ -3,7 +3,7 @@
 import numpy as np
 from optuna.study import Study
 
-from study.search_space import Space
+from study.search_space import Space, covers
 from study.surrogate import TRIALS_OF_A_SURROGATE, Floats, encode, fit_surrogate, value_at
 from study.trial_queue import complete_trials
 
@@ -15,11 +15,11 @@ def smooth_surface(
     study: Study, space: Space, names: tuple[str, str]
 ) -> tuple[list[float], list[float], Floats] | None:
     """Values of both parameters, and the expected score over them (second, first): NaN far from any complete trial."""
-    trials = [trial for trial in complete_trials(study) if all(name in trial.params for name in names)]
+    both = {name: space[name] for name in names}
+    trials = [trial for trial in complete_trials(study) if covers(trial.params, both)]
     if len(trials) < TRIALS_FOR_SURFACE or len({trial.value for trial in trials}) == 1:
         return None
     trials = trials[:: -(-len(trials) // TRIALS_OF_A_SURROGATE)]
-    both = {name: space[name] for name in names}
     points = encode([trial.params for trial in trials], both)
     places = np.linspace(0, 1, SURFACE)
     grid = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import groupby
 
 from optuna import TrialPruned
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -13,9 +14,9 @@ from study.interruption import hold_signals, release_signals
 from study.memory import give_back_memory
 from study.search_space import Space
 from study.storage import STORAGE_ERRORS
-from study.trial_queue import FAILURE, TrialQueue, describe_failure, finished_trials
+from study.trial_queue import FAILURE, WORKER, TrialQueue, describe_failure, finished_trials
 
-FAILURES_IN_A_ROW = 5  # so many trials that fail one after the other end the run
+FAILURES_IN_A_ROW = 5  # so many failed trials with consecutive numbers end the run
 
 RunTrial = Callable[[Trial, Callable[[EpochResult], None]], float]
 
@@ -46,7 +47,7 @@ def search(
     is stored. However it ends, the trial in hand goes back into the queue. Raises `TooManyFailuresError`, and what
     makes going on useless: `STORAGE_ERRORS`, `UserError`.
     """
-    start = time.time()
+    earlier = {trial.number for trial in finished_trials(queue.study)}
     with queue.worker():
         try:
             while time.monotonic() < deadline:
@@ -59,7 +60,7 @@ def search(
                     if ended is not None:
                         on_trial_end(ended.number)
                     if ended is not None and ended.state == TrialState.FAIL:
-                        _check_failures(queue, since=start)
+                        _check_failures(queue, ended, earlier=earlier)
                 elif len(finished_trials(queue.study)) >= trials:
                     return
                 else:
@@ -95,17 +96,18 @@ def _run_and_tell(
     return queue.finish(trial, value)
 
 
-def _check_failures(queue: TrialQueue, *, since: float) -> None:
-    """Raises `TooManyFailuresError` when the last trials to end, since this moment, have all failed."""
-    ended = [
-        trial
-        for trial in finished_trials(queue.study)
-        if trial.datetime_complete is not None and trial.datetime_complete.timestamp() >= since
-    ]
-    ended.sort(key=lambda trial: (trial.datetime_complete, trial.number))
-    last = ended[-FAILURES_IN_A_ROW:]
-    if len(last) == FAILURES_IN_A_ROW and all(trial.state == TrialState.FAIL for trial in last):
-        raise TooManyFailuresError(
-            f"{FAILURES_IN_A_ROW} trials in a row have failed, the last one with {last[-1].user_attrs.get(FAILURE)}. "
-            "Mend the cause, then start the same command again."
-        )
+def _check_failures(queue: TrialQueue, failed: FrozenTrial, *, earlier: set[int]) -> None:
+    """Raises `TooManyFailuresError` when this trial is one of many with consecutive numbers that have all failed.
+
+    Not one of many that ended one after the other: of all trials that run at a time, those that fail end first. Left
+    out are trials that no worker has run, and `earlier` ones, which had ended before this worker began.
+    """
+    trials = queue.study.get_trials(deepcopy=False)
+    ran = [trial for trial in trials if trial.user_attrs.get(WORKER) and trial.number not in earlier]
+    for state, row in groupby(ran, key=lambda trial: trial.state):
+        numbers = [trial.number for trial in row]
+        if state == TrialState.FAIL and failed.number in numbers and len(numbers) >= FAILURES_IN_A_ROW:
+            raise TooManyFailuresError(
+                f"{len(numbers)} trials in a row have failed, the last one with {failed.user_attrs.get(FAILURE)}. "
+                "Mend the cause, then start the same command again."
+            )

@@ -23,6 +23,7 @@ from models.lstm import LSTMConfig
 
 Space = dict[str, BaseDistribution]
 SpaceName = Literal["default", "wide"]
+ROUNDING = 1e-9  # relative
 BERT_LEARNING_RATES: dict[Strategy, FloatDistribution] = {  # MiniLM wants more than the 2e-5 to 5e-5 of BERT-base
     "frozen": FloatDistribution(3e-4, 1e-1, log=True),  # a head alone bears what would ruin an encoder
     "full": FloatDistribution(2e-5, 5e-4, log=True),
@@ -129,18 +130,6 @@ def default_parameters(space: Space, base: Settings) -> dict[str, Any]:
     return {name: values[name] for name in space}
 
 
-def contains(space: Space, parameters: dict[str, Any]) -> bool:
-    """Whether these are the parameters of the space, each with a value that is searched."""
-    return parameters.keys() == space.keys() and all(map(_holds, space.values(), (parameters[name] for name in space)))
-
-
-def _holds(range_: BaseDistribution, value: Any) -> bool:
-    if isinstance(range_, CategoricalDistribution):
-        return value in range_.choices
-    assert isinstance(range_, IntDistribution | FloatDistribution)
-    return isinstance(value, int | float) and range_.low <= value <= range_.high
-
-
 def apply_parameters(base: Settings, parameters: dict[str, Any]) -> Settings:
     """`base` with the given fields changed, whichever of its parts they belong to."""
     model, training, limits = (
@@ -148,6 +137,39 @@ def apply_parameters(base: Settings, parameters: dict[str, Any]) -> Settings:
         for part in _parts(base)
     )
     return replace(base, model=model, training=training, limits=limits)
+
+
+def contains(range_: BaseDistribution, value: Any) -> bool:
+    """Whether a value is one of a range, or beyond its end by a rounding error only, as TPE may draw it."""
+    if isinstance(range_, CategoricalDistribution):
+        return value in range_.choices
+    assert isinstance(range_, IntDistribution | FloatDistribution)
+    if not isinstance(value, int if isinstance(range_, IntDistribution) else int | float):
+        return False
+    return bool(range_.low - abs(range_.low) * ROUNDING <= value <= range_.high + abs(range_.high) * ROUNDING)
+
+
+def covers(parameters: dict[str, Any], space: Space) -> bool:
+    """Whether there is a value of each range, as not in every trial that was added by hand."""
+    return all(name in parameters and contains(range_, parameters[name]) for name, range_ in space.items())
+
+
+def is_configuration(parameters: dict[str, Any], space: Space) -> bool:
+    """Whether there is a value of each range, and of nothing else."""
+    return parameters.keys() == space.keys() and covers(parameters, space)
+
+
+def misfit(space: Space, parameters: dict[str, Any]) -> str | None:
+    """The reason why these values cannot be tried, or None."""
+    for name, value in parameters.items():
+        if name not in space:
+            return f"`{name}` is not searched; queue values of {', '.join(space)} only."
+        if not contains(space[name], value):
+            return (
+                f"`{name}` must lie in {_describe_range(space[name])}, got {repr(value)[:100]}. Queue another value, "
+                "or widen the range in study/search_space.py."
+            )
+    return None
 
 
 def describe(space: Space) -> dict[str, str]:

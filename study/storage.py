@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy
-from filelock import FileLock
 from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from study.errors import StudyError
+from study.told_lock import told_lock
 
 T = TypeVar("T")
 STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the database has failed, not what was done with it
 PATIENCE_SECONDS = {"sqlite": 60.0, "postgresql": 120.0}  # how long to wait for one that is locked, or away
 BUSY_SECONDS = 1.0  # how long SQLite itself waits; no signal is heard meanwhile
-SERVER_SETTINGS = {  # per connection: what a machine that is gone or asleep has locked must become free
+SERVER_SETTINGS = {  # per connection; the others: what a machine that is gone or asleep has locked must become free
+    "timezone": "UTC",  # signs of life are stored without one
     "idle_in_transaction_session_timeout": "60s",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
@@ -37,6 +38,10 @@ CLIENT_SETTINGS = {  # a server that is gone must be noticed (libpq's names; sec
 }
 LATER_STATES = ("57P01", "57P02", "57P03", "53300")  # SQLSTATEs of a server that stops, starts or is full
 LATER_WORDS = ("starting up", "shutting down", "recovery", "too many")  # the same, where there is no state yet
+NEVER_ALIVE = """
+    SELECT trial_id FROM trials WHERE study_id = :study_id AND state = 'RUNNING'
+    AND NOT EXISTS (SELECT 1 FROM trial_heartbeats WHERE trial_heartbeats.trial_id = trials.trial_id)
+"""
 REPEATABLE = (  # calls that may have been done already when a connection breaks, and come to the same when done twice
     *("get_all_studies", "get_study_directions", "get_study_id_from_name", "get_study_name_from_id"),
     *("get_study_system_attrs", "get_study_user_attrs", "set_study_system_attr", "set_study_user_attr"),
@@ -51,6 +56,19 @@ class PatientStorage(RDBStorage):
 
     patience_seconds = 0.0
     exclusive_in: int | None = None  # the thread that holds a lock which a broken connection loses: it must not go on
+
+    def silent_trials(self, study_id: int) -> set[int]:
+        """The ids of running trials without a sign of life within the grace period, or without any at all."""
+        never_alive = patiently(self, lambda: self._never_alive(study_id))
+        return never_alive.union(self._get_stale_trial_ids(study_id))
+
+    def _never_alive(self, study_id: int) -> set[int]:
+        """Those of earlier versions of this project, and those that other programs have made."""
+        session = self.scoped_session()
+        try:
+            return set(session.scalars(sqlalchemy.text(NEVER_ALIVE), {"study_id": study_id}))
+        finally:
+            session.close()
 
     def get_heartbeat_interval(self) -> None:
         """None: Optuna's own loop, which would give the signs of life, is not used, and `ask` would warn of that."""
@@ -87,6 +105,8 @@ def parse_url(url: str) -> URL:
     file = sqlite_file(parsed)
     if file is not None and not file.parent.is_dir():
         raise StudyError(f"The folder of {file} does not exist; create it, or name another file with --storage.")
+    if file is not None and "uri" in parsed.query:  # SQLite would read a file that is not the one above
+        raise StudyError("--storage must name a file of SQLite by its path, without uri=; as sqlite:///study.db.")
     if parsed.get_backend_name() == "sqlite" and file is None:
         raise StudyError("A database in memory is gone when the run ends; name a file, as in sqlite:///study.db.")
     return parsed
@@ -159,7 +179,7 @@ def _open_file(url: str, file: Path, *, create: bool) -> PatientStorage:
         raise StudyError(f"There is no file {file}; name that of a study with --storage, or begin one with study.run.")
     locks_beside(file).mkdir(exist_ok=True)
     engine_kwargs: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
-    with FileLock(locks_beside(file) / "creation.lock"):  # creating it twice at once would fail
+    with told_lock(locks_beside(file) / "creation.lock"):  # creating it twice at once would fail
         if file.exists():
             engine = sqlalchemy.create_engine(url, **engine_kwargs)
             tables = sqlalchemy.inspect(engine).get_table_names()

@@ -53,6 +53,12 @@ def opened_study(
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if interrupted := [str(trial.number) for trial in waiting if trial.params]:
             notes.append(f"interrupted before, and gone on with now: trial {', '.join(interrupted)}.")
+        if unseen := [str(trial.number) for trial in queue.out_of_sight()]:
+            notes.append(
+                f"trial {', '.join(unseen)} may still have a worker, whose lock is not here, as when the database "
+                "was copied or the hidden folder beside it deleted; the trial goes on when that worker has given no "
+                f"sign of life for {storage.grace_period} seconds."
+            )
         yield queue, notes
 
 

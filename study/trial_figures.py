@@ -11,7 +11,6 @@ from study.figure_style import (
     BEST,
     COLOURS,
     COMPLETE,
-    PRUNED,
     TEXT,
     bar_marker,
     hover_text,
@@ -25,6 +24,7 @@ from study.figure_words import (
     capital,
     curve_of,
     default_value,
+    height_of,
     running_best,
     workers_of,
 )
@@ -35,9 +35,10 @@ from study.trial_queue import finished_trials
 def history(study: Study, configuration: StudyConfiguration) -> go.Figure:
     figure = new_figure("Trial", axis_title(configuration))
     by_state = {state: [t for t in finished_trials(study) if t.state == state] for state in STATES}
-    floor = min((t.value for t in by_state[COMPLETE] + by_state[PRUNED] if t.value is not None), default=0.0)
+    known = [height for trial in finished_trials(study) if (height := height_of(trial)) is not None]
+    floor = min(known, default=0.0)
     for state, trials in by_state.items():
-        heights = [floor if trial.value is None else trial.value for trial in trials]  # a failed one has no value
+        heights = [floor if (height := height_of(trial)) is None else height for trial in trials]
         figure.add_trace(points_of(trials, [trial.number for trial in trials], heights, state))
     best = running_best(study)
     figure.add_scatter(

@@ -1,10 +1,12 @@
 """Who runs which trial: claims, that no two workers make twice, and trials whose worker is gone.
 
 A worker holds a lock on a file of its own; the kernel lets go of it when the process ends, however it ends. So on one
-machine there is nothing to wait for. Of workers on other machines only their signs of life are known.
+machine there is nothing to wait for. Of workers whose file is not here, as those on other machines, only their signs of
+life are known.
 """
 
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -13,13 +15,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from study.exclusion import exclusive
-from study.search_space import Space
+from study.search_space import Space, misfit
 from study.storage import STORAGE_ERRORS, PatientStorage, locks_beside, patiently, sqlite_file
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -29,7 +32,7 @@ FAILURE = "failure"  # the trial attribute that says why it has failed
 WITHDRAWN = "withdrawn"  # the trial attribute of one that has failed only since nobody asks for it any more
 DEATHS = "deaths"  # the trial attribute that counts the workers which have died of it: [in the epoch after step, times]
 DEATHS_IN_AN_EPOCH = 5  # so many, and the trial has failed
-MISSED_HEARTBEATS = 4  # so many, and a worker on another machine counts as gone
+MISSED_HEARTBEATS = 4  # so many, and a worker whose lock is not here counts as gone
 MACHINE_ID = Path("/etc/machine-id")
 
 
@@ -39,7 +42,14 @@ def finished_trials(study: Study) -> list[FrozenTrial]:
 
 
 def complete_trials(study: Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    """Those with a score: whoever tells a trial by hand may call it infinite."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in complete if trial.value is not None and math.isfinite(trial.value)]
+
+
+def asked_parameters(trial: FrozenTrial) -> dict[str, Any]:
+    """What was asked for a trial that waits, and what was drawn before it was interrupted."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def describe_failure(error: Exception) -> str:
@@ -58,8 +68,10 @@ class TrialQueue:
         self._storage = storage
         file = sqlite_file(storage.engine.url)
         self._local = file is not None  # no other machine can be at work
-        identity = f"{storage.engine.url.render_as_string()} {study.study_name}"
-        self._folder = (folder if file is None else locks_beside(file)) / _digest(identity)
+        if file is None:
+            self._folder = folder / _digest(f"{storage.engine.url.render_as_string()} {study.study_name}")
+        else:  # it is the file's own, and one file has many URLs
+            self._folder = locks_beside(file) / _digest(study.study_name)
         self._worker: str | None = None
         self._beating: int | None = None  # the trial, by its id in the storage, of which a sign of life is given
         storage.heartbeat_interval = heartbeat_seconds
@@ -79,19 +91,18 @@ class TrialQueue:
         stop = threading.Event()
         try:
             self._worker = name
-            if not self._local:
-                threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
+            threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
             yield
         finally:
             stop.set()
             self._worker = None
-            self._lock_file(name).unlink(missing_ok=True)
-            lock.release(force=True)
+            lock.release(force=True)  # the file stays: being free, it tells that what is left to run was left
 
     def claim(self, space: Space, *, trials: int) -> Trial | None:
         """The next trial, or None when `trials` are finished or being run by others.
 
-        Trials that wait come first, under their own numbers; one is never given to two workers.
+        Trials that wait come first, under their own numbers; one is never given to two workers. Those that wait with
+        values which cannot be tried fail with their reason.
         """
         return patiently(self._storage, lambda: self._claim(space, trials))
 
@@ -141,6 +152,16 @@ class TrialQueue:
 
         return patiently(self._storage, recover)
 
+    def out_of_sight(self) -> list[FrozenTrial]:
+        """Running trials of a SQLite file whose workers may live or not: their locks are not there.
+
+        As when the folder of locks was deleted while they ran, or the database copied without it.
+        """
+        if not self._local:
+            return []
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial for trial in running if not self._lock_file(str(trial.user_attrs.get(WORKER))).exists()]
+
     def _register(self, lock: FileLock) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         with exclusive(
@@ -156,17 +177,28 @@ class TrialQueue:
         assert self._worker is not None
         with exclusive(self._storage, self.study.study_name):
             self._recover(own=True)
-            states = [trial.state for trial in self.study.get_trials(deepcopy=False)]
-            if len(states) - states.count(TrialState.WAITING) >= trials:
+            begun = self._begun(space, trials)
+            if begun is None:
                 return None
             trial = self.study.ask(space)
-            if not self._local:
-                self._storage.record_heartbeat(trial._trial_id)
+            self._storage.record_heartbeat(trial._trial_id)
             trial.set_user_attr(WORKER, self._worker)
-            if TrialState.RUNNING in states:
+            if any(other.state == TrialState.RUNNING for other in begun):
                 trial.set_user_attr(BESIDE_OTHERS, True)
             self._beating = trial._trial_id
             return trial
+
+    def _begun(self, space: Space, trials: int) -> list[FrozenTrial] | None:
+        """All trials that have begun, or None when there is no room for another one; then the next can be asked for."""
+        while True:
+            every = self.study.get_trials(deepcopy=False)
+            waiting = [trial for trial in every if trial.state == TrialState.WAITING]
+            if len(every) - len(waiting) >= trials:
+                return None
+            reason = misfit(space, asked_parameters(waiting[0])) if waiting else None
+            if reason is None:
+                return [trial for trial in every if trial.state != TrialState.WAITING]
+            self._fail(waiting[0], reason)
 
     def _recover(self, *, own: bool = False, blame: bool = True) -> list[FrozenTrial]:
         """To be called by one process at a time: then a trial that runs without a worker was left by a dead one.
@@ -176,7 +208,7 @@ class TrialQueue:
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if not running:
             return []
-        silent = set() if self._local else set(self._storage._get_stale_trial_ids(self.study._study_id))
+        silent = self._storage.silent_trials(self.study._study_id)
         put_back = []
         for trial in running:
             worker = trial.user_attrs.get(WORKER)
@@ -193,12 +225,15 @@ class TrialQueue:
         """Or end it, when it ends all workers that run it."""
         if deaths >= DEATHS_IN_AN_EPOCH:
             reason = f"{deaths} workers have died of it in the same epoch; perhaps it needs more memory than there is"
-            self._storage.set_trial_user_attr(trial._trial_id, FAILURE, reason)
-            self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            self._fail(trial, reason)
             return False
         self._storage.set_trial_user_attr(trial._trial_id, WORKER, None)
         self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         return True
+
+    def _fail(self, trial: FrozenTrial, reason: str) -> None:
+        self._storage.set_trial_user_attr(trial._trial_id, FAILURE, reason)
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     def _count_death(self, trial: FrozenTrial) -> int:
         step, times = trial.user_attrs.get(DEATHS, [None, 0])
@@ -211,7 +246,7 @@ class TrialQueue:
             return True
         file = self._lock_file(worker)
         if self._local:
-            return not file.exists() or _is_free(file)
+            return _is_free(file) if file.exists() else is_silent
         # The locks of another machine tell nothing, even where its cache folder is this one's, too. And one of this
         # machine may be held, but by a process that sleeps.
         return is_silent or (worker.startswith(f"{_machine()}-") and file.exists() and _is_free(file))

@@ -152,6 +152,7 @@ BAD_CALLS = [
     (["--storage", "study.db"], "must be a URL such as sqlite:///study.db"),
     (["--storage", "sqlite:///no/such/folder/study.db"], "does not exist"),
     (["--storage", "sqlite://"], "in memory"),
+    (["--storage", "sqlite:///file:study.db?uri=true"], "by its path"),
     (["--storage", "oracle://host/db"], "oracle"),
     (["--name", ""], "1 to 255 characters"),
     (["--name", "a\nb"], "printable"),

@@ -23,7 +23,7 @@ from study.report_folder import folder_name
 from study.reproduction import reproduction, search_command
 from study.run import run
 from study.stored_study import load_configuration
-from study.trial_queue import BESIDE_OTHERS
+from study.trial_queue import BESIDE_OTHERS, WORKER
 
 DECIDE_NOTHING = {"timeout", "cluster", "storage", "heartbeat", "cache_dir", "artifact_dir"}
 OF_SOME_MODELS = {  # options, with a value that is no default
@@ -146,6 +146,7 @@ SEVERAL = "several workers ran this study at a time"
         (-1, {}, TrialState.COMPLETE, SEVERAL),
         (1, {BESIDE_OTHERS: True}, TrialState.COMPLETE, SEVERAL),  # interrupted, they began again one after the other
         (1, {}, TrialState.WAITING, "1 trial had not finished"),
+        (1, {WORKER: None}, TrialState.COMPLETE, "trial 3 of this study was added or queued by hand"),
     ],
 )
 def test_trials_of_several_workers_and_unfinished_ones_are_not_promised_again(
@@ -155,12 +156,16 @@ def test_trials_of_several_workers_and_unfinished_ones_are_not_promised_again(
     environment = {"environment.device": "cpu", "environment.torch": "1", "environment.pruning rule": 2}
     study.set_user_attr("fingerprint", environment)
     for number in range(3):
-        trial = create_trial(state=TrialState.COMPLETE, value=0.5)
+        trial = create_trial(state=TrialState.COMPLETE, value=0.5, user_attrs={WORKER: "machine"})
         trial.datetime_start = datetime(2026, 1, 1) + timedelta(seconds=10 * number)
         trial.datetime_complete = trial.datetime_start + timedelta(seconds=10 - gap)
         study.add_trial(trial)
     study.add_trial(
-        create_trial(state=state, value=0.5 if state == TrialState.COMPLETE else None, user_attrs=attributes)
+        create_trial(
+            state=state,
+            value=0.5 if state == TrialState.COMPLETE else None,
+            user_attrs={WORKER: "machine"} | attributes,
+        )
     )
     told = reproduction(study, configuration, retrain=False)
     assert sentence in told.about

@@ -1,6 +1,8 @@
 """The loop: failures are recorded as such, and too many of them end it."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import sqlalchemy
 import torch
 from optuna import Study, TrialPruned
 from optuna.distributions import FloatDistribution
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial, TrialState, create_trial
 
 from data.source import find_source
 from models.learning import Settings
@@ -24,7 +26,7 @@ from study.objective import run_trial
 from study.search import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
 from study.search_space import Space
 from study.storage import STORAGE_ERRORS, PatientStorage, open_storage, reason_of
-from study.trial_queue import TrialQueue
+from study.trial_queue import WORKER, TrialQueue
 
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-2)}
 OnEpoch = Callable[[EpochResult], None]
@@ -91,9 +93,47 @@ def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: Patien
     def run(trial: Trial, _: OnEpoch) -> float:
         raise ValueError(f"broken {trial.number}")
 
-    with pytest.raises(TooManyFailuresError, match=r"5 trials in a row have failed, .*ValueError: broken 4"):
-        search_in(study, storage, SPACE, run, trials=50)
-    assert len(study.trials) == FAILURES_IN_A_ROW
+    for number in (4, 9):  # also when the same command is started again
+        message = rf"5 trials in a row have failed, .*ValueError: broken {number}"
+        with pytest.raises(TooManyFailuresError, match=message):
+            search_in(study, storage, SPACE, run, trials=50)
+        assert len(study.trials) == number + 1
+
+
+def test_failures_of_another_run_do_not_count_whatever_the_clocks_say(study: Study, storage: PatientStorage) -> None:
+    later = datetime.now() + timedelta(hours=9)  # as stored by a machine in another time zone
+    for number in range(FAILURES_IN_A_ROW):
+        old = create_trial(state=TrialState.FAIL, user_attrs={WORKER: f"machine-{number}"})
+        old.datetime_complete = later
+        study.add_trial(old)
+
+    def run(trial: Trial, _: OnEpoch) -> float:
+        if trial.number % FAILURES_IN_A_ROW:
+            raise ValueError("by chance")
+        return 0.5
+
+    search_in(study, storage, SPACE, run, trials=4 * FAILURES_IN_A_ROW)
+    assert len(study.trials) == 4 * FAILURES_IN_A_ROW
+
+
+def test_failures_among_many_trials_that_run_at_a_time_are_no_row(study: Study, storage: PatientStorage) -> None:
+    others = [TrialQueue(study, storage, Path("unused")) for _ in range(2 * FAILURES_IN_A_ROW)]
+    with ExitStack() as stack:
+        for other in others:
+            stack.enter_context(other.worker())
+        running = [(other, other.claim(SPACE, trials=50)) for other in others]
+
+        def run(trial: Trial, _: OnEpoch) -> float:
+            """The first one fails after every other one of those that run beside it; then the rest is complete."""
+            is_first = trial.number == len(running)
+            for other, claimed in running[1::2] if is_first else running[::2]:
+                assert claimed is not None
+                other.finish(claimed, None if is_first else 0.5, TrialState.FAIL if is_first else None)
+            if is_first:
+                raise ValueError("by chance")
+            return 0.5
+
+        search_in(study, storage, SPACE, run, trials=2 * FAILURES_IN_A_ROW + 2)
 
 
 def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: PatientStorage) -> None:

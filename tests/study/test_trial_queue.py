@@ -1,24 +1,32 @@
 """Claims: each trial once, never more than asked for, and those of the dead go on."""
 
+import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 import sqlalchemy
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial, TrialState, create_trial
 from sqlalchemy.pool import NullPool
 
 from study.search_space import Space
 from study.storage import close_storage, open_storage
-from study.trial_queue import WORKER, TrialQueue
+from study.trial_queue import FAILURE, WORKER, TrialQueue
 
 SPACE = {"x": FloatDistribution(0, 1)}
+ALL_KINDS = {
+    "x": FloatDistribution(0.1, 1, log=True),
+    "n": IntDistribution(1, 3),
+    "kind": CategoricalDistribution(["a", "b"]),
+}
 WORKER_PROGRAM = """
 import os, sys, optuna
 from pathlib import Path
@@ -183,6 +191,149 @@ def test_a_worker_on_another_machine_is_gone_when_it_gives_no_sign_of_life(new_q
         again = here.claim(SPACE, trials=1)
         assert again is not None
         assert again.number == 0
+
+
+@postgresql_only
+def test_a_worker_whose_machine_keeps_another_time_zone_is_alive(
+    new_queue: NewQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues = []
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # a day apart
+        monkeypatch.setenv("PGTZ", zone)
+        queues.append(new_queue(tmp_path.name, tmp_path / zone))
+    east, west = queues
+    with east.worker(), west.worker():
+        assert west.claim(SPACE, trials=9) is not None
+        assert east.recover() == []
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"x": 0}, r"`x` must lie in 0.1-1 \(log\), got 0\. Queue another value"),
+        ({"x": None}, "got None"),
+        ({"x": "a word"}, "got 'a word'"),
+        ({"x": "0.5"}, "got '0.5'"),
+        ({"x": float("nan")}, "got nan"),
+        ({"x": 2.0}, "got 2.0"),
+        ({"x": 10**400}, "got 1000"),
+        ({"n": 2.5}, "`n` must lie in 1-3, got 2.5"),
+        ({"x": 0.5, "kind": "c"}, r"`kind` must lie in a\|b, got 'c'"),
+        ({"learning_rat": 0.1}, "`learning_rat` is not searched; queue values of x, n, kind only"),
+    ],
+)
+def test_a_queued_trial_that_cannot_be_run_fails_with_its_reason_and_the_next_is_given(
+    parameters: dict[str, Any], reason: str, new_queue: NewQueue, tmp_path: Path
+) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    queue.study.enqueue_trial(parameters)
+    queue.study.enqueue_trial({"x": 0.5})
+    with queue.worker():
+        trial = queue.claim(ALL_KINDS, trials=2)
+        assert trial is not None
+        assert trial.params["x"] == 0.5
+        refused = queue.study.trials[0]
+        assert refused.state == TrialState.FAIL
+        assert re.search(reason, refused.user_attrs[FAILURE])
+        assert queue.finish(trial, 0.5) is not None
+        assert queue.claim(ALL_KINDS, trials=2) is None
+
+
+@sqlite_only
+def test_a_waiting_trial_with_values_of_another_range_fails(new_queue: NewQueue, tmp_path: Path) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    wider = {"x": FloatDistribution(0.1, 9, log=True)}
+    queue.study.add_trial(create_trial(state=TrialState.WAITING, params={"x": 5.0}, distributions=wider))
+    with queue.worker():
+        trial = queue.claim(ALL_KINDS, trials=2)
+        assert trial is not None
+        assert trial.number == 1
+        assert "got 5.0" in queue.study.trials[0].user_attrs[FAILURE]
+
+
+@sqlite_only
+def test_a_trial_with_half_its_parameters_goes_on_with_them(new_queue: NewQueue, tmp_path: Path) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    half = queue.study.ask({"x": ALL_KINDS["x"]})
+    with queue.worker():
+        trial = queue.claim(ALL_KINDS, trials=1)
+        assert trial is not None
+        assert trial.number == 0
+        assert trial.params["x"] == half.params["x"]
+        assert trial.params.keys() == ALL_KINDS.keys()
+
+
+SPELLINGS = ("sqlite:///study.db", "sqlite:///./study.db", "sqlite+pysqlite:///study.db", "sqlite:///link.db")
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_database_by_any_other_url_has_the_same_workers(
+    spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.db").symlink_to("study.db")
+    first, second = open_storage(f"sqlite:///{tmp_path / 'study.db'}"), open_storage(spelling)
+    optuna.create_study(storage=first, study_name="it's ../50 % of the\u200bwörk", direction="maximize")
+    queues = [
+        TrialQueue(optuna.load_study(study_name="it's ../50 % of the\u200bwörk", storage=storage), storage, tmp_path)
+        for storage in (first, second)
+    ]
+    with queues[0].worker(), queues[1].worker():
+        assert queues[0].claim(SPACE, trials=9) is not None
+        assert queues[1].recover() == []
+        other = queues[1].claim(SPACE, trials=9)
+        assert other is not None
+        assert other.number == 1
+    for storage in (first, second):
+        close_storage(storage)
+
+
+@sqlite_only
+def test_a_worker_whose_lock_was_deleted_is_gone_only_when_it_gives_no_sign_of_life(
+    new_queue: NewQueue, tmp_path: Path
+) -> None:
+    first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
+    with first.worker():
+        trial = first.claim(SPACE, trials=1)
+        assert trial is not None
+        shutil.rmtree(tmp_path / ".study.db.locks")
+        assert second.recover() == []
+        assert [unseen.number for unseen in second.out_of_sight()] == [trial.number]
+        second._storage.grace_period = -1  # seconds
+        assert [silent.number for silent in second.recover()] == [trial.number]
+        assert second.out_of_sight() == []
+
+
+@sqlite_only
+def test_a_worker_gives_signs_of_life(url: str, new_queue: NewQueue, tmp_path: Path) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    queue._storage.heartbeat_interval = 0.01
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool)
+    with queue.worker(), engine.connect() as connection:
+        assert queue.claim(SPACE, trials=1) is not None
+        connection.execute(sqlalchemy.text("UPDATE trial_heartbeats SET heartbeat = '2026-01-01 00:00:00'"))
+        connection.commit()
+        while queue._storage.silent_trials(queue.study._study_id):
+            time.sleep(0.01)
+
+
+@sqlite_only
+def test_the_trial_of_an_earlier_version_without_locks_and_signs_of_life_goes_on_at_once(
+    new_queue: NewQueue, tmp_path: Path
+) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    trial = queue.study.ask(SPACE)
+    trial.set_user_attr(WORKER, "machine-1-abcdef")
+    assert [left.number for left in queue.recover()] == [trial.number]
+
+
+def test_a_worker_that_cannot_give_its_trial_back_leaves_it_to_the_next(new_queue: NewQueue, tmp_path: Path) -> None:
+    first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
+    with first.worker():
+        trial = first.claim(SPACE, trials=1)
+    assert trial is not None
+    assert [left.number for left in second.recover()] == [trial.number]
 
 
 def test_the_trial_of_a_killed_worker_goes_on_at_once_and_its_lock_is_swept_away(

@@ -106,6 +106,24 @@ def test_a_worker_joins_by_hand(toy: Any, capsys: Capture) -> None:
     assert toy.table() == toy.table(file="whole.db")
 
 
+def test_a_worker_may_name_the_database_in_another_way_from_another_folder(toy: Any) -> None:
+    elsewhere = toy.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "link.db").symlink_to(toy.folder / "study.db")
+    process = toy.start("--trials", 3, *SLOW)
+    toy.wait_for_running()
+    command = [sys.executable, "-m", "study.worker", "--storage", f"sqlite+pysqlite:///{elsewhere / 'link.db'}"]
+    other = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=False)
+    output, _ = process.communicate()
+    assert other.returncode == 0, other.stdout + other.stderr
+    assert process.returncode == 0, output
+    trials = toy.load().trials
+    assert [trial.number for trial in trials] == list(range(3))
+    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert len({trial.user_attrs["worker"] for trial in trials}) == 2
+    assert not any(DEATHS in trial.user_attrs for trial in trials)
+
+
 def test_a_worker_refuses_other_data_and_takes_its_own_paths(toy: Any, capsys: Capture) -> None:
     assert toy.run("--trials", 1) == 0
     other = toy.folder / "other.csv"

@@ -1,0 +1,93 @@
+"""One process at a time, and the others know whom they wait for."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import Timeout
+
+from study.exclusion import exclusive
+from study.storage import close_storage, open_storage
+
+HOLDER = """
+import os, signal, sys
+from study.exclusion import exclusive
+from study.storage import open_storage
+
+with exclusive(open_storage("sqlite:///study.db"), sys.argv[1]):
+    print("held", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+WAITER = """
+import study.told_lock
+from study.exclusion import exclusive
+from study.storage import open_storage
+
+study.told_lock.LONG_SECONDS = 0.05
+with exclusive(open_storage("sqlite:///study.db"), "s"):
+    print("alone")
+"""
+
+
+@contextmanager
+def started(program: str, *arguments: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", program, *arguments]
+    with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def suspended(name: str, *, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that was suspended while it keeps others out of the study of that name."""
+    with started(HOLDER, name, folder=folder) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        os.waitid(os.P_PID, holder.pid, os.WSTOPPED)
+        yield holder
+
+
+def test_who_keeps_others_waiting_is_told_once_and_they_go_on_after_it(tmp_path: Path) -> None:
+    with suspended("s", folder=tmp_path) as holder, started(WAITER, folder=tmp_path) as waiter:
+        assert waiter.stderr is not None
+        line = waiter.stderr.readline()
+        assert line.startswith(f"Note: waiting for process {holder.pid} on ")
+        assert "import os, signal, sys" in line
+        assert f"kill -CONT {holder.pid}" in line
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiter.wait(0.5)  # seconds, ten times what is long here
+        holder.send_signal(signal.SIGCONT)
+        output, errors = waiter.communicate()
+        assert (output, errors) == ("alone\n", "")
+
+
+def test_one_that_will_not_wait_for_long_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with suspended("s", folder=tmp_path):
+        storage = open_storage("sqlite:///study.db")
+        with pytest.raises(Timeout), exclusive(storage, "s", timeout=0.01):
+            pass
+        with exclusive(storage, "another study", timeout=0.01):
+            pass
+        close_storage(storage)
+
+
+@pytest.mark.slow
+def test_workers_tell_whom_they_wait_for_through_their_supervisor(toy: Any) -> None:
+    process = toy.start("--trials", 4, "--workers", 2, "--epochs", 40, "--patience", 40)
+    toy.wait_for_running(count=2)
+    with suspended("toy-lstm", folder=toy.folder) as holder:
+        assert any(line.startswith(f"Note: waiting for process {holder.pid}") for line in process.stdout)
+        holder.send_signal(signal.SIGCONT)
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "Note: waiting for" not in output

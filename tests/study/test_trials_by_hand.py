@@ -1,0 +1,72 @@
+"""Trials that others have put into a study: nothing ends over them, and what is told of them is true."""
+
+import json
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
+
+from study.command_line import run_command
+from study.report import app as report_app
+
+WIDER = {"hidden_size": IntDistribution(16, 5000, log=True), "learning_rate": FloatDistribution(1e-6, 10, log=True)}
+COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
+
+
+def add_by_hand(study: optuna.Study) -> None:
+    """Without any of the attributes that a trial of `study.run` has; the best one is the third, number 5."""
+    inside, outside = {"hidden_size": 32, "learning_rate": 0.02}, {"hidden_size": 4000, "learning_rate": 5.0}
+    other = {"depth": 3}, {"depth": IntDistribution(1, 9)}
+    study.add_trials(
+        [
+            create_trial(state=COMPLETE, value=0.2, params=inside, distributions=WIDER),
+            create_trial(state=COMPLETE, value=0.3, params=outside, distributions=WIDER),
+            create_trial(state=COMPLETE, value=0.9999, params=other[0], distributions=other[1]),
+            create_trial(state=COMPLETE, value=float("inf")),
+            create_trial(state=COMPLETE, value=-1.0),
+            create_trial(state=PRUNED, params=inside, distributions=WIDER),
+            create_trial(state=PRUNED, value=0.1, params=outside, distributions=WIDER),
+            create_trial(state=PRUNED, intermediate_values={0: float("nan"), 7: 0.1}),
+            create_trial(state=FAIL, params=other[0], distributions=other[1]),
+            create_trial(state=FAIL),
+        ]
+    )
+    study.tell(study.ask(WIDER), 0.4)
+    study.tell(study.ask(), state=PRUNED)
+    study.tell(study.ask(), state=FAIL)
+
+
+def test_a_search_and_its_report_bear_trials_that_were_added_by_hand(
+    toy: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert toy.run("--trials", 3) == 0
+    study = toy.load()
+    add_by_hand(study)
+    study.enqueue_trial({"hidden_size": 0})
+    capsys.readouterr()
+    assert toy.run("--trials", 18) == 0
+    printed = capsys.readouterr().out
+    assert "Best: trial 5, validation macro-F1 0.9999: depth=3\n" in printed
+    assert "Finished: 18 (" in printed
+    assert "`hidden_size` must lie in 16-256 (log), got 0." in printed
+    assert "Pruning saved" not in printed
+    assert run_command(report_app, ["--no-retrain"]) == 0
+    folder = toy.folder / "reports" / "toy-lstm-search"
+    found = json.loads((folder / "best_params.json").read_text())
+    assert found["search"] == {"trial": 5, "value": 0.9999, "parameters": {"depth": 3}}
+    told = (folder / "report.md").read_text()
+    assert "The best validation macro-F1, 0.9999, was reached in trial 5" in told
+    assert "added or queued by hand" in told
+    assert "5 workers" not in told
+    assert "nan" not in told
+    assert "inf" not in told.replace("information", "")
+
+
+def test_a_study_of_nothing_but_trials_by_hand_has_a_report(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert toy.run("--trials", 1, "--timeout", 0.001) == 0
+    add_by_hand(toy.load())
+    assert toy.run("--trials", 13) == 0
+    assert "Best: trial " in capsys.readouterr().out
+    assert run_command(report_app, ["--no-retrain"]) == 0
