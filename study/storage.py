@@ -13,7 +13,7 @@ import sqlalchemy
 from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from study.errors import StudyError
 from study.told_lock import told_lock
@@ -223,6 +223,8 @@ def _until_it_answers(call: Callable[[], T], *, seconds: float, between: Callabl
 def _may_answer_later(error: BaseException | None) -> bool:
     """Whether the database is locked, or its server down or being started; not when it has refused something."""
     while error is not None and not isinstance(error, DBAPIError):
+        if isinstance(error, PendingRollbackError):  # Optuna has gone on with a connection that broke
+            return True
         error = error.__cause__
     if error is None:
         return False

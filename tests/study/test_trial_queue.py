@@ -151,10 +151,7 @@ def test_a_claim_whose_connection_breaks_is_made_anew_within_the_budget(
     def ask_after_a_break(study: Study, space: Space) -> Trial:
         """Between the count of the trials and the next one, the server drops all connections, and another claims."""
         monkeypatch.undo()
-        engine = sqlalchemy.create_engine(url, poolclass=NullPool)
-        with engine.connect() as connection:
-            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-            connection.execute(sqlalchemy.text(f"{query} AND usename = 'study'"))
+        drop_connections(url)
         assert second.claim(SPACE, trials=1) is not None
         return original(study, space)
 
@@ -162,6 +159,33 @@ def test_a_claim_whose_connection_breaks_is_made_anew_within_the_budget(
         monkeypatch.setattr(Study, "ask", ask_after_a_break)
         assert first.claim(SPACE, trials=1) is None
         assert [trial.state for trial in first.study.trials] == [TrialState.RUNNING]
+
+
+@postgresql_only
+def test_a_claim_whose_connection_breaks_while_trials_are_read_is_made_anew(
+    url: str, new_queue: NewQueue, tmp_path: Path
+) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    breaks = []
+
+    def break_once(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "trial_user_attributes" in statement and not breaks:
+            breaks.append(statement)
+            drop_connections(url)
+
+    with queue.worker():
+        queue.study.ask(SPACE)
+        sqlalchemy.event.listen(queue._storage.engine, "before_cursor_execute", break_once)
+        assert queue.claim(SPACE, trials=9) is not None
+    assert len(breaks) == 1
+
+
+def drop_connections(url: str) -> None:
+    """As a server does that stops."""
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        connection.execute(sqlalchemy.text(f"{query} AND usename = 'study'"))
 
 
 @sqlite_only
