@@ -103,7 +103,8 @@ class Learner:
     def logits(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> Tensor:
         """The logits (N, classes) of each text, by the network with these weights."""
         if self.settings.reads_features:
-            (features,) = self._features([texts])
+            is_validation = texts is self.prepared.validation  # whose features the training has found
+            features = self.find_features()[1] if is_validation else self._features([texts])[0]
             head = self._head(features.bank.shape[1])
             load_trained(head, weights)
             return compute_logits(head.to(self.device), FeatureEvaluationBatches(features), device=self.device)

@@ -1,10 +1,12 @@
-"""An audit of pruning: pruned trials trained to their end, to see how many of them belonged into the top.
+"""An audit of pruning: pruned trials trained to their end, to see how many of them were as good as the search's top.
 
-One half are those that were nearest to the median by which they were pruned, the most likely ones to have been wronged.
-The others are drawn at random from the rest: they tell how often pruning was wrong among all. Each is trained again on
-the search's own seed and texts, without a pruner, so that its first epochs are the same.
+One half are those that were nearest to the median of the complete trials at the epoch in which they were pruned, the
+most likely ones to have been wronged. The others are drawn at random from the rest: they tell how often pruning was
+wrong among all. Each is trained again on the search's own seed and texts, without a pruner, so that its first epochs
+are the same.
 """
 
+import math
 import statistics
 from dataclasses import dataclass
 
@@ -46,7 +48,7 @@ class Audited:
 
 @dataclass(frozen=True)
 class Rate:
-    """The share of a search's pruned trials that would have come into its top."""
+    """The share of a search's pruned trials that would have reached its top."""
 
     estimate: float
     low: float  # of the 95 % interval
@@ -58,40 +60,42 @@ class Audit:
     audited: tuple[Audited, ...]  # the nearest first, then those drawn at random
     pruned: int  # trials of the search, in all
     top: int  # how many configurations count as the search's top
+    bar: float  # the value of the last of them, which a trial of the top must exceed
 
     @property
     def into_top(self) -> int:
-        return sum(self._is_into_top(one) for one in self.audited)
+        return sum(map(self._reaches_top, self.audited))
 
     @property
     def rate(self) -> Rate | None:
-        """The estimate for all pruned trials; None where no trial was drawn at random.
+        """The estimate for all pruned trials but those of the nearest that failed; None where none was drawn.
 
         The nearest are counted; for the rest stand those drawn at random, with the exact interval of a share (Clopper
         & Pearson 1934).
         """
-        ended = [one for one in self.audited if one.rank is not None]
-        counted, drawn = ([one for one in ended if one.is_random == random] for random in (False, True))
+        counted, drawn = ([one for one in self.audited if one.is_random == random] for random in (False, True))
         rest = self.pruned - len(counted)
+        counted, drawn = ([one for one in ones if one.rank is not None] for ones in (counted, drawn))
         if not drawn:
             return None
-        found, wrong = (sum(map(self._is_into_top, ones)) for ones in (counted, drawn))
+        found, wrong = (sum(map(self._reaches_top, ones)) for ones in (counted, drawn))
         interval = binomtest(wrong, len(drawn)).proportion_ci(method="exact")
-        shares = [wrong / len(drawn), interval.low, interval.high]
         least, most = found + wrong, found + rest - (len(drawn) - wrong)  # those that were seen are certain
+        shares = [wrong / len(drawn), interval.low, interval.high]
         bounds = [min(max(found + rest * share, least), most) for share in shares]
-        return Rate(*(bound / self.pruned for bound in bounds))
+        return Rate(*(bound / (len(counted) + rest) for bound in bounds))
 
     def describe(self, best: float) -> str:
         """What pruning has cost a search whose best value is this."""
         if not self.pruned:
             return "The audit of pruning: no trial was pruned, so it has cost nothing."
         count, drawn = len(self.audited), sum(one.is_random for one in self.audited)
-        which = f"the {plural(count - drawn, 'trial')} nearest to the median when pruned"
+        which = f"the {plural(count - drawn, 'trial')} nearest to the median of complete ones at their last epoch"
         which += f", and {drawn} of the others at random" if drawn else ""
         sentences = [
             f"The audit of pruning: of {plural(self.pruned, 'pruned trial')}, {count} were trained to the end "
-            f"({which}); {self.into_top or 'none'} of them would have come into the top {self.top} of the search."
+            f"({which}); {self.into_top or 'none'} of them came to more than {self.bar:.4f}, the least of the search's "
+            f"top {self.top}."
         ]
         if rate := self.rate:
             interval = f" (95 % interval {rate.low:.0%} to {rate.high:.0%})" if rate.low < rate.high else ""
@@ -109,8 +113,8 @@ class Audit:
             sentences.append(f"{_trials(others)} did not repeat the first epochs bit for bit, as on another machine.")
         return " ".join(sentences)
 
-    def _is_into_top(self, one: Audited) -> bool:
-        return one.rank is not None and one.rank <= self.top
+    def _reaches_top(self, one: Audited) -> bool:
+        return one.rank is not None and (one.finished.value or 0.0) > self.bar
 
 
 def choose_pruned(search: Study, space: Space, *, trials: int, seed: int) -> Chosen:
@@ -134,7 +138,8 @@ def audit(search: Study, confirmation: Study, chosen: Chosen, space: Space, *, t
     """Where the pruned trials would have come to, from a confirmation that has finished them."""
     pruned = (*chosen.nearest, *chosen.random)
     ends = {trial.user_attrs.get(AUDITS): trial for trial in confirmation.get_trials(deepcopy=False)}
-    places = [(-(trial.value or 0.0), trial.number) for trial in rank_configurations(search, space)]
+    best = rank_configurations(search, space)
+    places = [(-(trial.value or 0.0), trial.number) for trial in best]
     own = {
         trial.number: (-(ends[trial.number].value or 0.0), trial.number)
         for trial in pruned
@@ -150,13 +155,19 @@ def audit(search: Study, confirmation: Study, chosen: Chosen, space: Space, *, t
         )
         for trial in pruned
     ]
-    return Audit(tuple(audited), len(_pruned(search, space)), top)
+    top = min(top, len(best))
+    return Audit(tuple(audited), len(_pruned(search, space)), top, best[top - 1].value or 0.0)
 
 
 def _pruned(search: Study, space: Space) -> list[FrozenTrial]:
-    """The trials that a pruner has ended: those with a score, and a configuration that can be trained."""
+    """The trials that a pruner has ended: those with scores, and a configuration that can be trained."""
     pruned = search.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
-    return [trial for trial in pruned if trial.last_step is not None and is_configuration(trial.params, space)]
+    return [trial for trial in pruned if _has_scores(trial) and is_configuration(trial.params, space)]
+
+
+def _has_scores(trial: FrozenTrial) -> bool:
+    scores = [trial.value, *trial.intermediate_values.values()]
+    return len(scores) > 1 and all(score is not None and math.isfinite(score) for score in scores)
 
 
 def _gap(trial: FrozenTrial, complete: list[FrozenTrial]) -> float:

@@ -94,7 +94,8 @@ def rank_configurations(study: Study, space: Space) -> list[FrozenTrial]:
     complete = [trial for trial in complete_trials(study) if is_configuration(trial.params, space)]
     best_first = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
     best = {tuple(sorted(trial.params.items())): trial.number for trial in reversed(best_first)}
-    return [trial for trial in best_first if trial.number in best.values()]
+    numbers = set(best.values())
+    return [trial for trial in best_first if trial.number in numbers]
 
 
 def near_identical(space: Space, one: Parameters, other: Parameters) -> bool:

@@ -110,12 +110,14 @@ def ranking(candidates: Sequence[Candidate], repeat: int) -> list[Wanted]:
     return [(candidate.parameters, {DRAW: repeat}) for candidate in candidates]
 
 
-def enqueue(queue: TrialQueue, wanted: Sequence[Wanted], *, along: Sequence[Wanted] = (), checkpoints: Path) -> int:
+def enqueue(
+    queue: TrialQueue, wanted: Sequence[Wanted], *, along: Sequence[Wanted] = (), checkpoints: Path, since: int = 0
+) -> int:
     """Queue what is wanted and not there; returns how many trials the study then has, or 0 if nothing is to be run.
 
     If something is, what may run `along` is queued, too. A confirming training is there as long as its weights are.
-    What waits since another call has asked for it is taken out of the queue; what has failed is tried once more. To be
-    called by one process at a time.
+    What waits since another call has asked for it is taken out of the queue. What has failed, in a trial of a number
+    from `since` on, is tried once more. To be called by one process at a time.
     """
     study = queue.study
     there: list[Wanted] = []
@@ -125,10 +127,9 @@ def enqueue(queue: TrialQueue, wanted: Sequence[Wanted], *, along: Sequence[Want
     for trial in study.get_trials(deepcopy=False):
         asked = _asked(trial)
         if trial.state == TrialState.COMPLETE:
-            needs_weights = asked[1].get(DRAW, 0) >= FIRST_CONFIRMING
-            there += [asked] if not needs_weights or has_weights(checkpoints, trial.number) else []
+            there += [asked] if _is_there(trial, checkpoints) else []
         elif trial.state.is_finished():
-            failed += [asked] if WITHDRAWN not in trial.user_attrs else []
+            failed += [asked] if trial.number >= since else []
         elif asked in wanted or asked in along:
             under_way.append(asked)
         elif trial.state == TrialState.WAITING:
@@ -146,10 +147,10 @@ def enqueue(queue: TrialQueue, wanted: Sequence[Wanted], *, along: Sequence[Want
     return len(study.get_trials(deepcopy=False))
 
 
-def trained(study: Study, wanted: Sequence[Wanted]) -> list[FrozenTrial | None]:
-    """The complete trial of each training, None where it has failed; where it was trained again, the last one."""
-    complete = [(_asked(trial), trial) for trial in complete_trials(study)]
-    return [next((trial for done, trial in reversed(complete) if done == asked), None) for asked in wanted]
+def trained(study: Study, wanted: Sequence[Wanted], *, checkpoints: Path) -> list[FrozenTrial | None]:
+    """The complete trial of each training, None where there is none; where it was trained again, the last one."""
+    there = [(_asked(trial), trial) for trial in complete_trials(study) if _is_there(trial, checkpoints)]
+    return [next((trial for done, trial in reversed(there) if done == asked), None) for asked in wanted]
 
 
 def left_out(study: Study, candidate: Candidate) -> LeftOut:
@@ -215,6 +216,11 @@ def prepare_draw(configuration: StudyConfiguration, draw: int | None) -> Prepare
         draw=draw,
         pieces=word_pieces_of(configuration),
     )
+
+
+def _is_there(trial: FrozenTrial, checkpoints: Path) -> bool:
+    """Whether a complete training has all that is needed of it: a confirming one its weights, in this cache."""
+    return trial.user_attrs.get(DRAW, 0) < FIRST_CONFIRMING or has_weights(checkpoints, trial.number)
 
 
 def _asked(trial: FrozenTrial) -> Wanted:

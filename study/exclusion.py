@@ -3,11 +3,14 @@
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import sqlalchemy
+from filelock import Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
+from study.errors import StudyError
 from study.storage import PatientStorage, locks_beside, sqlite_file
 from study.told_lock import told_lock
 
@@ -20,16 +23,47 @@ def exclusive(storage: PatientStorage, study_name: str, *, timeout: float | None
 
     Raises `filelock.Timeout` after `timeout` seconds (SQLite), or one of `STORAGE_ERRORS` (PostgreSQL).
     """
-    digest = hashlib.sha256(study_name.encode()).digest()
     file = sqlite_file(storage.engine.url)
     if file is None:
-        with _advisory_lock(storage, int.from_bytes(digest[:8], "big", signed=True), timeout):
+        with _advisory_lock(storage, _number(study_name), timeout):
             yield
         return
-    folder = locks_beside(file)
-    folder.mkdir(exist_ok=True)
-    with told_lock(folder / f"study-{digest.hex()[:16]}.lock", timeout=timeout):
+    with told_lock(_lock_file(file, study_name), timeout=timeout):
         yield
+
+
+@contextmanager
+def only_one(storage: PatientStorage, name: str, busy: str) -> Iterator[None]:
+    """The only process in the block of this name, for hours if need be. Raises `StudyError(busy)` for a second one."""
+    file = sqlite_file(storage.engine.url)
+    if file is not None:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(told_lock(_lock_file(file, name), timeout=0))
+            except Timeout:
+                raise StudyError(busy) from None
+            yield
+        return
+    with storage.engine.connect() as connection:
+        question = sqlalchemy.text("SELECT pg_try_advisory_lock(:number)")
+        is_free = connection.execute(question, {"number": _number(name)}).scalar_one()
+        connection.commit()  # an idle transaction would be ended by the server, an idle session is not
+        try:
+            if not is_free:
+                raise StudyError(busy)
+            yield
+        finally:
+            connection.invalidate()  # closes it, and with it goes the lock
+
+
+def _lock_file(database: Path, name: str) -> Path:
+    folder = locks_beside(database)
+    folder.mkdir(exist_ok=True)
+    return folder / f"study-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 @contextmanager

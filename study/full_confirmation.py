@@ -38,11 +38,13 @@ from study.deployment import Deployment
 from study.devices import find_study_device
 from study.display import plural
 from study.errors import StudyError
-from study.exclusion import exclusive
+from study.exclusion import exclusive, only_one
 from study.preparation import compute_features
 from study.storage import PatientStorage, patiently
 from study.stored_study import TRIALS, checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
-from study.trial_queue import WITHDRAWN, TrialQueue, finished_trials
+from study.trial_queue import TrialQueue
+
+BUSY = "Another report on this study is running. Start the same command again when it has ended."
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def confirmed_search(
 
     Each of `top`, `seeds` and `audits` (see `Extent`) that is None is as it was the last time, or the default.
     """
-    with joined_study(url, name) as (search, storage):
+    with joined_study(url, name) as (search, storage), only_one(storage, f"{search.study_name}/report", BUSY):
         configuration = load_configuration(search)
         extent = _extent(search, storage, {"top": top, "seeds": seeds, "audit": audits}, console)
         candidates = find_candidates(search, configuration, top=extent.top)
@@ -95,8 +97,9 @@ def confirmed_search(
         ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds)
         reference = None
         if not winner.candidate.is_default:
-            reference = _confirmed(crew.study, default, confirming(default, repeats=extent.seeds))
-            failed += [default] if reference is None and default not in failed else []
+            wanted = confirming(default, repeats=extent.seeds)
+            reference = _confirmed(default, trained(crew.study, wanted, checkpoints=crew.checkpoints))
+            failed = [one for one in failed if one != default] + ([default] if reference is None else [])
         crew.study.set_user_attr(EXTENT, asdict(extent))
         yield Confirmation(
             search,
@@ -129,34 +132,32 @@ class _Crew:
     url: str
     workers: int | None
     console: Console
+    since: int  # the number of the first trial that this report may make
     plan: list[str] = field(default_factory=list)  # printed before the first training
 
-    def train(self, step: str, wanted: Sequence[Wanted], *, along: Sequence[Wanted] = ()) -> None:
-        """Train what is wanted and not there; if something is to be trained, the `step` is printed.
+    def train(self, step: str, wanted: Sequence[Wanted], *, along: Sequence[Wanted] = ()) -> list[FrozenTrial | None]:
+        """The trials of what is wanted, None for one that has failed twice; what is not there yet is trained.
 
-        What may be trained `along` keeps workers busy that would wait for the end of the step.
+        If something is to be trained, the `step` is printed. What may be trained `along` keeps workers busy that would
+        wait for the end of the step.
         """
 
         def ask() -> int:
             with exclusive(self.storage, self.study.study_name):
-                return enqueue(self.queue, wanted, along=along, checkpoints=self.checkpoints)
+                return enqueue(self.queue, wanted, along=along, checkpoints=self.checkpoints, since=self.since)
 
-        if not (total := patiently(self.storage, ask)):
-            return
-        self.study.set_user_attr(TRIALS, total)
-        for line in (*self.plan, step):
-            self.console.print(line)
-        self.plan.clear()
-        self._compute_features()
-        withdrawn = _count_withdrawn(self.study)
-        Deployment(self.queue, self.configuration, None, self.url, total, float("inf"), self.console).run(
-            self.workers, None, self.device
-        )
-        if _count_withdrawn(self.study) > withdrawn:
-            raise StudyError(
-                "Another report on this study has been started meanwhile, which asks for other trainings, and has "
-                "taken those of this one out of the queue. Start the same command again when it has ended."
+        lines = [*self.plan, step]
+        while total := patiently(self.storage, ask):
+            for line in lines:
+                self.console.print(line)
+            lines = ["Trying once more what has failed."]
+            self.plan.clear()
+            self.study.set_user_attr(TRIALS, total)
+            self._compute_features()
+            Deployment(self.queue, self.configuration, None, self.url, total, float("inf"), self.console).run(
+                self.workers, None, self.device
             )
+        return trained(self.study, wanted, checkpoints=self.checkpoints)
 
     def _compute_features(self) -> None:
         """Compute what a frozen encoder gives for the repeats to come, with progress, so that the workers find it."""
@@ -185,7 +186,8 @@ def _open_crew(
     queue = make_queue(study, storage, own)
     queue.recover(blame=False)
     device = find_study_device(configuration.device)
-    return _Crew(study, storage, queue, own, checkpoints_of(study, configuration), device, url, workers, console)
+    checkpoints, since = checkpoints_of(study, configuration), len(study.get_trials(deepcopy=False))
+    return _Crew(study, storage, queue, own, checkpoints, device, url, workers, console, since)
 
 
 def _rank_and_confirm(
@@ -198,16 +200,15 @@ def _rank_and_confirm(
     """
 
     def train_round(left: list[Candidate], repeat: int) -> list[FrozenTrial | None]:
-        wanted = ranking(left, repeat)
-        crew.train(f"Round {repeat + 1}: {len(left)} configurations on a fresh repeat.", wanted, along=along)
-        return trained(crew.study, wanted)
+        step = f"Round {repeat + 1}: {len(left)} configurations on a fresh repeat."
+        return crew.train(step, ranking(left, repeat), along=along)
 
     ranked, failed = rank(candidates, train_round)
     for place, one in enumerate(ranked):
         which = "the default configuration" if one.candidate.is_default else "the winner"
         wanted = confirming(one.candidate, repeats=repeats)
-        crew.train(f"Confirming {which} on {plural(repeats, 'further repeat')}.", [*wanted, *along])
-        if winner := _confirmed(crew.study, one.candidate, wanted):
+        trials = crew.train(f"Confirming {which} on {plural(repeats, 'further repeat')}.", [*wanted, *along])
+        if winner := _confirmed(one.candidate, trials[: len(wanted)]):
             return tuple(ranked[place:]), winner, failed
         failed.append(one.candidate)
     raise StudyError(
@@ -230,10 +231,10 @@ def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, c
     return f"{ranked}{also} {trained_on} (fresh seeds and splits): up to {plural(most, 'training')}.{audits}"
 
 
-def _confirmed(study: Study, candidate: Candidate, wanted: Sequence[Wanted]) -> Confirmed | None:
+def _confirmed(candidate: Candidate, trials: Sequence[FrozenTrial | None]) -> Confirmed | None:
     """The candidate with its trainings, or None where one of them has failed."""
-    trials = [trial for trial in trained(study, wanted) if trial is not None]
-    return Confirmed(candidate, tuple(trials)) if len(trials) == len(wanted) else None
+    there = tuple(trial for trial in trials if trial is not None)
+    return Confirmed(candidate, there) if len(there) == len(trials) else None
 
 
 def _choose_pruned(search: Study, configuration: StudyConfiguration, audits: int, console: Console) -> Chosen:
@@ -254,7 +255,3 @@ def _extent(search: Study, storage: PatientStorage, asked: dict[str, int | None]
     if kept:
         console.print(f"As in the last report: {' '.join(f'--{option} {number}' for option, number in kept.items())}.")
     return replace(last, **{option: number for option, number in asked.items() if number is not None})
-
-
-def _count_withdrawn(confirmation: Study) -> int:
-    return sum(WITHDRAWN in trial.user_attrs for trial in finished_trials(confirmation))

@@ -93,7 +93,7 @@ def _confirmation_table(report: Report, metric: str) -> Table:
     ]
     caption = (
         f"Validation {metric}: what the search claimed, and what further repeats give (fresh seeds and splits), which "
-        "have ranked nothing: no score in this table has been chosen for being high."
+        "have ranked nothing: no fresh mean in this table was chosen for being high."
     )
     columns = ("Configuration", "In the search", "Fresh mean", "Deviation", "Optimism")
     return Table("confirmation", "Confirmation", caption, columns, tuple(rows))
@@ -187,7 +187,7 @@ def _audit_table(audit: Audit, metric: str) -> Table:
     caption = (
         f"Validation {metric} of pruned trials that were trained again to their end, on the search's own seed and "
         "split, and their rank among all of them and the configurations that the search has completed. Chosen were the "
-        "nearest to the median of complete trials at the epoch of pruning, and some of the others at random."
+        "nearest to the median of the complete trials at the epoch of pruning, and some of the others at random."
     )
     columns = ("Trial", "Configuration", "Chosen as", "When pruned", "Finished", "Rank")
     return Table("audit", "Audit of pruning", caption, columns, tuple(rows))

@@ -1,7 +1,8 @@
 """A report in sentences: the verdict first, then what stands behind it, then what else the search has shown."""
 
+from optuna.trial import FrozenTrial
+
 from models.statistics import Estimate
-from study.candidates import Ranked
 from study.confirmation import SUFFIX, Confirmed
 from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds, plural
 from study.full_report import Report, TestReport
@@ -21,11 +22,11 @@ def headline(report: Report) -> str:
 
 def paragraphs(report: Report) -> list[str]:
     metric = METRIC_TITLES[report.configuration.metric]
-    told = _about_winner(report.winner, report.ranking, metric) if report.winner else []
-    if report.default:
-        score = f"{report.default.mean:.4f}"
-        score += f" ± {report.default.deviation:.4f}" if len(report.default.trials) > 1 else ""
-        told.append(f"On the same repeats, the default configuration has {score}.")
+    told = _about_winner(report.winner, metric) if report.winner else []
+    if report.winner and report.default:
+        told.append(_about_default(report.winner, report.default))
+    if report.winner and (best := best_trial(report.study)):
+        told += _about_best_of_search(report, report.winner, best)
     if (most := report.configuration.base.limits.max_training_texts) and report.winner:
         told.append(f"All that is compared here was fitted on {most:,} training texts at most (--max-training-texts).")
     told += [
@@ -108,22 +109,37 @@ def _perfection_sentence(texts: int) -> str:
     )
 
 
-def _about_winner(winner: Confirmed, ranking: tuple[Ranked, ...], metric: str) -> list[str]:
-    """What fresh repeats give, and where the configuration that the search has found best has come to."""
+def _about_winner(winner: Confirmed, metric: str) -> list[str]:
     which = "The default configuration" if winner.candidate.is_default else "The winner"
     parameters = format_parameters(winner.candidate.parameters)
     told = [f"{which} ({parameters}) has a validation {metric} of {_score_in_words(winner)}."]
-    claimed = winner.candidate.claimed
-    if claimed is not None:
-        told.append(f"The search claimed {claimed:.4f} for it: {_optimism_in_words(winner)}.")
-    best = max(ranking, key=lambda one: one.candidate.claimed or 0.0)
-    if (best.candidate.claimed or 0.0) > (claimed or 0.0):
-        place = [one.candidate for one in ranking].index(best.candidate) + 1
-        told.append(
-            f"The search's own best ({format_parameters(best.candidate.parameters)}), for which it claimed "
-            f"{best.candidate.claimed:.4f}, came to place {place} of {len(ranking)} in the ranking."
-        )
+    if winner.candidate.claimed is not None:
+        told.append(f"The search claimed {winner.candidate.claimed:.4f} for it: {_optimism_in_words(winner)}.")
     return told
+
+
+def _about_default(winner: Confirmed, default: Confirmed) -> str:
+    score = f"{default.mean:.4f}" + (f" ± {default.deviation:.4f}" if len(default.trials) > 1 else "")
+    is_as_good = default.mean >= winner.mean
+    return (
+        f"On the same repeats, the default configuration has {score}"
+        f"{', no less than the winner: nothing speaks for a change' if is_as_good else ''}."
+    )
+
+
+def _about_best_of_search(report: Report, winner: Confirmed, best: FrozenTrial) -> list[str]:
+    """What has become of the configuration that the search has found best, where it is not the winner."""
+    if winner.candidate.parameters == best.params:
+        return []
+    places = [one.candidate.parameters for one in report.ranking]
+    if best.params in places:
+        end = f"came to place {places.index(best.params) + 1} of {len(places)} in the ranking"
+    elif best.params in [one.candidate.parameters for one in report.left_out]:
+        end = "failed on a fresh repeat"
+    else:
+        end = "is nearly the default configuration, which stands for it"
+    parameters = format_parameters(best.params)
+    return [f"The search's own best ({parameters}), for which it claimed {best.value:.4f}, {end}."]
 
 
 def _score_in_words(confirmed: Confirmed) -> str:
@@ -147,9 +163,11 @@ def _about_test(test: TestReport) -> list[str]:
             f"({exported.validation:.4f}); its own test accuracy is {exported.accuracy:.4f}, its macro-F1 "
             f"{exported.macro_f1:.4f}."
         )
+    else:
+        told.append("Each was trained once: how much the seed decides, neither intervals nor p values tell.")
     told.append(
-        "Its probabilities are calibrated on validation texts; on the test split their expected calibration error is "
-        f"{test.calibration.expected_error:.4f}, the negative log-likelihood {test.calibration.log_loss:.4f}."
+        "The winner's probabilities are calibrated on validation texts; on the test split their expected calibration "
+        f"error is {test.calibration.expected_error:.4f}, the negative log-likelihood {test.calibration.log_loss:.4f}."
     )
     texts = sum(scores.support for _, scores in test.per_class)
     if texts < FEW_TEXTS:

@@ -40,12 +40,13 @@ def search(
     deadline: float,
     on_change: Callable[[], None],
     on_trial_end: Callable[[int], None] = lambda _number: None,
+    bears_failures: bool = False,
 ) -> None:
     """Run trials until `trials` have finished in all, or the `deadline` (`time.monotonic()`) lets no new one begin.
 
     `on_change` is called when there may be something new to show, `on_trial_end` with the number of a trial whose end
-    is stored. However it ends, the trial in hand goes back into the queue. Raises `TooManyFailuresError`, and what
-    makes going on useless: `STORAGE_ERRORS`, `UserError`.
+    is stored. However it ends, the trial in hand goes back into the queue. Raises `TooManyFailuresError` unless it
+    `bears_failures`, and what makes going on useless: `STORAGE_ERRORS`, `UserError`.
     """
     earlier = {trial.number for trial in finished_trials(queue.study)}
     with queue.worker():
@@ -59,7 +60,7 @@ def search(
                     on_change()
                     if ended is not None:
                         on_trial_end(ended.number)
-                    if ended is not None and ended.state == TrialState.FAIL:
+                    if ended is not None and ended.state == TrialState.FAIL and not bears_failures:
                         _check_failures(queue, ended, earlier=earlier)
                 elif len(finished_trials(queue.study)) >= trials:
                     return

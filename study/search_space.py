@@ -144,7 +144,7 @@ def contains(range_: BaseDistribution, value: Any) -> bool:
     if isinstance(range_, CategoricalDistribution):
         return value in range_.choices
     assert isinstance(range_, IntDistribution | FloatDistribution)
-    if not isinstance(value, int if isinstance(range_, IntDistribution) else int | float):
+    if not isinstance(value, int | float) or (isinstance(range_, IntDistribution) and not float(value).is_integer()):
         return False
     return bool(range_.low - abs(range_.low) * ROUNDING <= value <= range_.high + abs(range_.high) * ROUNDING)
 

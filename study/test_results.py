@@ -171,7 +171,8 @@ class _Sides:
         if self.classes and (classes != self.classes or not np.array_equal(labels, self.labels)):
             raise StudyError(
                 "The classes of prepared texts do not have the same numbers in all repeats, as an earlier version has "
-                "prepared them. Remove those with `python -m study.cache --clear`, then start the same command again."
+                "prepared them. Remove those, and what was trained on them, with `python -m study.cache --clear "
+                "--checkpoints`; then start the same command again."
             )
         self.classes, self.labels = classes, labels
         return learner, texts

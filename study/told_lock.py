@@ -26,6 +26,8 @@ def told_lock(file: Path, *, timeout: float | None = None) -> Iterator[None]:
             holder.write_text(f"{os.getpid()} {socket.gethostname()} {shlex.join(sys.orig_argv)[:200]}")
         yield
     finally:
+        with suppress(OSError):
+            holder.write_text("")  # one that is suspended before it has written its own name is not taken for this one
         lock.release()
 
 

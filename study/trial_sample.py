@@ -6,12 +6,13 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from study.configuration import StudyConfiguration
+from study.search_space import is_configuration
 from study.trial_queue import complete_trials
 
 
 @dataclass(frozen=True)
 class TrialSample:
-    trials: list[FrozenTrial]  # complete ones, without the default configuration: nothing has sampled that one
+    trials: list[FrozenTrial]  # complete ones of the space, without the default configuration: that one was not sampled
     biases: tuple[str, ...]  # what has biased the choice of them; none for random, unpruned trials
 
     @property
@@ -28,7 +29,11 @@ class TrialSample:
 
 def sample_of(study: Study, configuration: StudyConfiguration) -> TrialSample:
     """The trials to judge parameters from. Where they are biased, an interval would promise what they cannot tell."""
-    trials = [trial for trial in complete_trials(study) if "fixed_params" not in trial.system_attrs]
+    trials = [
+        trial
+        for trial in complete_trials(study)
+        if "fixed_params" not in trial.system_attrs and is_configuration(trial.params, configuration.search_space)
+    ]
     pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
     biases = [
         *(["TPE chose"] if configuration.sampler == "tpe" else []),

@@ -58,7 +58,7 @@ def judge(
         if not is_default:
             begin = "The default configuration failed on fresh repeats, so that the winner is not compared with it"
         elif rivals:
-            begin = "None of the search's best configurations beats the default configuration on fresh repeats"
+            begin = "None of the search's best configurations came before the default one in the ranking"
         elif failed:
             begin = "All but the default configuration failed on fresh repeats"
         else:

@@ -64,4 +64,5 @@ def work(
             deadline=deadline,
             on_change=on_change,
             on_trial_end=remove_checkpoint,
+            bears_failures=CONFIRMS in queue.study.user_attrs,  # a configuration's repeats have numbers in a row
         )

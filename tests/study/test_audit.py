@@ -69,7 +69,8 @@ def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_on
 def test_of_a_search_without_a_pruner_there_is_nothing_to_audit(toy: Any) -> None:
     assert toy.run("--trials", 2, "--pruner", "none") == 0
     found, _ = confirm(audits=2, workers=1)
-    assert found == Audit((), 0, 1)
+    assert found is not None
+    assert found.audited == ()
     assert found.describe(0.5) == "The audit of pruning: no trial was pruned, so it has cost nothing."
 
 
@@ -188,9 +189,9 @@ def test_the_rank_is_that_among_configurations_and_all_that_were_audited(search:
     assert found.audited[2].rank == 4  # 0.8 was there first
     assert found.into_top == 1
     assert found.describe(0.9).startswith(
-        "The audit of pruning: of 4 pruned trials, 3 were trained to the end (the 2 trials nearest to the median when "
-        "pruned, and 1 of the others at random); 1 of them would have come into the top 2 of the search. Over all "
-        "pruned trials, that is estimated as 25% (95 % interval 25% to 50%). "
+        "The audit of pruning: of 4 pruned trials, 3 were trained to the end (the 2 trials nearest to the median of "
+        "complete ones at their last epoch, and 1 of the others at random); 1 of them came to more than 0.8000, the "
+        "least of the search's top 2. Over all pruned trials, that is estimated as 25% (95 % interval 25% to 50%). "
     )
 
 
@@ -199,12 +200,16 @@ def test_the_rate_counts_the_nearest_and_estimates_the_rest() -> None:
     add(study, COMPLETE, 0.9, 0.99)
     for number in range(100):
         add(study, PRUNED, 0.5 - number / 1000, number / 1000)
-    ends = [1.0 if number < 4 or number in (10, 11) else 0.1 for number in range(20)]
+    ends: list[float | None] = [1.0 if number < 4 or number in (10, 11) else 0.9 for number in range(20)]
     rate = finish(study, *ends, top=6).rate
     assert rate is not None
     assert rate.estimate == pytest.approx((4 + 90 * 2 / 10) / 100)
     assert rate.low == pytest.approx((4 + 90 * 0.02521) / 100, abs=1e-4)  # Clopper & Pearson, 2 of 10
     assert rate.high == pytest.approx((4 + 90 * 0.55610) / 100, abs=1e-4)
+    ends[0] = ends[9] = None  # of the nearest, which nothing stands for
+    without = finish(study, *ends, top=6).rate
+    assert without is not None
+    assert without.estimate == pytest.approx((3 + 90 * 2 / 10) / 98)
 
 
 def test_when_all_are_audited_the_rate_is_known(search: Study) -> None:
@@ -217,7 +222,7 @@ def test_what_pruning_has_cost_is_said(search: Study) -> None:
     told = finish(search, 0.65, 0.95, top=3).describe(0.9)
     assert "would have beaten the best of the search, 0.9000, with 0.9500: pruning has cost the" in told
     both = finish(search, 0.97, 0.95, 0.1, 0.2, top=3).describe(0.9)
-    assert "2 of them would have come into the top 3 of the search." in both
+    assert "2 of them came to more than 0.7000, the least of the search's top 3." in both
     assert "Trials 6, 5 would have beaten the best of the search, 0.9000, with up to 0.9700" in both
 
 
@@ -226,5 +231,5 @@ def test_an_audited_trial_that_fails_has_no_rank_and_is_told(search: Study) -> N
     assert found.audited[0].rank is None
     assert found.rate is None
     told = found.describe(0.9)
-    assert "none of them would have come into the top 3" in told
+    assert "none of them came to more than 0.7000, the least of the search's top 3" in told
     assert told.endswith("Trial 6 failed on the way.")

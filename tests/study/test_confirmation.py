@@ -1,6 +1,8 @@
 """Fresh seeds for the best configurations: what is trained, what is reused, and how the test split is opened."""
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from io import StringIO
@@ -8,22 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
 from models.baselines import fit_baselines
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfiguration
-from study.confirmation import DRAW, FIRST_CONFIRMING, TRIES, prepare_draw
-from study.deployment import Deployment
+from study.confirmation import DRAW, FIRST_CONFIRMING, prepare_draw
 from study.errors import StudyError
 from study.full_confirmation import Confirmation, confirmed_search
 from study.kept_weights import load_weights, save_weights
-from study.storage import close_storage, open_storage
-from study.stored_study import load_configuration, open_confirmation
+from study.objective import run_trial
+from study.stored_study import load_configuration
 from study.test_results import TestResults, load_results, open_test_split, openings
-from study.trial_queue import FAILURE
 
 URL = "sqlite:///study.db"
 
@@ -110,17 +110,69 @@ def test_what_an_interrupted_confirmation_has_asked_for_is_not_trained_by_a_smal
     assert {len(one.trials) for one in most.compared} == {9}
 
 
-def test_what_another_report_has_taken_out_of_the_queue_is_missed(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(deployment: Deployment, *_arguments: object) -> None:
-        for trial in deployment.queue.study.get_trials(states=(TrialState.WAITING,)):
-            deployment.queue.withdraw(trial)
-
+def test_a_second_report_on_a_study_at_the_same_time_is_refused(toy: Any) -> None:
     assert toy.run("--trials", 1) == 0
+    with (
+        confirming(top=1, seeds=1) as found,
+        pytest.raises(StudyError, match="Another report on this study is running"),
+        confirming(top=1, seeds=2),
+    ):
+        pytest.fail("It was let in.")
+    assert len(confirm(top=1, seeds=2)[0].winner.trials) == 2
+    assert len(found.winner.trials) == 1
+
+
+def fail_first(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Trial], bool], *, times: int) -> None:
+    """Let each training of a kind fail so many times."""
+    failed = Counter[tuple[str, int]]()
+
+    def run(trial: Trial, *arguments: Any, **options: Any) -> float:
+        training = str(trial.params), trial.user_attrs[DRAW]
+        failed[training] += fails(trial)
+        if fails(trial) and failed[training] <= times:
+            raise RuntimeError("no memory")
+        return run_trial(trial, *arguments, **options)
+
+    monkeypatch.setattr("study.confirmation.run_trial", run)
+
+
+def test_a_training_that_fails_once_is_tried_once_more(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert toy.run("--trials", 3) == 0
+    fail_first(monkeypatch, lambda trial: trial.user_attrs[DRAW] == 0, times=1)
+    found, printed = confirm(top=2, seeds=1)
+    assert len(found.ranking) == 2
+    assert found.left_out == ()
+    assert "Trying once more what has failed." in printed
+
+
+def test_the_runner_up_stands_in_for_a_winner_that_fails(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert toy.run("--trials", 5) == 0
     with monkeypatch.context() as patch:
-        patch.setattr(Deployment, "run", run)
-        with pytest.raises(StudyError, match="Start the same command again"):
-            confirm(top=1, seeds=1)
-    assert len(confirm(top=1, seeds=1)[0].compared) == 1
+        fail_first(patch, lambda trial: trial.user_attrs[DRAW] >= FIRST_CONFIRMING, times=9)
+        with pytest.raises(StudyError, match="could be trained on all repeats; the last one failed with: RuntimeError"):
+            confirm(top=2, seeds=5)  # more failures in a row than a search bears
+    won = [trial for trial in toy.load(name="toy-lstm/confirmation").trials if trial.user_attrs[DRAW] == 0]
+    best = max(won, key=lambda trial: trial.value).params
+    fail_first(monkeypatch, lambda trial: trial.params == best and trial.user_attrs[DRAW] > 0, times=2)
+    second, _ = confirm(top=2, seeds=1)
+    assert second.winner.candidate.parameters != best
+    assert [(one.candidate.parameters, one.reason) for one in second.left_out] == [(best, "RuntimeError: no memory")]
+
+
+def test_weights_in_two_caches_are_no_dead_end(toy: Any) -> None:
+    """Trained in one cache, again in another: the first one has the weights of its own training only."""
+    assert toy.run("--trials", 1) == 0
+    first, _ = confirm(top=1, seeds=1)
+    here = first.checkpoints
+    elsewhere = here.with_name("elsewhere")
+    here.rename(elsewhere)
+    second, _ = confirm(top=1, seeds=1)
+    assert second.winner.trials != first.winner.trials
+    shutil.rmtree(here)
+    elsewhere.rename(here)
+    third, printed = confirm(top=1, seeds=1)
+    assert printed == ""
+    assert third.winner.trials == first.winner.trials
 
 
 def test_weights_that_are_damaged_are_trained_again(toy: Any) -> None:
@@ -137,23 +189,6 @@ def test_weights_that_are_damaged_are_trained_again(toy: Any) -> None:
     assert (first.checkpoints / f"{again.winner.trials[0].number}.safetensors").read_bytes() == bits
     with pytest.raises(StudyError, match=r"cannot be read.*trained again"):
         load_weights(first.checkpoints, damaged)
-
-
-def test_the_runner_up_stands_in_for_a_winner_that_fails(toy: Any) -> None:
-    assert toy.run("--trials", 5) == 0
-    first, _ = confirm(top=2, seeds=1)
-    storage = toy.load()._storage
-    storage.delete_study(storage.get_study_id_from_name("toy-lstm/confirmation"))
-    storage = open_storage(URL)
-    confirmation = open_confirmation(toy.load(), storage, first.configuration)
-    for _ in range(TRIES):
-        purpose = {DRAW: FIRST_CONFIRMING, FAILURE: "Error: no memory"}
-        confirmation.enqueue_trial(first.winner.candidate.parameters, user_attrs=purpose)
-        confirmation.tell(confirmation.ask(first.configuration.search_space), state=TrialState.FAIL)
-    close_storage(storage)
-    second, _ = confirm(top=2, seeds=1)
-    assert second.winner.candidate == first.ranking[1].candidate
-    assert [(one.candidate, one.reason) for one in second.left_out] == [(first.winner.candidate, "Error: no memory")]
 
 
 def open_once(found: Confirmation) -> TestResults:
@@ -225,7 +260,7 @@ def test_repeats_that_number_classes_differently_are_refused(toy: Any, monkeypat
     assert toy.run("--trials", 1) == 0
     with confirming(top=1, seeds=2) as found:
         monkeypatch.setattr("study.confirmation.prepare_draw", prepare)
-        with pytest.raises(StudyError, match=r"classes .* do not have the same numbers .* study.cache --clear"):
+        with pytest.raises(StudyError, match=r"classes .* do not have the same numbers .* --clear --checkpoints"):
             open_once(found)
 
 

@@ -11,15 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from markupsafe import escape
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 
 from study.command_line import run_command
-from study.confirmation import DRAW, FIRST_CONFIRMING, TRIES
+from study.objective import run_trial
 from study.report import app
-from study.search_space import default_parameters
-from study.storage import close_storage, open_storage
-from study.stored_study import load_configuration, open_confirmation
-from study.trial_queue import FAILURE
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--top", "1", "--seeds", "2", "--workers", "1")
@@ -135,22 +131,21 @@ def test_the_audit_of_pruning_is_told_everywhere(toy: Any, capsys: Capture) -> N
     assert "on one further repeat, a fresh seed and split" in printed
 
 
-@pytest.mark.slow
-def test_a_default_configuration_that_fails_on_fresh_repeats_is_left_out_and_told(toy: Any, capsys: Capture) -> None:
+def test_a_default_configuration_that_fails_on_fresh_repeats_is_left_out_and_told(
+    toy: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(trial: Trial, *arguments: Any, **options: Any) -> float:
+        if trial.params["hidden_size"] == 64:
+            raise RuntimeError("no memory")
+        return run_trial(trial, *arguments, **options)
+
     assert toy.run("--trials", 4) == 0
-    search, storage = toy.load(), open_storage("sqlite:///study.db")
-    configuration = load_configuration(search)
-    confirmation = open_confirmation(search, storage, configuration)
-    default = default_parameters(configuration.search_space, configuration.base)
-    for _ in range(TRIES):
-        confirmation.enqueue_trial(default, user_attrs={DRAW: FIRST_CONFIRMING, FAILURE: "Error: no memory"})
-        confirmation.tell(confirmation.ask(configuration.search_space), state=TrialState.FAIL)
-    close_storage(storage)
+    monkeypatch.setattr("study.confirmation.run_trial", run)
     assert report(*QUICK) == 0
     printed = capsys.readouterr().out
     assert "The default configuration failed on fresh repeats, so that the winner is not compared" in printed
     left_out = "Left out, since training failed on a fresh repeat: hidden_size=64  learning_rate=0.01 (default); "
-    assert f"{left_out}Error: no memory." in printed
+    assert f"{left_out}RuntimeError: no memory." in printed
     assert "default" not in json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())["test"]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, create_trial
 
 from data.source import DataSource
@@ -18,7 +19,7 @@ from preprocessing.batches import TextLimits
 from study.candidates import Candidate, Ranked
 from study.comparison import ComparedStudy, Outcome
 from study.configuration import StudyConfiguration
-from study.confirmation import Confirmed
+from study.confirmation import Confirmed, LeftOut
 from study.findings import find
 from study.full_report import Calibration, Exported, Report, Tested, TestReport
 from study.report_tables import Table, comparison_table, tables
@@ -30,6 +31,7 @@ from study.verdict import judge
 CONFIGURATION = StudyConfiguration(
     DataSource("toy", "00"), str(Path.cwd()), Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 )
+SIZES = IntDistribution(16, 256)
 SOME = Estimate(0.5, 0.4, 0.6)
 TIE = PairedComparison(0.0, -0.1, 0.1, 1.0)
 
@@ -87,20 +89,26 @@ def test_the_exported_training_and_the_calibration_are_told_beside_the_mean() ->
     told = " ".join(paragraphs(report_of(3)))
     assert "validation score (0.7500); its own test accuracy is 0.2500, its macro-F1 0.1250." in told
     assert "expected calibration error is 0.0200, the negative log-likelihood 0.3000." in told
-    assert "one of its trainings" not in " ".join(paragraphs(report_of(1)))
+    once = " ".join(paragraphs(report_of(1)))
+    assert "one of its trainings" not in once
+    assert "Each was trained once: how much the seed decides, neither intervals nor p values tell." in once
 
 
 def test_the_ranking_is_told_apart_from_what_it_ranked_nothing_for() -> None:
     def trial(value: float) -> FrozenTrial:
         return create_trial(value=value)
 
+    search = optuna.create_study(direction="maximize")
+    search.add_trial(create_trial(params={"hidden_size": 99}, distributions={"hidden_size": SIZES}, value=0.9))
     best = Candidate({"hidden_size": 99}, trial(0.9), is_default=False)
     won = Candidate({"hidden_size": 32}, trial(0.8), is_default=False)
+    default = Confirmed(Candidate({"hidden_size": 64}, None, is_default=True), (trial(0.6), trial(0.62)))
     report = replace(
         report_of(3),
+        study=search,
         ranking=(Ranked(won, (trial(0.85), trial(0.75))), Ranked(best, (trial(0.5),))),
         winner=Confirmed(won, (trial(0.7), trial(0.72))),
-        default=Confirmed(Candidate({"hidden_size": 64}, None, is_default=True), (trial(0.6), trial(0.62))),
+        default=default,
     )
     found = {table.name: table for table in tables(report)}
     assert found["confirmation"].rows == (
@@ -113,8 +121,18 @@ def test_the_ranking_is_told_apart_from_what_it_ranked_nothing_for() -> None:
     )
     told = " ".join(paragraphs(report))
     assert "The search claimed 0.8000 for it: +0.0900 of optimism." in told
-    assert "The search's own best (hidden_size=99), for which it claimed 0.9000, came to place 2 of 2" in told
+    own = "The search's own best (hidden_size=99), for which it claimed 0.9000, "
+    assert f"{own}came to place 2 of 2 in the ranking." in told
     assert "On the same repeats, the default configuration has 0.6100 ± 0.0141." in told
+    failed = replace(report, ranking=report.ranking[:1], left_out=(LeftOut(best, "no memory"),))
+    assert f"{own}failed on a fresh repeat." in paragraphs(failed)
+    assert f"{own}is nearly the default configuration, which stands for it." in paragraphs(
+        replace(report, ranking=report.ranking[:1])
+    )
+    as_good = replace(default, trials=(trial(0.71),))
+    assert "On the same repeats, the default configuration has 0.7100, no less than the winner: nothing" in " ".join(
+        paragraphs(replace(report, default=as_good))
+    )
 
 
 def test_ours_stand_beside_the_published_results() -> None:

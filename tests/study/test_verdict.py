@@ -61,7 +61,7 @@ def test_a_winner_that_is_the_default_is_held_against_the_baseline_alone_and_not
     assert verdict.against_default is None
     assert verdict.against_baseline.adjusted_p_value == CLOSE.p_value
     assert verdict.sentence == (
-        "None of the search's best configurations beats the default configuration on fresh repeats; on the test split "
+        "None of the search's best configurations came before the default one in the ranking; on the test split "
         "the default configuration is better than the best baseline, linear SVM (macro-F1 +0.0050, 95 % interval "
         "+0.0002 to +0.0100, p = 0.0400)."
     )
