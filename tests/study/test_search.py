@@ -1,5 +1,6 @@
 """The loop: failures are recorded as such, and too many of them end it."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,15 +25,15 @@ from study.objective import run_trial
 from study.search import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
 from study.search_space import Space
 from study.storage import STORAGE_ERRORS, PatientStorage, open_storage, reason_of
-from study.trial_queue import TrialQueue
+from study.trial_queue import WORKER, TrialQueue
 
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-2)}
 OnEpoch = Callable[[EpochResult], None]
 
 
-def search_in(study: Study, storage: PatientStorage, space: Space, run: RunTrial, *, trials: int) -> None:
+def search_in(study: Study, storage: PatientStorage, space: Space, run: RunTrial, **options: Any) -> None:
     queue = TrialQueue(study, storage, Path("unused"))
-    search(queue, space, run, trials=trials, deadline=float("inf"), on_change=lambda: None)
+    search(queue, space, run, **{"deadline": float("inf"), "on_change": lambda: None} | options)
 
 
 def objective(base: Settings, prepared: PreparedTexts) -> RunTrial:
@@ -94,6 +95,69 @@ def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: Patien
     with pytest.raises(TooManyFailuresError, match=r"5 trials in a row have failed, .*ValueError: broken 4"):
         search_in(study, storage, SPACE, run, trials=50)
     assert len(study.trials) == FAILURES_IN_A_ROW
+
+
+def test_failures_of_an_earlier_run_do_not_end_a_search(study: Study, storage: PatientStorage) -> None:
+    for trials in (FAILURES_IN_A_ROW - 1, FAILURES_IN_A_ROW):
+        search_in(study, storage, SPACE, lambda *_: 1 / 0, trials=trials)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * FAILURES_IN_A_ROW
+
+
+def test_failures_with_a_success_between_them_do_not_end_a_search(study: Study, storage: PatientStorage) -> None:
+    def run(trial: Trial, _: OnEpoch) -> float:
+        return {FAILURES_IN_A_ROW - 1: 0.5}[trial.number]
+
+    search_in(study, storage, SPACE, run, trials=2 * FAILURES_IN_A_ROW - 1)
+    failed = [TrialState.FAIL] * (FAILURES_IN_A_ROW - 1)
+    assert [trial.state for trial in study.trials] == [*failed, TrialState.COMPLETE, *failed]
+
+
+def test_the_end_of_each_trial_is_told_once_it_is_stored(study: Study, storage: PatientStorage) -> None:
+    told: list[tuple[int, TrialState]] = []
+
+    def on_trial_end(number: int) -> None:
+        told.append((number, study.trials[number].state))
+
+    search_in(study, storage, SPACE, lambda trial, _: 1 / trial.number, trials=3, on_trial_end=on_trial_end)
+    assert told == [(0, TrialState.FAIL), (1, TrialState.COMPLETE), (2, TrialState.COMPLETE)]
+
+
+def test_after_its_deadline_a_search_begins_no_trial(study: Study, storage: PatientStorage) -> None:
+    search_in(study, storage, SPACE, lambda *_: 0.5, trials=1, deadline=time.monotonic())
+    assert study.trials == []
+
+
+def test_a_search_ends_only_when_the_last_trials_of_others_have(study: Study, storage: PatientStorage) -> None:
+    other = TrialQueue(study, storage, Path("unused"))
+    with other.worker():
+        trial = other.claim(SPACE, trials=1)
+        assert trial is not None
+        changes = iter([lambda: None, lambda: other.finish(trial, 0.5)])
+        search_in(study, storage, SPACE, lambda *_: 0.7, trials=1, on_change=lambda: next(changes)())
+    assert list(changes) == []
+    assert [trial.value for trial in study.trials] == [0.5]
+
+
+@pytest.mark.parametrize("moment", ["at the end of an epoch", "when it fails"])
+def test_a_trial_that_was_given_to_another_worker_is_told_only_by_that_one(
+    moment: str, study: Study, storage: PatientStorage
+) -> None:
+    runs: list[int] = []
+    told: list[int] = []
+
+    def run(trial: Trial, on_epoch_end: OnEpoch) -> float:
+        """The other worker ends at once, so that the trial comes back."""
+        runs.append(trial.number)
+        if len(runs) == 2:
+            return 0.7
+        storage.set_trial_user_attr(trial._trial_id, WORKER, "another")
+        if moment == "at the end of an epoch":
+            on_epoch_end(EpochResult(0, 1.0, 1.0, 0.5, 0.5, 1.0, torch.zeros(1)))
+        raise ValueError
+
+    search_in(study, storage, SPACE, run, trials=1, on_trial_end=told.append)
+    assert (runs, told) == ([0, 0], [0])
+    assert study.trials[0].value == 0.7
 
 
 def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: PatientStorage) -> None:
