@@ -12,16 +12,17 @@ import sqlalchemy
 import torch
 from optuna import Study, TrialPruned
 from optuna.distributions import FloatDistribution
+from optuna.pruners import ThresholdPruner
 from optuna.trial import Trial, TrialState
 
 from data.source import find_source
 from models.learning import Settings
 from models.lstm import LSTMConfig
-from models.training import EpochResult, TrainingConfig
+from models.training import EpochResult, TrainingConfig, TrainingResult
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.interruption import Interrupted
-from study.objective import run_trial
+from study.objective import CURVES, checkpoint_file, run_trial
 from study.search import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
 from study.search_space import Space
 from study.storage import STORAGE_ERRORS, PatientStorage, open_storage, reason_of
@@ -70,6 +71,77 @@ def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
     assert failed.state == TrialState.FAIL
     assert failed.user_attrs["failure"].startswith("TrainingDivergedError: The training loss is ")
     assert complete.state == TrialState.COMPLETE
+
+
+def test_a_trial_keeps_what_its_training_tells(study: Study, prepared: PreparedTexts) -> None:
+    run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=2, seed=7), TextLimits()), prepared)
+    trial = study.ask(SPACE)
+    heard: list[EpochResult] = []
+    trained: list[TrainingResult] = []
+    value = run(trial, heard.append, on_trained=trained.append)
+    (result,) = trained
+    assert heard == list(result.curve)
+    assert value == result.best.macro_f1
+    told = {**trial.user_attrs}
+    assert told.pop("seconds") == pytest.approx(sum(epoch.seconds for epoch in heard), abs=0.006)
+    assert told == {
+        "training_seed": 7,
+        "accuracy": result.best.accuracy,
+        "macro_f1": result.best.macro_f1,
+        "best_epoch": result.best.epoch,
+        "epochs": 2,
+        "threads": 1,
+        "curve": {name: [round(getattr(epoch, name), 6) for epoch in heard] for name in CURVES},
+    }
+
+
+def test_after_its_last_epoch_a_trial_is_not_pruned(
+    study: Study, storage: PatientStorage, prepared: PreparedTexts
+) -> None:
+    study.pruner = ThresholdPruner(lower=1.1, n_warmup_steps=1)  # which lets nothing pass from the second epoch on
+    for epochs in (2, 3):
+        run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=epochs), TextLimits()), prepared)
+        search_in(study, storage, SPACE, run, trials=len(study.trials) + 1)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert study.trials[1].user_attrs["epochs"] == 2
+
+
+@pytest.fixture
+def interrupted(study: Study, prepared: PreparedTexts) -> tuple[RunTrial, Trial]:
+    """An objective of three epochs, and a trial that was interrupted after the second one."""
+    run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=3), TextLimits()), prepared)
+    trial = study.ask(SPACE)
+
+    def interrupt(result: EpochResult) -> None:
+        if result.epoch == 1:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run(trial, interrupt)
+    return run, trial
+
+
+def test_a_trial_whose_checkpoint_is_gone_starts_anew_and_says_so(
+    interrupted: tuple[RunTrial, Trial], prepared: PreparedTexts
+) -> None:
+    run, trial = interrupted
+    checkpoint_file(prepared.entry.folder.parent / "checkpoints", trial.number).unlink()
+    told: list[str] = []
+    heard: list[EpochResult] = []
+    run(trial, heard.append, on_event=told.append)
+    assert told == ["There is no checkpoint of trial 0 here; it starts anew."]
+    assert [result.epoch for result in heard] == [0, 1, 2]
+
+
+def test_a_checkpoint_of_other_parameters_is_not_used(
+    interrupted: tuple[RunTrial, Trial], storage: PatientStorage
+) -> None:
+    run, _ = interrupted
+    other = optuna.create_study(storage=storage, study_name="other", direction="maximize")
+    told: list[str] = []
+    run(other.ask({"learning_rate": FloatDistribution(2e-2, 3e-2)}), lambda _: None, on_event=told.append)
+    (line,) = told
+    assert "0.pt is not used (it is of another training or version)" in line
 
 
 def test_pruned_and_failed_trials_count_for_the_budget(study: Study, storage: PatientStorage) -> None:
