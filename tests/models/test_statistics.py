@@ -255,6 +255,17 @@ def test_rounds_are_drawn_piece_by_piece_where_there_are_many_texts(monkeypatch:
     assert (pieces.low, pieces.high) == pytest.approx((whole.low, whole.high), abs=0.01)
 
 
+def test_as_many_rounds_are_drawn_as_asked_for_also_where_the_pieces_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = np.arange(300) % CLASSES
+    systems = [simulate(np.random.default_rng(0), labels, right=0.8, seeds=seeds) for seeds in (1, 2)]
+    groups = len(np.unique(np.vstack([labels, *systems]), axis=1).T)
+    monkeypatch.setattr("models.statistics.WEIGHTS_AT_ONCE", 10 * groups)
+    found = _resample(labels, systems, "macro_f1", generator=np.random.default_rng(0), rounds=25)
+    assert [scores.shape for scores in found] == [(25, 1), (25, 2)]
+
+
 def test_holm_adjusts_as_in_the_paper() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
     assert holm([0.03, 0.04]) == pytest.approx((0.06, 0.06))
