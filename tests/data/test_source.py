@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 
 from data.errors import CorpusError
 from data.source import find_copy, find_source, load_search_texts, load_test_texts
+
+WriteCsv = Callable[[list[tuple[str, str]]], Path]
 
 
 def test_without_a_name_the_file_of_the_practical_is_taken_if_it_is_there(
@@ -109,6 +112,26 @@ def test_a_draw_scores_the_classes_that_the_search_scores(tmp_path: Path) -> Non
         texts = load_search_texts(source, split_seed=0, cache_dir=tmp_path, draw=draw)
         assert set(texts.validation.labels.to_pylist()) == {"a", "b"}
         assert set(texts.training.labels.to_pylist()) == set("abcd")
+
+
+def test_the_texts_of_a_draw_are_the_same_on_every_machine_and_in_every_version(write_csv: WriteCsv) -> None:
+    path = write_csv([("ab"[number % 2], f"text {number}") for number in range(40)])
+    source, _ = find_source(str(path))
+    drawn = [load_search_texts(source, split_seed=0, cache_dir=path.parent, draw=draw) for draw in (None, 0, 1)]
+    numbers = [[int(text.split()[1]) for text in texts.validation.texts.to_pylist()] for texts in drawn]
+    assert numbers == [[4, 11, 24, 27], [1, 7, 18, 24], [10, 13, 19, 24]]
+
+
+@pytest.mark.parametrize(("lonely", "shown"), [(5, "5 (0, 1, 2, 3, 4)."), (6, "6 (0, 1, 2, 3, 4, ...).")])
+def test_classes_that_are_too_small_to_be_split_are_noted_beside_other_notes(
+    lonely: int, shown: str, write_csv: WriteCsv
+) -> None:
+    rows = [("large", f"text {number}") for number in range(30)] + [(str(n), f"lonely {n}") for n in range(lonely)]
+    path = write_csv([*rows, ("large", "")])
+    notes = load_search_texts(find_source(str(path))[0], split_seed=0, cache_dir=path.parent).notes
+    assert len(notes) == 2
+    assert "1 of" in notes[0]
+    assert notes[1].endswith(f"all in training: {shown}")
 
 
 def test_a_file_that_changes_after_the_study_began_is_refused(toy_csv: Path) -> None:

@@ -22,7 +22,7 @@ def test_the_official_split_has_its_published_counts(name: str, overlap: int, st
     test = load_test_texts(source, split_seed=0, cache_dir=standard_cache)
     assert len(texts.training) + len(texts.validation) == published.training_texts
     assert 0.08 < len(texts.validation) / published.training_texts < 0.12
-    assert len(test) == published.test_texts
+    assert len(test) == texts.test_texts == published.test_texts
     assert len(texts.training.labels.unique()) == published.classes
     assert any(note.startswith(f"{overlap} texts of the published test split") for note in texts.notes)
 
