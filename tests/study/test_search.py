@@ -164,7 +164,10 @@ def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: Patien
     def run(trial: Trial, _: OnEpoch) -> float:
         raise ValueError(f"broken {trial.number}")
 
-    with pytest.raises(TooManyFailuresError, match=r"5 trials in a row have failed, .*ValueError: broken 4"):
+    told = (
+        r"5 trials in a row have failed, .*ValueError: broken 4\. Mend the cause, then start the same command again\."
+    )
+    with pytest.raises(TooManyFailuresError, match=told):
         search_in(study, storage, SPACE, run, trials=50)
     assert len(study.trials) == FAILURES_IN_A_ROW
 
@@ -182,6 +185,23 @@ def test_failures_with_a_success_between_them_do_not_end_a_search(study: Study, 
     search_in(study, storage, SPACE, run, trials=2 * FAILURES_IN_A_ROW - 1)
     failed = [TrialState.FAIL] * (FAILURES_IN_A_ROW - 1)
     assert [trial.state for trial in study.trials] == [*failed, TrialState.COMPLETE, *failed]
+
+
+def test_failures_are_in_a_row_by_the_time_of_their_ends_not_by_their_numbers(
+    study: Study, storage: PatientStorage
+) -> None:
+    other = TrialQueue(study, storage, Path("unused"))
+    with other.worker():
+        slow = other.claim(SPACE, trials=1)
+        assert slow is not None
+
+        def run(trial: Trial, _: OnEpoch) -> float:
+            if trial.number == FAILURES_IN_A_ROW:
+                other.finish(slow, 0.5)  # the first to begin, and the last but one to end
+            raise ValueError
+
+        search_in(study, storage, SPACE, run, trials=FAILURES_IN_A_ROW + 1)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] + [TrialState.FAIL] * FAILURES_IN_A_ROW
 
 
 def test_the_end_of_each_trial_is_told_once_it_is_stored(study: Study, storage: PatientStorage) -> None:
