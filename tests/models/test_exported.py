@@ -61,15 +61,13 @@ def export(csv: Path, folder: Path, **config: Any) -> tuple[LSTMClassifier, Prep
     return model, prepared
 
 
-def small(folder: Path, *, classes: int = 2) -> TextClassifier:
+def small(folder: Path, *, classes: int = 2) -> None:
     """A model of three words that has learned nothing."""
     torch.manual_seed(0)
     vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
     names = tuple(f"class {number}" for number in range(classes))
     model = LSTMClassifier(LSTMConfig(4, 4), words=3, classes=classes)
-    classifier = TextClassifier(model, vocabulary, names, 200, {})
-    save_model(folder, classifier)
-    return classifier
+    save_model(folder, TextClassifier(model, vocabulary, names, 200, {}))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +237,8 @@ def test_a_folder_without_one_of_its_files_is_refused(name: str, tmp_path: Path)
 
 
 def test_probabilities_are_those_of_logits_divided_by_the_temperature(tmp_path: Path) -> None:
-    classifier = small(tmp_path / "model")
+    small(tmp_path / "model")
+    classifier = load_model(tmp_path / "model")
     warm = replace(classifier, temperature=3.0)
     save_model(tmp_path / "warm", warm)
     texts = ["a word", "b"]
@@ -251,7 +250,8 @@ def test_probabilities_are_those_of_logits_divided_by_the_temperature(tmp_path: 
 
 
 def test_a_model_of_before_there_were_temperatures_is_read(tmp_path: Path) -> None:
-    classifier = small(tmp_path / "model")
+    small(tmp_path / "model")
+    classifier = load_model(tmp_path / "model")
     file = tmp_path / "model" / "config.json"
     config = json.loads(file.read_text())
     del config["temperature"]

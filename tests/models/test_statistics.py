@@ -9,6 +9,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from models.scores import Classes, Metric, accuracy, macro_f1
 from models.statistics import (
+    ClassScores,
     _mean_over_seeds,
     _resample,
     _weighted_scores,
@@ -69,6 +70,11 @@ def test_class_scores_and_confusion_are_scikit_learns_averaged_over_seeds(
     assert table == pytest.approx(expected)
     matrices = [confusion_matrix(labels, row, labels=numbers) for row in predictions]
     assert np.array_equal(confusion(labels, predictions, classes=CLASSES), np.mean(matrices, axis=0))
+
+
+def test_the_scores_of_a_class_without_texts_and_predictions_are_0() -> None:
+    found = per_class_scores(np.array([0, 0, 1]), np.array([[0, 1, 1]]), classes=3)
+    assert found == (ClassScores(1, 0.5, 2 / 3, 2), ClassScores(0.5, 1, 2 / 3, 1), ClassScores(0, 0, 0, 0))
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
@@ -191,6 +197,19 @@ def test_the_same_predictions_differ_by_nothing() -> None:
     assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
 
 
+def test_the_metric_decides_which_of_two_systems_is_better() -> None:
+    """One misses a rare class; the other finds it, at the cost of more mistakes on the usual one."""
+    labels = np.repeat([0, 1], [380, 20])
+    misses, finds = np.zeros((1, 400), np.int64), labels[None].copy()
+    finds[0, :40] = 1
+    by_accuracy = paired_bootstrap(labels, misses, finds, "accuracy", seed=0)
+    assert by_accuracy.difference == pytest.approx(0.05)
+    assert by_accuracy.low > 0
+    by_macro_f1 = paired_bootstrap(labels, misses, finds, "macro_f1", seed=0)
+    assert by_macro_f1.difference == pytest.approx((2 * 380 / 780 + 0 - 2 * 340 / 720 - 2 * 20 / 80) / 2)
+    assert by_macro_f1.high < 0
+
+
 def test_a_shared_difficulty_of_the_texts_does_not_hide_a_difference() -> None:
     """Two systems fail on the same third; one fails on ten texts more. Unpaired intervals overlap, the test is sure."""
     labels = np.arange(600) % CLASSES
@@ -209,6 +228,24 @@ def test_the_same_seed_gives_the_same_figures() -> None:
     assert first == again != other
 
 
+def test_the_same_seed_gives_the_same_interval() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, CLASSES, 200)
+    system = simulate(generator, labels, right=0.8, seeds=3)
+    first, again, other = (bootstrap_interval(labels, system, "macro_f1", seed=seed, rounds=500) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_an_interval_ends_where_scores_do() -> None:
+    """Two seeds that could not differ more: Student's t would go far beyond."""
+    labels = np.zeros(20, np.int64)
+    system = np.repeat([[0], [1]], 20, axis=1)
+    alone = bootstrap_interval(labels, system, "accuracy", seed=0)
+    assert (alone.low, alone.value, alone.high) == (0, 0.5, 1)
+    against = paired_bootstrap(labels, system, system[::-1], "accuracy", seed=0)
+    assert (against.low, against.difference, against.high) == (-1, 0, 1)
+
+
 def test_rounds_are_drawn_piece_by_piece_where_there_are_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.arange(300) % CLASSES
     predictions = simulate(np.random.default_rng(0), labels, right=0.8)
@@ -216,6 +253,17 @@ def test_rounds_are_drawn_piece_by_piece_where_there_are_many_texts(monkeypatch:
     monkeypatch.setattr("models.statistics.WEIGHTS_AT_ONCE", 1000)
     pieces = bootstrap_interval(labels, predictions, "accuracy", seed=0)
     assert (pieces.low, pieces.high) == pytest.approx((whole.low, whole.high), abs=0.01)
+
+
+def test_as_many_rounds_are_drawn_as_asked_for_also_where_the_pieces_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = np.arange(300) % CLASSES
+    systems = [simulate(np.random.default_rng(0), labels, right=0.8, seeds=seeds) for seeds in (1, 2)]
+    groups = len(np.unique(np.vstack([labels, *systems]), axis=1).T)
+    monkeypatch.setattr("models.statistics.WEIGHTS_AT_ONCE", 10 * groups)
+    found = _resample(labels, systems, "macro_f1", generator=np.random.default_rng(0), rounds=25)
+    assert [scores.shape for scores in found] == [(25, 1), (25, 2)]
 
 
 def test_holm_adjusts_as_in_the_paper() -> None:
@@ -231,3 +279,11 @@ def test_predictions_of_another_shape_are_refused() -> None:
         bootstrap_interval(labels, labels, "accuracy", seed=0)
     with pytest.raises(ValueError, match=r"got \(1, 3\)"):
         paired_bootstrap(labels, labels[None], np.array([[0, 1, 1]]), "accuracy", seed=0)
+    with pytest.raises(ValueError, match=r"got \(1, 3\)"):
+        confusion(labels, np.array([[0, 1, 1]]), classes=2)
+
+
+def test_systems_of_different_numbers_of_seeds_are_refused() -> None:
+    labels = np.array([0, 1])
+    with pytest.raises(ValueError, match="the same seeds, got 1 and 2 of them"):
+        paired_bootstrap(labels, labels[None], np.stack([labels, labels]), "accuracy", seed=0)

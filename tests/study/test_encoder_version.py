@@ -72,7 +72,7 @@ def test_the_features_of_a_confirmation_are_computed_before_its_workers_start(
     options += ["--max-tokens", "20", "--max-training-texts", "40", "--workers", "1", "--trials", "1"]
     assert run_command(run_app, options) == 0
     capsys.readouterr()
-    with confirmed_search("sqlite:///study.db", None, top=1, draws=2, workers=1, console=Console()):
+    with confirmed_search("sqlite:///study.db", None, top=1, seeds=2, workers=1, console=Console()):
         before, _, after = capsys.readouterr().out.partition("Workers: 1")
     assert before.count("Computing the features of") == 2
     assert after

@@ -1,5 +1,6 @@
 """The loop: failures are recorded as such, and too many of them end it."""
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -13,16 +14,17 @@ import sqlalchemy
 import torch
 from optuna import Study, TrialPruned
 from optuna.distributions import FloatDistribution
+from optuna.pruners import ThresholdPruner
 from optuna.trial import Trial, TrialState, create_trial
 
 from data.source import find_source
 from models.learning import Settings
 from models.lstm import LSTMConfig
-from models.training import EpochResult, TrainingConfig
+from models.training import EpochResult, TrainingConfig, TrainingResult
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.interruption import Interrupted
-from study.objective import run_trial
+from study.objective import CURVES, checkpoint_file, run_trial
 from study.search import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
 from study.search_space import Space
 from study.storage import STORAGE_ERRORS, PatientStorage, open_storage, reason_of
@@ -32,9 +34,9 @@ SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-2)}
 OnEpoch = Callable[[EpochResult], None]
 
 
-def search_in(study: Study, storage: PatientStorage, space: Space, run: RunTrial, *, trials: int) -> None:
+def search_in(study: Study, storage: PatientStorage, space: Space, run: RunTrial, **options: Any) -> None:
     queue = TrialQueue(study, storage, Path("unused"))
-    search(queue, space, run, trials=trials, deadline=float("inf"), on_change=lambda: None)
+    search(queue, space, run, **{"deadline": float("inf"), "on_change": lambda: None} | options)
 
 
 def objective(base: Settings, prepared: PreparedTexts) -> RunTrial:
@@ -73,6 +75,77 @@ def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
     assert complete.state == TrialState.COMPLETE
 
 
+def test_a_trial_keeps_what_its_training_tells(study: Study, prepared: PreparedTexts) -> None:
+    run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=2, seed=7), TextLimits()), prepared)
+    trial = study.ask(SPACE)
+    heard: list[EpochResult] = []
+    trained: list[TrainingResult] = []
+    value = run(trial, heard.append, on_trained=trained.append)
+    (result,) = trained
+    assert heard == list(result.curve)
+    assert value == result.best.macro_f1
+    told = {**trial.user_attrs}
+    assert told.pop("seconds") == pytest.approx(sum(epoch.seconds for epoch in heard), abs=0.006)
+    assert told == {
+        "training_seed": 7,
+        "accuracy": result.best.accuracy,
+        "macro_f1": result.best.macro_f1,
+        "best_epoch": result.best.epoch,
+        "epochs": 2,
+        "threads": 1,
+        "curve": {name: [round(getattr(epoch, name), 6) for epoch in heard] for name in CURVES},
+    }
+
+
+def test_after_its_last_epoch_a_trial_is_not_pruned(
+    study: Study, storage: PatientStorage, prepared: PreparedTexts
+) -> None:
+    study.pruner = ThresholdPruner(lower=1.1, n_warmup_steps=1)  # which lets nothing pass from the second epoch on
+    for epochs in (2, 3):
+        run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=epochs), TextLimits()), prepared)
+        search_in(study, storage, SPACE, run, trials=len(study.trials) + 1)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert study.trials[1].user_attrs["epochs"] == 2
+
+
+@pytest.fixture
+def interrupted(study: Study, prepared: PreparedTexts) -> tuple[RunTrial, Trial]:
+    """An objective of three epochs, and a trial that was interrupted after the second one."""
+    run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=3), TextLimits()), prepared)
+    trial = study.ask(SPACE)
+
+    def interrupt(result: EpochResult) -> None:
+        if result.epoch == 1:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run(trial, interrupt)
+    return run, trial
+
+
+def test_a_trial_whose_checkpoint_is_gone_starts_anew_and_says_so(
+    interrupted: tuple[RunTrial, Trial], prepared: PreparedTexts
+) -> None:
+    run, trial = interrupted
+    checkpoint_file(prepared.entry.folder.parent / "checkpoints", trial.number).unlink()
+    told: list[str] = []
+    heard: list[EpochResult] = []
+    run(trial, heard.append, on_event=told.append)
+    assert told == ["There is no checkpoint of trial 0 here; it starts anew."]
+    assert [result.epoch for result in heard] == [0, 1, 2]
+
+
+def test_a_checkpoint_of_other_parameters_is_not_used(
+    interrupted: tuple[RunTrial, Trial], storage: PatientStorage
+) -> None:
+    run, _ = interrupted
+    other = optuna.create_study(storage=storage, study_name="other", direction="maximize")
+    told: list[str] = []
+    run(other.ask({"learning_rate": FloatDistribution(2e-2, 3e-2)}), lambda _: None, on_event=told.append)
+    (line,) = told
+    assert "0.pt is not used (it is of another training or version)" in line
+
+
 def test_pruned_and_failed_trials_count_for_the_budget(study: Study, storage: PatientStorage) -> None:
     def run(trial: Trial, _: OnEpoch) -> float:
         trial.report(0.5, 0)
@@ -94,7 +167,8 @@ def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: Patien
         raise ValueError(f"broken {trial.number}")
 
     for number in (4, 9):  # also when the same command is started again
-        message = rf"5 trials in a row have failed, .*ValueError: broken {number}"
+        way_out = r"Mend the cause, then start the same command again\."
+        message = rf"5 trials in a row have failed, .*ValueError: broken {number}\. {way_out}"
         with pytest.raises(TooManyFailuresError, match=message):
             search_in(study, storage, SPACE, run, trials=50)
         assert len(study.trials) == number + 1
@@ -134,6 +208,69 @@ def test_failures_among_many_trials_that_run_at_a_time_are_no_row(study: Study, 
             return 0.5
 
         search_in(study, storage, SPACE, run, trials=2 * FAILURES_IN_A_ROW + 2)
+
+
+def test_failures_of_an_earlier_run_do_not_end_a_search(study: Study, storage: PatientStorage) -> None:
+    for trials in (FAILURES_IN_A_ROW - 1, FAILURES_IN_A_ROW):
+        search_in(study, storage, SPACE, lambda *_: 1 / 0, trials=trials)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * FAILURES_IN_A_ROW
+
+
+def test_failures_with_a_success_between_them_do_not_end_a_search(study: Study, storage: PatientStorage) -> None:
+    def run(trial: Trial, _: OnEpoch) -> float:
+        return {FAILURES_IN_A_ROW - 1: 0.5}[trial.number]
+
+    search_in(study, storage, SPACE, run, trials=2 * FAILURES_IN_A_ROW - 1)
+    failed = [TrialState.FAIL] * (FAILURES_IN_A_ROW - 1)
+    assert [trial.state for trial in study.trials] == [*failed, TrialState.COMPLETE, *failed]
+
+
+def test_the_end_of_each_trial_is_told_once_it_is_stored(study: Study, storage: PatientStorage) -> None:
+    told: list[tuple[int, TrialState]] = []
+
+    def on_trial_end(number: int) -> None:
+        told.append((number, study.trials[number].state))
+
+    search_in(study, storage, SPACE, lambda trial, _: 1 / trial.number, trials=3, on_trial_end=on_trial_end)
+    assert told == [(0, TrialState.FAIL), (1, TrialState.COMPLETE), (2, TrialState.COMPLETE)]
+
+
+def test_after_its_deadline_a_search_begins_no_trial(study: Study, storage: PatientStorage) -> None:
+    search_in(study, storage, SPACE, lambda *_: 0.5, trials=1, deadline=time.monotonic())
+    assert study.trials == []
+
+
+def test_a_search_ends_only_when_the_last_trials_of_others_have(study: Study, storage: PatientStorage) -> None:
+    other = TrialQueue(study, storage, Path("unused"))
+    with other.worker():
+        trial = other.claim(SPACE, trials=1)
+        assert trial is not None
+        changes = iter([lambda: None, lambda: other.finish(trial, 0.5)])
+        search_in(study, storage, SPACE, lambda *_: 0.7, trials=1, on_change=lambda: next(changes)())
+    assert list(changes) == []
+    assert [trial.value for trial in study.trials] == [0.5]
+
+
+@pytest.mark.parametrize("moment", ["at the end of an epoch", "when it fails"])
+def test_a_trial_that_was_given_to_another_worker_is_told_only_by_that_one(
+    moment: str, study: Study, storage: PatientStorage
+) -> None:
+    runs: list[int] = []
+    told: list[int] = []
+
+    def run(trial: Trial, on_epoch_end: OnEpoch) -> float:
+        """The other worker ends at once, so that the trial comes back."""
+        runs.append(trial.number)
+        if len(runs) == 2:
+            return 0.7
+        storage.set_trial_user_attr(trial._trial_id, WORKER, "another")
+        if moment == "at the end of an epoch":
+            on_epoch_end(EpochResult(0, 1.0, 1.0, 0.5, 0.5, 1.0, torch.zeros(1)))
+        raise ValueError
+
+    search_in(study, storage, SPACE, run, trials=1, on_trial_end=told.append)
+    assert (runs, told) == ([0, 0], [0])
+    assert study.trials[0].value == 0.7
 
 
 def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: PatientStorage) -> None:

@@ -1,5 +1,7 @@
 """Constructed cases: clear wins, ties and losses, and a winner that is the default configuration."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,16 @@ def test_where_nothing_but_the_default_was_tried_again_no_rival_is_said_to_be_be
     )
 
 
+def test_where_every_rival_of_the_default_failed_that_is_said() -> None:
+    verdict = judge(
+        "macro_f1", default=None, baseline=TIE, baseline_title="linear SVM", is_default=True, rivals=0, failed=2
+    )
+    assert verdict.sentence.startswith(
+        "All but the default configuration failed on fresh seeds; on the test split the default configuration is not "
+        "shown to differ from the best baseline"
+    )
+
+
 def test_a_default_configuration_that_failed_is_not_taken_for_the_winner() -> None:
     verdict = judge("macro_f1", default=None, baseline=WIN, baseline_title="linear SVM", is_default=False, rivals=1)
     assert verdict.against_default is None
@@ -82,6 +94,13 @@ def test_a_default_configuration_that_failed_is_not_taken_for_the_winner() -> No
         "The default configuration failed on fresh repeats, so that the winner is not compared with it; on the "
         "test split the winner is better than the best baseline, linear SVM (macro-F1 +0.0120"
     )
+
+
+@pytest.mark.parametrize(("p_value", "told"), [(0.05, "not shown to differ .*, p = 0.0500"), (0.001, "p = 0.0010")])
+def test_a_p_value_on_a_threshold_does_not_pass_it(p_value: float, told: str) -> None:
+    edge = PairedComparison(0.012, 0.0, 0.02, p_value)
+    verdict = judge("macro_f1", default=None, baseline=edge, baseline_title="linear SVM", is_default=True, rivals=3)
+    assert re.search(told, verdict.sentence)
 
 
 def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
