@@ -263,7 +263,10 @@ def test_a_trial_that_was_given_to_another_worker_is_told_only_by_that_one(
         runs.append(trial.number)
         if len(runs) == 2:
             return 0.7
-        storage.set_trial_user_attr(trial._trial_id, WORKER, "another")
+        other = TrialQueue(study, storage, Path("unused"))
+        with other.worker():
+            name = other._worker
+        storage.set_trial_user_attr(trial._trial_id, WORKER, name)
         if moment == "at the end of an epoch":
             on_epoch_end(EpochResult(0, 1.0, 1.0, 0.5, 0.5, 1.0, torch.zeros(1)))
         raise ValueError
