@@ -229,6 +229,16 @@ def test_the_default_configuration_is_no_random_trial(study: Study) -> None:
     assert find_importances(study, RANDOM).trials == 19
 
 
+def test_trials_of_other_parameters_are_no_part_of_the_sample(study: Study) -> None:
+    sample(study, lambda size, rate: rate + 0.1 * size, trials=40)
+    before = find_importances(study, RANDOM), find_interaction(study, RANDOM)
+    depth = {"depth": optuna.distributions.IntDistribution(1, 9)}
+    study.add_trial(create_trial(value=0.9, params={"depth": 3}, distributions=depth))
+    study.add_trial(create_trial(value=0.8))
+    assert (find_importances(study, RANDOM), find_interaction(study, RANDOM)) == before
+    assert sum(importance.mean for importance in before[0].parameters) == pytest.approx(1)
+
+
 def test_the_cost_is_counted(study: Study) -> None:
     six = replace(TPE, base=replace(BASE, training=TrainingConfig(epochs=6)))
     add(study, seconds=60)

@@ -41,12 +41,12 @@ def add_by_hand(study: optuna.Study) -> None:
 def test_a_search_and_its_report_bear_trials_that_were_added_by_hand(
     toy: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert toy.run("--trials", 3) == 0
+    assert toy.run("--trials", 3, "--pruner", "none") == 0
     study = toy.load()
     add_by_hand(study)
     study.enqueue_trial({"hidden_size": 0})
     capsys.readouterr()
-    assert toy.run("--trials", 18) == 0
+    assert toy.run("--trials", 18, "--pruner", "none") == 0
     printed = capsys.readouterr().out
     assert "Best: trial 5, validation macro-F1 0.9999: depth=3\n" in printed
     assert "Finished: 18 (" in printed
