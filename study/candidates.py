@@ -53,10 +53,10 @@ class Ranked:
         return tuple(trial.value or 0.0 for trial in self.trials)
 
     @property
-    def mean(self) -> float:
-        """The mean score over all its trainings, that of the search included."""
-        claimed = self.candidate.claimed
-        return statistics.fmean((*self.values, *([] if claimed is None else [claimed])))
+    def means(self) -> tuple[float, ...]:
+        """The mean score over all its trainings, that of the search included, after each of its rounds."""
+        claimed = [] if self.candidate.claimed is None else [self.candidate.claimed]
+        return tuple(statistics.fmean([*claimed, *self.values[: count + 1]]) for count in range(len(self.trials)))
 
 
 def find_candidates(study: Study, configuration: StudyConfiguration, *, top: int) -> list[Candidate]:
@@ -122,7 +122,7 @@ def rank(
         trials = train([one.candidate for one in left], repeat)
         failed += [one.candidate for one, trial in zip(left, trials, strict=True) if trial is None]
         trained = [replace(one, trials=(*one.trials, trial)) for one, trial in zip(left, trials, strict=True) if trial]
-        trained.sort(key=lambda one: (-one.mean, not one.candidate.is_default))
+        trained.sort(key=lambda one: (-one.means[-1], not one.candidate.is_default))
         half = (len(trained) + 1) // 2
         left, eliminated = trained[:half], trained[half:] + eliminated
         repeat += 1

@@ -100,22 +100,24 @@ def _confirmation_table(report: Report, metric: str) -> Table:
 
 
 def _ranking_table(report: Report, metric: str) -> Table:
+    rounds = max(len(one.trials) for one in report.ranking)
     rows = [
         (
             _configuration(one.candidate),
             "-" if one.candidate.claimed is None else f"{one.candidate.claimed:.4f}",
             ", ".join(f"{value:.4f}" for value in one.values),
-            f"{one.mean:.4f}",
+            *(f"{mean:.4f}" for mean in one.means),
+            *["-"] * (rounds - len(one.trials)),
         )
         for one in report.ranking
     ]
     caption = (
-        f"Validation {metric} of the best configurations: each round trains those that are left on one more repeat "
-        "and keeps the better half by the mean of all trainings, that of the search included. These scores are "
-        "optimistic, since they have chosen the winner."
+        f"Validation {metric} of the best configurations: each round trains those that are left on one more repeat, the "
+        "same for all, and keeps the better half by the mean of all trainings, that of the search included. These "
+        "scores are optimistic, since they have chosen the winner."
     )
-    columns = ("Configuration", "In the search", "Repeats", "Mean of all")
-    return Table("ranking", "Ranking", caption, columns, tuple(rows))
+    means = (f"Mean after round {round_ + 1}" for round_ in range(rounds))
+    return Table("ranking", "Ranking", caption, ("Configuration", "In the search", "Repeats", *means), tuple(rows))
 
 
 def _configuration(candidate: Candidate) -> str:

@@ -107,7 +107,7 @@ def test_each_round_keeps_the_better_half_by_the_mean_of_all_its_trainings() -> 
     assert asked == [(0, {16, 17, 18, 19, 20}), (1, {17, 18, 20}), (2, {17, 18})]
     assert sizes_of(one.candidate for one in ranked) == [18, 17, 20, 19, 16]
     assert ranked[0].values == (0.6, 0.9, 0.9)
-    assert ranked[0].mean == pytest.approx((0.8 + 0.6 + 0.9 + 0.9) / 4)
+    assert ranked[0].means == pytest.approx((0.7, 2.3 / 3, 0.8))
     assert failed == []
 
 
@@ -124,7 +124,7 @@ def test_a_candidate_that_fails_is_out_of_the_ranking() -> None:
 
 def test_a_single_candidate_is_not_trained_to_be_ranked() -> None:
     ranked, _ = rank(candidates_of(0.9), lambda *_: pytest.fail("nothing is to be trained"))
-    assert ranked[0].mean == 0.9
+    assert ranked[0].values == ()
 
 
 def test_where_it_is_a_tie_the_default_configuration_comes_first() -> None:

@@ -116,8 +116,8 @@ def test_the_ranking_is_told_apart_from_what_it_ranked_nothing_for() -> None:
         ("hidden_size=64 (default)", "-", "0.6100", "0.0141", "-"),
     )
     assert found["ranking"].rows == (
-        ("hidden_size=32", "0.8000", "0.8500, 0.7500", "0.8000"),
-        ("hidden_size=99", "0.9000", "0.5000", "0.7000"),
+        ("hidden_size=32", "0.8000", "0.8500, 0.7500", "0.8250", "0.8000"),
+        ("hidden_size=99", "0.9000", "0.5000", "0.7000", "-"),
     )
     told = " ".join(paragraphs(report))
     assert "The search claimed 0.8000 for it: +0.0900 of optimism." in told
