@@ -112,9 +112,9 @@ def _ranking_table(report: Report, metric: str) -> Table:
         for one in report.ranking
     ]
     caption = (
-        f"Validation {metric} of the best configurations: each round trains those that are left on one more repeat, the "
-        "same for all, and keeps the better half by the mean of all trainings, that of the search included. These "
-        "scores are optimistic, since they have chosen the winner."
+        f"Validation {metric} of the best configurations: each round trains those that are left on one more repeat, "
+        "the same for all, and keeps the better half by the mean of all trainings, that of the search included. "
+        "These scores are optimistic, since they have chosen the winner."
     )
     means = (f"Mean after round {round_ + 1}" for round_ in range(rounds))
     return Table("ranking", "Ranking", caption, ("Configuration", "In the search", "Repeats", *means), tuple(rows))
