@@ -145,7 +145,8 @@ def fit_classifier(config: LinearConfig, features: Features, *, classes: int, se
     model.bias[:] = NEVER
     model.bias[present] = biases
     is_known = torch.isin(features.validation_labels, present)
-    temperature = best_temperature(model.score(features.validation)[is_known], features.validation_labels[is_known])
+    logits = model.score(features.validation)[is_known][:, present]
+    temperature = best_temperature(logits, torch.searchsorted(present, features.validation_labels[is_known]))
     model.weight /= temperature
     model.bias /= temperature
     return model.eval()

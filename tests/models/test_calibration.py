@@ -21,10 +21,12 @@ def test_the_temperature_that_logits_were_multiplied_by_is_found(temperature: fl
     assert best_temperature(logits * temperature, labels) == pytest.approx(calibrated * temperature, rel=1e-2)
 
 
-def test_without_a_mistake_the_temperature_is_small_but_bounded() -> None:
-    labels = torch.arange(4) % 2
+@pytest.mark.parametrize(("texts", "probability"), [(4, 0.9), (18, 1 - 0.5 / 19), (998, 1 - 0.5 / 999)])
+def test_few_texts_without_a_mistake_do_not_make_a_model_certain(texts: int, probability: float) -> None:
+    labels = torch.arange(texts) % 2
     logits = torch.nn.functional.one_hot(labels, 2).float()
-    assert 0.009 < best_temperature(logits, labels) < 0.1
+    probabilities = (logits / best_temperature(logits, labels)).softmax(dim=1).max(dim=1).values
+    assert probabilities.tolist() == pytest.approx([probability] * texts, abs=1e-3)
 
 
 def test_the_calibration_error_is_the_mean_distance_of_probability_and_accuracy() -> None:

@@ -68,7 +68,7 @@ class ToyStudies:
 
     def wait_for_running(self, count: int = 1, step: int = 0, **study: str) -> None:
         """Until so many trials have got past an epoch."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300  # the machine may be slow, and busy
         while time.monotonic() < deadline:
             time.sleep(0.1)
             with suppress(KeyError, optuna.exceptions.StorageInternalError):  # there is no study yet
