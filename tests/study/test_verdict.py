@@ -96,8 +96,16 @@ def test_a_default_configuration_that_failed_is_not_taken_for_the_winner() -> No
     )
 
 
-@pytest.mark.parametrize(("p_value", "told"), [(0.05, "not shown to differ .*, p = 0.0500"), (0.001, "p = 0.0010")])
-def test_a_p_value_on_a_threshold_does_not_pass_it(p_value: float, told: str) -> None:
+@pytest.mark.parametrize(
+    ("p_value", "told"),
+    [
+        (0.0499, "is better than .* p = 0.0499"),
+        (0.05, "is not shown to differ from .* p = 0.0500"),
+        (0.0009, "p < 0.001"),
+        (0.001, "p = 0.0010"),
+    ],
+)
+def test_a_p_value_passes_a_threshold_only_below_it(p_value: float, told: str) -> None:
     edge = PairedComparison(0.012, 0.0, 0.02, p_value)
     verdict = judge("macro_f1", default=None, baseline=edge, baseline_title="linear SVM", is_default=True, rivals=3)
     assert re.search(told, verdict.sentence)
