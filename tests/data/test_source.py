@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from data.errors import CorpusError
 from data.source import find_copy, find_source, load_search_texts, load_test_texts
+from data.standard_corpora import STANDARD_CORPORA
 
 WriteCsv = Callable[[list[tuple[str, str]]], Path]
 
@@ -27,6 +29,27 @@ def test_without_a_name_the_file_of_the_practical_is_taken_if_it_is_there(
     source, sentence = find_source(None)
     assert source.path == str(tmp_path / "data/dataset_to_model.csv")
     assert "is there" in sentence
+
+
+def test_a_name_given_by_data_is_the_reason(toy_csv: Path) -> None:
+    assert find_source(str(toy_csv))[1] == f"{toy_csv}: named by --data"
+    assert find_source("r8")[1] == "r8 (Reuters-21578 R8, 8 classes): named by --data"
+
+
+def test_standard_corpora_are_told_apart_by_their_hashes() -> None:
+    hashes = {find_source(name)[0].sha256 for name in STANDARD_CORPORA}
+    assert len(hashes) == len(STANDARD_CORPORA)
+    assert all(re.fullmatch("[0-9a-f]{64}", found) for found in hashes)
+
+
+def test_a_source_knows_the_columns_that_were_named(toy_csv: Path) -> None:
+    source, _ = find_source(str(toy_csv), label_column="job", text_column="text")
+    assert (source.label_column, source.text_column) == ("job", "text")
+
+
+def test_a_path_may_begin_with_the_home_folder(toy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(toy_csv.parent))
+    assert find_source("~/toy.csv")[0].path == str(toy_csv)
 
 
 def test_columns_of_a_standard_corpus_are_refused() -> None:

@@ -190,6 +190,12 @@ def test_a_clear_win_is_found_and_the_other_way_round_it_is_as_clear_a_loss() ->
     assert 0 < win.p_value < 0.02 > loss.p_value
 
 
+def test_the_observed_texts_count_as_a_round_so_that_p_is_never_0() -> None:
+    labels = np.zeros(100, np.int64)
+    found = paired_bootstrap(labels, labels[None], labels[None] + 1, "accuracy", seed=0, rounds=999)
+    assert found.p_value == 2 / 1000
+
+
 def test_the_same_predictions_differ_by_nothing() -> None:
     labels = np.arange(50) % CLASSES
     predictions = np.stack([labels, (labels + labels % 2) % CLASSES])[:1]
