@@ -109,24 +109,38 @@ def test_after_its_last_epoch_a_trial_is_not_pruned(
 
 
 @pytest.fixture
-def interrupted(study: Study, prepared: PreparedTexts) -> tuple[RunTrial, Trial]:
-    """An objective of three epochs, and a trial that was interrupted after the second one."""
+def interrupted(study: Study, prepared: PreparedTexts) -> tuple[RunTrial, Trial, list[EpochResult]]:
+    """An objective of three epochs, a trial that was interrupted after the second one, and what it has told."""
     run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=3), TextLimits()), prepared)
     trial = study.ask(SPACE)
+    heard: list[EpochResult] = []
 
     def interrupt(result: EpochResult) -> None:
+        heard.append(result)
         if result.epoch == 1:
             raise Interrupted
 
     with pytest.raises(Interrupted):
         run(trial, interrupt)
-    return run, trial
+    return run, trial, heard
+
+
+def test_an_interrupted_trial_goes_on_from_its_checkpoint(
+    interrupted: tuple[RunTrial, Trial, list[EpochResult]],
+) -> None:
+    run, trial, before = interrupted
+    told: list[str] = []
+    heard: list[EpochResult] = []
+    run(trial, heard.append, on_event=told.append)
+    assert told == []
+    assert [result.epoch for result in heard] == [0, 1, 2]
+    assert heard[0] == before[0]  # to the time that it took: it was not trained again
 
 
 def test_a_trial_whose_checkpoint_is_gone_starts_anew_and_says_so(
-    interrupted: tuple[RunTrial, Trial], prepared: PreparedTexts
+    interrupted: tuple[RunTrial, Trial, list[EpochResult]], prepared: PreparedTexts
 ) -> None:
-    run, trial = interrupted
+    run, trial, _ = interrupted
     checkpoint_file(prepared.entry.folder.parent / "checkpoints", trial.number).unlink()
     told: list[str] = []
     heard: list[EpochResult] = []
@@ -136,9 +150,9 @@ def test_a_trial_whose_checkpoint_is_gone_starts_anew_and_says_so(
 
 
 def test_a_checkpoint_of_other_parameters_is_not_used(
-    interrupted: tuple[RunTrial, Trial], storage: PatientStorage
+    interrupted: tuple[RunTrial, Trial, list[EpochResult]], storage: PatientStorage
 ) -> None:
-    run, _ = interrupted
+    run, *_ = interrupted
     other = optuna.create_study(storage=storage, study_name="other", direction="maximize")
     told: list[str] = []
     run(other.ask({"learning_rate": FloatDistribution(2e-2, 3e-2)}), lambda _: None, on_event=told.append)
