@@ -82,7 +82,7 @@ def test_where_every_rival_of_the_default_failed_that_is_said() -> None:
         "macro_f1", default=None, baseline=TIE, baseline_title="linear SVM", is_default=True, rivals=0, failed=2
     )
     assert verdict.sentence.startswith(
-        "All but the default configuration failed on fresh seeds; on the test split the default configuration is not "
+        "All but the default configuration failed on fresh repeats; on the test split the default configuration is not "
         "shown to differ from the best baseline"
     )
 
