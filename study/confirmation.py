@@ -37,9 +37,8 @@ CONFIRMS = "confirms"  # the study attribute that names the search
 EXTENT = "extent"  # the study attribute: how much of the search was trained again
 DRAW = "draw"  # the trial attribute: the number of the repeat
 AUDITS = "audits"  # the trial attribute, in the place of a repeat: the number of the pruned trial that it finishes
-FIRST_CONFIRMING = (
-    10  # repeats from this number on confirm; those before it rank, and 10 are enough for 1,000 candidates
-)
+# Repeats from this number on confirm; those before it rank, and 10 are enough for 1,000 candidates.
+FIRST_CONFIRMING = 10
 TRIES = 2  # of a training that fails
 
 Purpose = dict[str, int]  # the repeat, or the pruned trial, of a training
