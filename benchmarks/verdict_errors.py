@@ -10,7 +10,7 @@ winner is chosen by `study.candidates.rank` and tested against the default confi
 confirmation. The share of winners that are "better" or "worse" (p < 0.05) should be 2.5 % each.
 
 With `--old`, by the rule of before: the best of `--top` + 1 means over the very trainings that are then tested. The
-last lines show how often two points of accuracy are found. Takes about 10 minutes.
+last lines show how often two points of accuracy are found. Takes about 20 minutes.
 """
 
 import argparse
