@@ -29,8 +29,8 @@ from preprocessing.prepared import open_prepared, prepare_for_search
 from study.objective import run_trial
 from study.search import search
 from study.search_space import search_space
-from study.storage import open_storage
-from study.trial_queue import TrialQueue, finished_trials
+from study.storage.connection import open_storage
+from study.storage.trial_queue import TrialQueue, finished_trials
 
 TEXTS, WORDS_PER_TEXT, ROUNDS, TRIALS = 200_000, 65, 9, 100
 

@@ -17,8 +17,8 @@ from optuna.trial import Trial
 from study.objective import CURVES
 from study.sampling import make_pruner
 from study.search import search
-from study.storage import open_storage, sqlite_file
-from study.trial_queue import TrialQueue
+from study.storage.connection import open_storage, sqlite_file
+from study.storage.trial_queue import TrialQueue
 
 TRIALS, EPOCHS = 300, 6
 SPACE = {"hidden_size": FloatDistribution(0, 1), "learning_rate": FloatDistribution(0, 1)}

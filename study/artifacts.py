@@ -17,7 +17,7 @@ from models.training import EpochResult, best_epoch
 from preprocessing.prepared import PreparedTexts
 from study.display import METRIC_TITLES, format_parameters
 from study.preparation import describe_training_texts, describe_words
-from study.trial_queue import describe_failure
+from study.storage.trial_queue import describe_failure
 
 
 @dataclass(frozen=True)

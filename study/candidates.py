@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.search_space import Space, default_parameters, is_configuration
+from study.storage.trial_queue import complete_trials
 from study.surrogate import position
-from study.trial_queue import complete_trials
 
 NEAR = 0.02  # two numbers are alike when they lie within this share of their range, on its own scale
 

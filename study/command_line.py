@@ -32,7 +32,7 @@ def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
 
 def browse_command(url: str, artifact_dir: str | None) -> str:
     """How to open the dashboard; a password in the URL is masked."""
-    from study.storage import safe_url
+    from study.storage.connection import safe_url
 
     command = ["optuna-dashboard", safe_url(url)]
     if artifact_dir is not None:
@@ -43,7 +43,7 @@ def browse_command(url: str, artifact_dir: str | None) -> str:
 
 def command_again(module: str, arguments: list[str]) -> str:
     """The command as it was given, to be started again; a password in a URL is masked."""
-    from study.storage import safe_url
+    from study.storage.connection import safe_url
 
     shown = []
     for argument in arguments:

@@ -30,13 +30,9 @@ from study.kept_weights import has_weights, save_weights
 from study.objective import run_trial
 from study.preparation import word_pieces_of
 from study.search_space import apply_parameters
-from study.trial_queue import FAILURE, WITHDRAWN, TrialQueue, asked_parameters, complete_trials
+from study.storage.attributes import AUDITS, DRAW, FAILURE, WITHDRAWN
+from study.storage.trial_queue import TrialQueue, asked_parameters, complete_trials
 
-SUFFIX = "/confirmation"  # of the search's name
-CONFIRMS = "confirms"  # the study attribute that names the search
-EXTENT = "extent"  # the study attribute: how much of the search was trained again
-DRAW = "draw"  # the trial attribute: the number of the repeat
-AUDITS = "audits"  # the trial attribute, in the place of a repeat: the number of the pruned trial that it finishes
 # Repeats from this number on confirm; those before it rank, and 10 are enough for 1,000 candidates.
 FIRST_CONFIRMING = 10
 TRIES = 2  # of a training that fails

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from study.configuration import StudyConfiguration
 from study.search_space import describe
-from study.trial_queue import FINISHED, WITHDRAWN, complete_trials
+from study.storage.attributes import WITHDRAWN
+from study.storage.trial_queue import FINISHED, complete_trials
 
 METRIC_TITLES = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
 

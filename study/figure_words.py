@@ -12,7 +12,8 @@ from study.configuration import StudyConfiguration
 from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds, plural
 from study.findings import Importances, find_cost
 from study.search_space import Space, covers, default_parameters
-from study.trial_queue import WORKER, complete_trials, finished_trials
+from study.storage.attributes import WORKER
+from study.storage.trial_queue import complete_trials, finished_trials
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 AXES = 5  # parallel ones, at most: more cannot be read on a phone

@@ -19,9 +19,10 @@ from study.configuration import StudyConfiguration
 from study.display import best_trial
 from study.interaction import Interaction, find_interaction
 from study.search_space import apply_parameters, covers, describe
+from study.storage.attributes import FAILURE
+from study.storage.queries import sample_of
+from study.storage.trial_queue import finished_trials
 from study.surrogate import position, value_at
-from study.trial_queue import FAILURE, finished_trials
-from study.trial_sample import sample_of
 
 TRIALS_FOR_IMPORTANCE = 10  # complete ones that were sampled: then the top tenth is at least one
 RESAMPLES = 200

@@ -19,10 +19,6 @@ from study.audit import Audit, Chosen, audit, choose_pruned, to_finish
 from study.candidates import Candidate, Ranked, default_candidate, find_candidates, rank, rounds, trainings
 from study.configuration import StudyConfiguration
 from study.confirmation import (
-    CONFIRMS,
-    DRAW,
-    EXTENT,
-    SUFFIX,
     Confirmed,
     Extent,
     LeftOut,
@@ -38,11 +34,12 @@ from study.deployment import Deployment
 from study.devices import find_study_device
 from study.display import plural
 from study.errors import StudyError
-from study.exclusion import exclusive, only_one
 from study.preparation import compute_features
-from study.storage import PatientStorage, patiently
-from study.stored_study import TRIALS, checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
-from study.trial_queue import TrialQueue
+from study.storage.attributes import CONFIRMS, DRAW, EXTENT, SUFFIX, TRIALS
+from study.storage.connection import PatientStorage, patiently
+from study.storage.lock import exclusive, only_one
+from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
+from study.storage.trial_queue import TrialQueue
 
 BUSY = "Another report on this study is running. Start the same command again when it has ended."
 

@@ -14,9 +14,9 @@ from study.devices import find_study_device
 from study.display import describe_search, summarize
 from study.errors import StudyError
 from study.preparation import prepare_texts, with_encoder
-from study.storage import STORAGE_ERRORS, parse_url, safe_url, sqlite_file
-from study.stored_study import check_name, opened_study
-from study.trial_queue import TrialQueue, finished_trials
+from study.storage.connection import STORAGE_ERRORS, parse_url, safe_url, sqlite_file
+from study.storage.studies import check_name, opened_study
+from study.storage.trial_queue import TrialQueue, finished_trials
 
 
 def search_study(

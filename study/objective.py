@@ -15,7 +15,7 @@ from models.training import EpochResult, TrainingConfig, TrainingResult, best_ep
 from preprocessing.prepared import PreparedTexts
 from study.artifacts import ArtifactFolder, TrialStory
 from study.search_space import apply_parameters
-from study.storage import STORAGE_ERRORS
+from study.storage.connection import STORAGE_ERRORS
 
 CURVES = ("training_loss", "validation_loss", "accuracy", "macro_f1")
 

@@ -37,8 +37,8 @@ from study.figure_words import (
 )
 from study.findings import Importances
 from study.score_surface import smooth_surface, surface_limits
+from study.storage.trial_queue import complete_trials, finished_trials
 from study.surrogate import position
-from study.trial_queue import complete_trials, finished_trials
 
 STEPS = 8  # of the surface's colours
 

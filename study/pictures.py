@@ -28,8 +28,8 @@ from study.figure_words import (
 from study.findings import Importances, find_importances
 from study.parameter_figures import STEPS
 from study.score_surface import smooth_surface, surface_limits
+from study.storage.trial_queue import finished_trials
 from study.surrogate import value_at
-from study.trial_queue import finished_trials
 
 PICTURES = ("history", "learning-curves", "contour")
 SIZE, DOTS_PER_INCH = (7.5, 4.2), 160  # 1200 pixels wide: sharp on a phone and on a large screen

@@ -12,12 +12,12 @@ from study.comparison import compare
 from study.errors import StudyError
 from study.full_confirmation import Confirmation, confirmed_search
 from study.full_report import Report, confirmed_report, export_winner, search_report
-from study.notes import note_verdict
 from study.report_folder import folder_name, new_folder, publish
 from study.report_pages import write_report
 from study.report_words import comparison_lines, headline, paragraphs
-from study.storage import PatientStorage
-from study.stored_study import Progress, begun_studies, check_name, joined_study, load_configuration
+from study.storage.connection import PatientStorage
+from study.storage.dashboard import note_verdict
+from study.storage.studies import Progress, begun_studies, check_name, joined_study, load_configuration
 from study.test_results import openings
 
 MAIN_FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model")

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from study.errors import StudyError
 from study.interruption import hold_signals
-from study.trial_queue import TrialQueue, finished_trials
+from study.storage.trial_queue import TrialQueue, finished_trials
 
 LOOK_SECONDS = 0.1  # how often to look whether a worker has ended
 SHOW_SECONDS = 1.0  # how often to look into the storage

@@ -29,15 +29,14 @@ from preprocessing.batches import limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_for_search, prepare_test
 from study.configuration import StudyConfiguration
-from study.confirmation import DRAW, Confirmed, confirmed_learner
+from study.confirmation import Confirmed, confirmed_learner
 from study.errors import StudyError
-from study.exclusion import exclusive
 from study.kept_weights import digest_of_weights, load_weights
 from study.preparation import word_pieces_of
-from study.storage import PatientStorage, patiently
+from study.storage.attributes import DRAW, OPENINGS, RESULTS
+from study.storage.connection import PatientStorage, patiently
+from study.storage.lock import exclusive
 
-OPENINGS = "openings"  # the study attribute: when the test split was opened, for what
-RESULTS = "test_results"  # the study attribute, followed by what was compared: what was predicted
 CONFIDENCE_STEPS = 10_000  # probabilities are stored as multiples of their inverse
 
 Numbers = npt.NDArray[np.int64]

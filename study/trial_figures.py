@@ -29,7 +29,7 @@ from study.figure_words import (
     workers_of,
 )
 from study.findings import find_cost, trial_seconds
-from study.trial_queue import finished_trials
+from study.storage.trial_queue import finished_trials
 
 
 def history(study: Study, configuration: StudyConfiguration) -> go.Figure:

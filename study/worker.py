@@ -24,6 +24,7 @@ from study.command_line import (
     run_command,
 )
 from study.options import DEFAULT_STORAGE, Device, ExistingStudy, Storage, Timeout, count, own_copy
+from study.storage.attributes import CONFIRMS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,11 +119,10 @@ def _work(
     show: bool,
 ) -> None:
     from preprocessing.prepared import open_prepared
-    from study.confirmation import CONFIRMS
     from study.devices import find_study_device
     from study.display import SearchDisplay, describe_search
     from study.preparation import prepare_texts
-    from study.stored_study import joined_study, load_budget, load_configuration, make_queue
+    from study.storage.studies import joined_study, load_budget, load_configuration, make_queue
     from study.work import work as work_on
 
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)

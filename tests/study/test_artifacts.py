@@ -30,13 +30,13 @@ from study import worker
 from study.artifacts import ArtifactFolder
 from study.command_line import ARTIFACT_VARIABLE, browse_command, run_command
 from study.configuration import StudyConfiguration
-from study.fingerprint import fingerprint
 from study.interruption import Interrupted
 from study.objective import run_trial
 from study.search import RunTrial, search
-from study.storage import PatientStorage, close_storage, open_storage
+from study.storage.connection import PatientStorage, close_storage, open_storage
+from study.storage.fingerprint import fingerprint
+from study.storage.trial_queue import TrialQueue
 from study.trial_pictures import save_confusion
-from study.trial_queue import TrialQueue
 
 PICTURES = {"learning-curve.png", "confusion.png"}
 ALL = {*PICTURES, "confusion.csv", "log.txt"}

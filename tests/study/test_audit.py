@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich.console import Console
 
 from study.audit import Audit, Chosen, audit, choose_pruned
-from study.confirmation import AUDITS
 from study.full_confirmation import confirmed_search
+from study.storage.attributes import AUDITS
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 SPACE = {"learning_rate": FloatDistribution(0, 1)}

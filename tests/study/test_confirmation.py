@@ -17,12 +17,13 @@ from models.baselines import fit_baselines
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfiguration
-from study.confirmation import DRAW, FIRST_CONFIRMING, prepare_draw
+from study.confirmation import FIRST_CONFIRMING, prepare_draw
 from study.errors import StudyError
 from study.full_confirmation import Confirmation, confirmed_search
 from study.kept_weights import load_weights, save_weights
 from study.objective import run_trial
-from study.stored_study import load_configuration
+from study.storage.attributes import DRAW
+from study.storage.studies import load_configuration
 from study.test_results import TestResults, load_results, open_test_split, openings
 
 URL = "sqlite:///study.db"

@@ -12,24 +12,24 @@ from typing import Any
 import pytest
 from filelock import Timeout
 
-from study.exclusion import exclusive
-from study.storage import close_storage, open_storage
+from study.storage.connection import close_storage, open_storage
+from study.storage.lock import exclusive
 
 HOLDER = """
 import os, signal, sys
-from study.exclusion import exclusive
-from study.storage import open_storage
+from study.storage.lock import exclusive
+from study.storage.connection import open_storage
 
 with exclusive(open_storage("sqlite:///study.db"), sys.argv[1]):
     print("held", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
 """
 WAITER = """
-import study.told_lock
-from study.exclusion import exclusive
-from study.storage import open_storage
+import study.storage.file_lock
+from study.storage.lock import exclusive
+from study.storage.connection import open_storage
 
-study.told_lock.LONG_SECONDS = 0.05
+study.storage.file_lock.LONG_SECONDS = 0.05
 with exclusive(open_storage("sqlite:///study.db"), "s"):
     print("alone")
 """

@@ -26,8 +26,8 @@ from study.figure_words import most_important_pair
 from study.figures import all_figures
 from study.findings import Importance, Importances
 from study.pictures import save_pictures
-from study.storage import close_storage, open_storage
-from study.trial_queue import FAILURE, WORKER
+from study.storage.attributes import FAILURE, WORKER
+from study.storage.connection import close_storage, open_storage
 
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 DEFAULT = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE)

@@ -24,9 +24,9 @@ from study.interaction import find_interaction
 from study.model_choice import DEFAULTS
 from study.report_words import interaction_sentences
 from study.search_space import SPACES, SpaceName, search_space
-from study.storage import close_storage, open_storage
+from study.storage.attributes import FAILURE
+from study.storage.connection import close_storage, open_storage
 from study.surrogate import position
-from study.trial_queue import FAILURE
 
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 TPE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE)

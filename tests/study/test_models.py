@@ -16,7 +16,8 @@ from study.command_line import run_command
 from study.comparison import Outcome, compare, save_outcome
 from study.report import app as report_app
 from study.run import app as run_app
-from study.stored_study import CONFIRMED_IDENTITY, load_configuration, open_confirmation
+from study.storage.attributes import CONFIRMED_IDENTITY
+from study.storage.studies import load_configuration, open_confirmation
 
 Capture = pytest.CaptureFixture[str]
 COMMON = ("--data", "toy.csv", "--workers", "1", "--max-tokens", "20")

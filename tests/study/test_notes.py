@@ -5,7 +5,7 @@ from typing import Any
 
 from optuna_dashboard import get_note, save_note
 
-from study.notes import VERDICT, note_verdict
+from study.storage.dashboard import VERDICT, note_verdict
 
 
 def test_a_new_study_says_what_is_searched_and_a_report_adds_its_verdict_and_nothing_is_lost(toy: Any) -> None:

@@ -16,8 +16,8 @@ from preprocessing.batches import TextLimits
 from preprocessing.pretrained import PretrainedEncoder
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
-from study.fingerprint import check_same_study, fingerprint
 from study.model_choice import DEFAULTS
+from study.storage.fingerprint import check_same_study, fingerprint
 
 Capture = pytest.CaptureFixture[str]
 LSTM = StudyConfiguration(DataSource("toy", "00"), "/cache", DEFAULTS["lstm"])

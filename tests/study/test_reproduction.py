@@ -22,8 +22,8 @@ from study.report import app
 from study.report_folder import folder_name
 from study.reproduction import reproduction, search_command
 from study.run import run
-from study.stored_study import load_configuration
-from study.trial_queue import BESIDE_OTHERS, WORKER
+from study.storage.attributes import BESIDE_OTHERS, WORKER
+from study.storage.studies import load_configuration
 
 DECIDE_NOTHING = {"timeout", "cluster", "storage", "heartbeat", "cache_dir", "artifact_dir"}
 OF_SOME_MODELS = {  # options, with a value that is no default

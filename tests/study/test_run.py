@@ -18,7 +18,7 @@ from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfiguration
 from study.run import run as run_function
-from study.stored_study import load_configuration
+from study.storage.studies import load_configuration
 
 Capture = pytest.CaptureFixture[str]
 

@@ -14,8 +14,8 @@ from study.configuration import SamplerName
 from study.interruption import Interrupted
 from study.sampling import make_pruner, make_sampler
 from study.search import search
-from study.storage import PatientStorage, close_storage, open_storage
-from study.trial_queue import TrialQueue
+from study.storage.connection import PatientStorage, close_storage, open_storage
+from study.storage.trial_queue import TrialQueue
 
 SPACE = {name: FloatDistribution(0, 1) for name in "abc"}
 TRIALS = 14  # of which TPE draws some together

@@ -27,8 +27,9 @@ from study.interruption import Interrupted
 from study.objective import CURVES, checkpoint_file, run_trial
 from study.search import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
 from study.search_space import Space
-from study.storage import STORAGE_ERRORS, PatientStorage, open_storage, reason_of
-from study.trial_queue import WORKER, TrialQueue
+from study.storage.attributes import WORKER
+from study.storage.connection import STORAGE_ERRORS, PatientStorage, open_storage, reason_of
+from study.storage.trial_queue import TrialQueue
 
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-2)}
 OnEpoch = Callable[[EpochResult], None]

@@ -21,7 +21,7 @@ from models.training import EpochResult, best_epoch, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.search_space import apply_parameters
-from study.stored_study import load_configuration
+from study.storage.studies import load_configuration
 
 TRIALS = 60
 KILLS = 20

@@ -18,8 +18,9 @@ from optuna.trial import Trial, TrialState, create_trial
 from sqlalchemy.pool import NullPool
 
 from study.search_space import Space
-from study.storage import close_storage, open_storage
-from study.trial_queue import FAILURE, WORKER, TrialQueue
+from study.storage.attributes import FAILURE, WORKER
+from study.storage.connection import close_storage, open_storage
+from study.storage.trial_queue import TrialQueue
 
 SPACE = {"x": FloatDistribution(0, 1)}
 ALL_KINDS = {
@@ -32,8 +33,8 @@ import os, sys, optuna
 from pathlib import Path
 from optuna.distributions import FloatDistribution
 from study.search import search
-from study.storage import open_storage
-from study.trial_queue import TrialQueue
+from study.storage.connection import open_storage
+from study.storage.trial_queue import TrialQueue
 
 def run(trial, on_epoch_end):
     with open(sys.argv[2], "a") as runs:
@@ -51,8 +52,8 @@ KILLED_PROGRAM = """
 import os, signal, sys, optuna
 from pathlib import Path
 from optuna.distributions import FloatDistribution
-from study.storage import open_storage
-from study.trial_queue import TrialQueue
+from study.storage.connection import open_storage
+from study.storage.trial_queue import TrialQueue
 
 storage = open_storage(sys.argv[1])
 study = optuna.load_study(study_name=sys.argv[3], storage=storage)

@@ -15,9 +15,10 @@ import pytest
 from optuna.trial import TrialState
 
 from study.command_line import run_command
-from study.storage import open_storage
+from study.storage.attributes import DEATHS
+from study.storage.connection import open_storage
+from study.storage.trial_queue import DEATHS_IN_AN_EPOCH, TrialQueue
 from study.supervision import DEATHS_IN_A_ROW, WorkerError, _DeathWatch
-from study.trial_queue import DEATHS, DEATHS_IN_AN_EPOCH, TrialQueue
 from study.worker import app as worker_app
 
 Capture = pytest.CaptureFixture[str]
@@ -170,8 +171,8 @@ def test_what_ends_a_worker_for_good_ends_the_run_with_its_line(toy: Any) -> Non
 
 def kill_a_worker_in_its_trial(folder: Path) -> None:
     program = (
-        "import os, signal, optuna; from pathlib import Path; from study.storage import open_storage\n"
-        "from study.trial_queue import TrialQueue\n"
+        "import os, signal, optuna; from pathlib import Path; from study.storage.connection import open_storage\n"
+        "from study.storage.trial_queue import TrialQueue\n"
         "storage = open_storage('sqlite:///study.db'); study = optuna.load_study(study_name='s', storage=storage)\n"
         "queue = TrialQueue(study, storage, Path())\n"
         "with queue.worker(): queue.claim({}, trials=9); os.kill(os.getpid(), signal.SIGKILL)"

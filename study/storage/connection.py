@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from study.errors import StudyError
-from study.told_lock import told_lock
+from study.storage.file_lock import told_lock
 
 T = TypeVar("T")
 STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the database has failed, not what was done with it

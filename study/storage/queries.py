@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study.configuration import StudyConfiguration
 from study.search_space import is_configuration
-from study.trial_queue import complete_trials
+from study.storage.trial_queue import complete_trials
 
 
 @dataclass(frozen=True)

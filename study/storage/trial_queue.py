@@ -21,16 +21,12 @@ from filelock import FileLock, Timeout
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from study.exclusion import exclusive
 from study.search_space import Space, misfit
-from study.storage import STORAGE_ERRORS, PatientStorage, locks_beside, patiently, sqlite_file
+from study.storage.attributes import BESIDE_OTHERS, DEATHS, FAILURE, WITHDRAWN, WORKER
+from study.storage.connection import STORAGE_ERRORS, PatientStorage, locks_beside, patiently, sqlite_file
+from study.storage.lock import exclusive
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-WORKER = "worker"  # the trial attribute that names who runs it
-BESIDE_OTHERS = "beside_others"  # the trial attribute of one that was begun while another ran
-FAILURE = "failure"  # the trial attribute that says why it has failed
-WITHDRAWN = "withdrawn"  # the trial attribute of one that has failed only since nobody asks for it any more
-DEATHS = "deaths"  # the trial attribute that counts the workers which have died of it: [in the epoch after step, times]
 DEATHS_IN_AN_EPOCH = 5  # so many, and the trial has failed
 MISSED_HEARTBEATS = 4  # so many, and a worker whose lock is not here counts as gone
 MACHINE_ID = Path("/etc/machine-id")

@@ -15,21 +15,25 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
 from study.configuration import StudyConfiguration
-from study.confirmation import CONFIRMS, SUFFIX
 from study.errors import StudyError
-from study.exclusion import exclusive
-from study.fingerprint import check_same_study, fingerprint
-from study.notes import note_search
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
-from study.storage import STORAGE_ERRORS, PatientStorage, close_storage, open_storage, patiently, reason_of, safe_url
-from study.trial_queue import TrialQueue, complete_trials, finished_trials
+from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS, FINGERPRINT, IDENTITY, SUFFIX, TRIALS
+from study.storage.connection import (
+    STORAGE_ERRORS,
+    PatientStorage,
+    close_storage,
+    open_storage,
+    patiently,
+    reason_of,
+    safe_url,
+)
+from study.storage.dashboard import note_search
+from study.storage.fingerprint import check_same_study, fingerprint
+from study.storage.lock import exclusive
+from study.storage.trial_queue import TrialQueue, complete_trials, finished_trials
 
 NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial that is gone
-CONFIGURATION, FINGERPRINT, IDENTITY, TRIALS = "configuration", "fingerprint", "identity", "trials"  # study attributes
-CONFIRMED_IDENTITY = (
-    "confirmed_identity"  # the attribute of a confirmation: the search's, since its name may come again
-)
 
 
 @contextmanager

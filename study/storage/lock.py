@@ -11,8 +11,8 @@ from filelock import Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
 from study.errors import StudyError
-from study.storage import PatientStorage, locks_beside, sqlite_file
-from study.told_lock import told_lock
+from study.storage.connection import PatientStorage, locks_beside, sqlite_file
+from study.storage.file_lock import told_lock
 
 SLEEP_SETTING = "SET idle_session_timeout = '60s'"  # one that sleeps, as a suspended process, must let go of the lock
 

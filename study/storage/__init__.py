@@ -1,0 +1,1 @@
+"""The database: studies and trials as they are stored, and what keeps many processes out of each other's way."""
