@@ -30,7 +30,8 @@ from study.objective import run_trial
 from study.search import search
 from study.search_space import search_space
 from study.storage.connection import open_storage
-from study.storage.trial_queue import TrialQueue, finished_trials
+from study.storage.queries import finished_trials
+from study.storage.trial_queue import TrialQueue
 
 TEXTS, WORDS_PER_TEXT, ROUNDS, TRIALS = 200_000, 65, 9, 100
 

@@ -23,7 +23,7 @@ from models.scores import macro_f1
 from models.training import EpochResult, best_epoch, predict, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import prepare_for_search
-from study.model_choice import DEFAULTS
+from study.model_settings import DEFAULTS
 
 DRAWS = 8
 CPU = torch.device("cpu")

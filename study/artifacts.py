@@ -15,7 +15,7 @@ from optuna.trial import Trial
 from models.learning import Settings
 from models.training import EpochResult, best_epoch
 from preprocessing.prepared import PreparedTexts
-from study.display import METRIC_TITLES, format_parameters
+from study.formatting import METRIC_TITLES, format_parameters
 from study.preparation import describe_training_texts, describe_words
 from study.storage.trial_queue import describe_failure
 

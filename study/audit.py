@@ -17,10 +17,10 @@ from scipy.stats import binomtest
 
 from study.candidates import rank_configurations
 from study.confirmation import Wanted
-from study.display import plural
+from study.formatting import plural
 from study.search_space import Space, is_configuration
 from study.storage.attributes import AUDITS
-from study.storage.trial_queue import complete_trials
+from study.storage.queries import complete_trials
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""What the commands share: how they end (a user's mistake is one line and exit code 2, never a traceback)."""
+"""The options that several commands share, and how a command ends: a user's mistake is one line and exit code 2."""
 
 import shlex
 import sys
 from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from typer.exceptions import TyperException
@@ -16,6 +17,39 @@ VECTORS_VARIABLE = "STUDY_VECTORS"
 BERT_MODEL_VARIABLE = "STUDY_BERT_MODEL"
 CACHE_VARIABLE = "STUDY_CACHE_DIR"
 ARTIFACT_VARIABLE = "STUDY_ARTIFACT_DIR"
+DEFAULT_STORAGE = "sqlite:///study.db"
+MOST = 2**31 - 1
+Storage = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        envvar=STORAGE_VARIABLE,
+        help="Where the trials are kept: sqlite:///FILE.db, or postgresql://HOST/DATABASE.",
+    ),
+]
+ExistingStudy = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="the only one there")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS", min=0.001, help="Seconds after which no new trial begins.", show_default="no limit"
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=100_000,
+        help="Processes that train at the same time.",
+        show_default="one per core on the CPU, otherwise one per GPU; what a cluster has room for",
+    ),
+]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+CacheDir = Annotated[
+    Path, typer.Option(metavar="DIR", help="Prepared texts and downloads; see them with python -m study.cache.")
+]
 
 
 def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
@@ -30,20 +64,9 @@ def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
     return exit_code
 
 
-def browse_command(url: str, artifact_dir: str | None) -> str:
-    """How to open the dashboard; a password in the URL is masked."""
-    from study.storage.connection import safe_url
-
-    command = ["optuna-dashboard", safe_url(url)]
-    if artifact_dir is not None:
-        folder, here = Path(artifact_dir), Path.cwd()
-        command += ["--artifact-dir", str(folder.relative_to(here) if folder.is_relative_to(here) else folder)]
-    return shlex.join(command)
-
-
 def command_again(module: str, arguments: list[str]) -> str:
     """The command as it was given, to be started again; a password in a URL is masked."""
-    from study.storage.connection import safe_url
+    from study.formatting import safe_url
 
     shown = []
     for argument in arguments:
@@ -51,3 +74,19 @@ def command_again(module: str, arguments: list[str]) -> str:
         shown.append(f"{option}{equals}{safe_url(value) if '://' in value else value}")
     again = shlex.join(["python", "-m", module, *shown])
     return again if shown == arguments else f"{again} (with the password, or with that in ~/.pgpass)"
+
+
+def count(help_text: str, *, least: int = 1, most: int = MOST, default: str | None = None) -> typer.models.OptionInfo:
+    """An option for a whole number; `default` says in words what is taken without it."""
+    option: typer.models.OptionInfo = typer.Option(
+        metavar="N", min=least, max=most, help=help_text, show_default=default if default else True
+    )
+    return option
+
+
+def own_copy(what: str, *, metavar: str, variable: str, stored: str = "path") -> typer.models.OptionInfo:
+    """An option for what lies elsewhere on this machine than where the study was begun."""
+    option: typer.models.OptionInfo = typer.Option(
+        metavar=metavar, envvar=variable, help=f"This machine's {what}.", show_default=f"the {stored} that is stored"
+    )
+    return option

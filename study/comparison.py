@@ -12,14 +12,13 @@ from optuna.study import Study
 
 from models.statistics import Estimate
 from study.configuration import StudyConfiguration
-from study.display import best_trial
 from study.errors import StudyError
 from study.findings import find_cost
-from study.model_choice import variant_of
+from study.model_settings import variant_of
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, IDENTITY, OUTCOME, SUFFIX
 from study.storage.connection import PatientStorage
+from study.storage.queries import best_trial, finished_trials
 from study.storage.studies import load_configuration
-from study.storage.trial_queue import finished_trials
 from study.test_results import split_hash
 
 OUTCOME_RULES = 2  # of how an outcome is found; those of 1 were ranked by the repeats that made their scores

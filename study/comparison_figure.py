@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from study.comparison import ComparedStudy
 from study.configuration import StudyConfiguration
 from study.figure_style import BEST, COLOURS, COMPLETE, new_figure
-from study.figure_words import axis_title, metric_title
 from study.figures import Figure
+from study.formatting import axis_title, metric_title
 
 
 def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConfiguration) -> Figure:

@@ -31,7 +31,8 @@ from study.objective import run_trial
 from study.preparation import word_pieces_of
 from study.search_space import apply_parameters
 from study.storage.attributes import AUDITS, DRAW, FAILURE, WITHDRAWN
-from study.storage.trial_queue import TrialQueue, asked_parameters, complete_trials
+from study.storage.queries import asked_parameters, complete_trials
+from study.storage.trial_queue import TrialQueue
 
 # Repeats from this number on confirm; those before it rank, and 10 are enough for 1,000 candidates.
 FIRST_CONFIRMING = 10

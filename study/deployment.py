@@ -12,12 +12,13 @@ from preprocessing.prepared import PreparedTexts
 from study.command_line import BERT_MODEL_VARIABLE, DATA_VARIABLE, STORAGE_VARIABLE, VECTORS_VARIABLE
 from study.configuration import StudyConfiguration
 from study.devices import default_workers
-from study.display import SearchDisplay
 from study.errors import StudyError
 from study.storage.attributes import CONFIRMS
-from study.storage.trial_queue import TrialQueue, finished_trials
+from study.storage.queries import finished_trials
+from study.storage.trial_queue import TrialQueue
 from study.supervision import LocalWorker, Worker, supervise
 from study.work import work
+from study.workers.display import SearchDisplay
 
 
 @dataclass(frozen=True)

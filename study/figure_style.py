@@ -12,8 +12,7 @@ import plotly.io
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from study.display import format_parameters
-from study.figure_words import STATES
+from study.formatting import STATES, format_parameters
 from study.surrogate import value_at
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL

@@ -3,19 +3,35 @@
 from collections import Counter
 from collections.abc import Iterable
 
-import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from study.configuration import StudyConfiguration
-from study.display import METRIC_TITLES, best_trial, format_parameters, format_seconds, plural
 from study.findings import Importances, find_cost
-from study.search_space import Space, covers, default_parameters
+from study.formatting import (
+    STATES,
+    capital,
+    format_parameters,
+    format_seconds,
+    metric_title,
+    parameter_title,
+    parameter_words,
+    plural,
+)
+from study.search_space import Space
 from study.storage.attributes import WORKER
-from study.storage.trial_queue import complete_trials, finished_trials
+from study.storage.queries import (
+    best_first,
+    best_trial,
+    complete_trials,
+    curve_of,
+    default_value,
+    finished_trials,
+    running_best,
+    with_values,
+)
 
-STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 AXES = 5  # parallel ones, at most: more cannot be read on a phone
 
 
@@ -127,44 +143,6 @@ def _importances_in_words(importances: Importances) -> str:
     return f"{'; '.join(shares)}; shares{intervals} from {importances.trials} complete trials."
 
 
-def metric_title(configuration: StudyConfiguration) -> str:
-    return f"validation {METRIC_TITLES[configuration.metric]}"
-
-
-def axis_title(configuration: StudyConfiguration) -> str:
-    return capital(metric_title(configuration))
-
-
-def parameter_title(name: str) -> str:
-    return capital(parameter_words(name))
-
-
-def parameter_words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def running_best(study: Study) -> dict[int, float]:
-    """The best value so far at each complete trial, by its number."""
-    best, values = -np.inf, {}
-    for trial in complete_trials(study):
-        best = max(best, trial.value if trial.value is not None else best)
-        values[trial.number] = float(best)
-    return values
-
-
-def default_value(study: Study, configuration: StudyConfiguration) -> float | None:
-    """Of the first complete trial with the default configuration."""
-    default = default_parameters(configuration.search_space, configuration.base)
-    return next((trial.value for trial in complete_trials(study) if trial.params == default), None)
-
-
-def curve_of(trial: FrozenTrial, metric: str) -> list[float]:
-    """A score per epoch; the best one so far where a trial has recorded no more."""
-    reported = [value for _, value in sorted(trial.intermediate_values.items())]
-    values = trial.user_attrs.get("curve", {}).get(metric) or reported
-    return [float(value) for value in values if np.isfinite(value)]
-
-
 def most_important_pair(space: Space, importances: Importances) -> tuple[str, str]:
     """Of numbers; hidden size and learning rate where these are all that is searched, or nothing is known."""
     numbers = [name for name, range_ in space.items() if not isinstance(range_, CategoricalDistribution)]
@@ -179,25 +157,6 @@ def parallel_parameters(space: Space, importances: Importances) -> list[str]:
     return [name for name in space if name in ranked[:AXES]]
 
 
-def workers_of(trials: list[FrozenTrial]) -> dict[int, str]:
-    """A short name for the worker of each trial, by the trial's number; the first to begin is worker 1."""
-    by_number = {trial.number: trial.user_attrs.get(WORKER) for trial in sorted(trials, key=lambda trial: trial.number)}
-    names = [name for name in dict.fromkeys(by_number.values()) if name]
-    short = {name: f"Worker {number}" for number, name in enumerate(names, start=1)}
-    return {number: short.get(name, "By hand") for number, name in by_number.items()}
-
-
-def height_of(trial: FrozenTrial) -> float | None:
-    """The value, where it can be drawn: a failed trial has none."""
-    return trial.value if trial.value is not None and np.isfinite(trial.value) else None
-
-
-def with_values(trials: list[FrozenTrial], space: Space, names: Iterable[str]) -> list[FrozenTrial]:
-    """The trials that have a value of each of these parameters, as those that were added by hand may not."""
-    ranges = {name: space[name] for name in names}
-    return [trial for trial in trials if covers(trial.params, ranges)]
-
-
 def span(range_: BaseDistribution, name: str, trials: list[FrozenTrial]) -> str:
     values = [trial.params[name] for trial in with_values(trials, {name: range_}, [name])]
     if not values or isinstance(range_, CategoricalDistribution):
@@ -205,12 +164,3 @@ def span(range_: BaseDistribution, name: str, trials: list[FrozenTrial]) -> str:
         return " or ".join(f"{value} ({count})" for value, count in counts) or "unknown"
     ends = (min(values), max(values))
     return " to ".join(dict.fromkeys(f"{end:.3g}" if isinstance(end, float) else str(end) for end in ends))
-
-
-def best_first(trial: FrozenTrial) -> tuple[float, int]:
-    """The best one first."""
-    return -(trial.value or 0.0), trial.number
-
-
-def capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

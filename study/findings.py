@@ -16,12 +16,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study.configuration import StudyConfiguration
-from study.display import best_trial
 from study.interaction import Interaction, find_interaction
 from study.search_space import apply_parameters, covers, describe
 from study.storage.attributes import FAILURE
-from study.storage.queries import sample_of
-from study.storage.trial_queue import finished_trials
+from study.storage.queries import best_trial, finished_trials, sample_of
 from study.surrogate import position, value_at
 
 TRIALS_FOR_IMPORTANCE = 10  # complete ones that were sampled: then the top tenth is at least one

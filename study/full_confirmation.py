@@ -32,8 +32,8 @@ from study.confirmation import (
 )
 from study.deployment import Deployment
 from study.devices import find_study_device
-from study.display import plural
 from study.errors import StudyError
+from study.formatting import plural
 from study.preparation import compute_features
 from study.storage.attributes import CONFIRMS, DRAW, EXTENT, SUFFIX, TRIALS
 from study.storage.connection import PatientStorage, patiently

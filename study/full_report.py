@@ -30,13 +30,12 @@ from study.candidates import Ranked
 from study.comparison import ComparedStudy, Outcome, save_outcome
 from study.configuration import StudyConfiguration
 from study.confirmation import Confirmed, LeftOut, confirmed_learner
-from study.display import best_trial
 from study.findings import Findings, find, trial_seconds
 from study.full_confirmation import Confirmation
 from study.kept_weights import load_weights
 from study.reproduction import Reproduction, reproduction
 from study.storage.attributes import DRAW, FINGERPRINT
-from study.storage.trial_queue import finished_trials
+from study.storage.queries import best_trial, finished_trials
 from study.test_results import Numbers, Opening, System, TestResults, load_results, open_test_split, openings
 from study.verdict import Verdict, judge
 

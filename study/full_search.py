@@ -7,16 +7,18 @@ from functools import partial
 import torch
 from rich.console import Console
 
-from study.command_line import browse_command
 from study.configuration import StudyConfiguration
 from study.deployment import Deployment
 from study.devices import find_study_device
-from study.display import describe_search, summarize
 from study.errors import StudyError
+from study.formatting import describe_search, safe_url
 from study.preparation import prepare_texts, with_encoder
-from study.storage.connection import STORAGE_ERRORS, parse_url, safe_url, sqlite_file
+from study.storage.connection import STORAGE_ERRORS, parse_url, sqlite_file
+from study.storage.dashboard import browse_command
+from study.storage.queries import finished_trials
 from study.storage.studies import check_name, opened_study
-from study.storage.trial_queue import TrialQueue, finished_trials
+from study.storage.trial_queue import TrialQueue
+from study.workers.display import summarize
 
 
 def search_study(

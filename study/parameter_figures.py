@@ -8,7 +8,6 @@ from optuna.study import Study
 from plotly.subplots import make_subplots
 
 from study.configuration import StudyConfiguration
-from study.display import best_trial
 from study.figure_style import (
     COLOURS,
     COMPLETE,
@@ -24,20 +23,11 @@ from study.figure_style import (
     parameter_axis,
     points_of,
 )
-from study.figure_words import (
-    STATES,
-    axis_title,
-    best_first,
-    height_of,
-    metric_title,
-    most_important_pair,
-    parallel_parameters,
-    parameter_title,
-    with_values,
-)
+from study.figure_words import most_important_pair, parallel_parameters
 from study.findings import Importances
+from study.formatting import STATES, axis_title, metric_title, parameter_title
 from study.score_surface import smooth_surface, surface_limits
-from study.storage.trial_queue import complete_trials, finished_trials
+from study.storage.queries import best_first, best_trial, complete_trials, finished_trials, height_of, with_values
 from study.surrogate import position
 
 STEPS = 8  # of the surface's colours

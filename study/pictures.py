@@ -11,24 +11,21 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from study.configuration import StudyConfiguration
-from study.display import best_trial
 from study.figure_style import BEST, COLOURS, MARGIN, SCALE, log_ticks
-from study.figure_words import (
-    STATES,
-    axis_title,
+from study.figure_words import describe_figures, most_important_pair
+from study.findings import Importances, find_importances
+from study.formatting import STATES, axis_title, parameter_title
+from study.parameter_figures import STEPS
+from study.score_surface import smooth_surface, surface_limits
+from study.storage.queries import (
+    best_trial,
     curve_of,
     default_value,
-    describe_figures,
+    finished_trials,
     height_of,
-    most_important_pair,
-    parameter_title,
     running_best,
     with_values,
 )
-from study.findings import Importances, find_importances
-from study.parameter_figures import STEPS
-from study.score_surface import smooth_surface, surface_limits
-from study.storage.trial_queue import finished_trials
 from study.surrogate import value_at
 
 PICTURES = ("history", "learning-curves", "contour")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from study.command_line import INTERRUPTED, run_command
-from study.labelled_files import Columns, PredictionError, check_files, in_chunks, label_file
+from study.predict_files import Columns, PredictionError, check_files, in_chunks, label_file
 
 if TYPE_CHECKING:
     from models.classifier import TextClassifier
@@ -65,7 +65,7 @@ def predict(
     ] = "probability",
     force: Annotated[bool, typer.Option("--force", help="Replace an --output that is there.")] = False,
 ) -> int:
-    from study.interruption import Interrupted, end_on_signals, hold_signals
+    from study.signals import Interrupted, end_on_signals, hold_signals
 
     end_on_signals()
     try:

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from study.command_line import INTERRUPTED, command_again, run_command
-from study.options import DEFAULT_STORAGE, Storage, Workers, count
+from study.command_line import DEFAULT_STORAGE, INTERRUPTED, Storage, Workers, command_again, count, run_command
 
 EXAMPLES = """
 Examples:
@@ -71,7 +70,7 @@ def report(
 ) -> int:
     from rich.console import Console
 
-    from study.interruption import Interrupted, end_on_signals, hold_signals
+    from study.signals import Interrupted, end_on_signals, hold_signals
 
     end_on_signals()
     console = Console(highlight=False, markup=False, soft_wrap=True)

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from study.errors import StudyError
-from study.interruption import hold_signals, release_signals
 from study.report_pages import FILES
+from study.signals import hold_signals, release_signals
 
 LEFT_BY_A_FILE_BROWSER = (".DS_Store", "Thumbs.db", "desktop.ini")
 MOST_BYTES = 200  # of a name; a file system takes 255, and some are added to it

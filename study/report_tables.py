@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from study.audit import Audit
 from study.candidates import Candidate
 from study.comparison import ComparedStudy
-from study.display import METRIC_TITLES, format_parameters, format_seconds
+from study.formatting import METRIC_TITLES, format_parameters, format_seconds
 from study.full_report import Report, TestReport
 from study.report_words import interval_in_words
 from study.test_results import System

@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.console import Console
 
 from data.errors import UserError
-from study.command_line import browse_command
 from study.comparison import compare
 from study.errors import StudyError
 from study.full_confirmation import Confirmation, confirmed_search
@@ -16,7 +15,7 @@ from study.report_folder import folder_name, new_folder, publish
 from study.report_pages import write_report
 from study.report_words import comparison_lines, headline, paragraphs
 from study.storage.connection import PatientStorage
-from study.storage.dashboard import note_verdict
+from study.storage.dashboard import browse_command, note_verdict
 from study.storage.studies import Progress, begun_studies, check_name, joined_study, load_configuration
 from study.test_results import openings
 

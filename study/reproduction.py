@@ -15,12 +15,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from study.configuration import StudyConfiguration
-from study.display import plural
-from study.model_choice import default_name, foreign_fields, options_of
+from study.formatting import plural
+from study.model_settings import default_name, foreign_fields, options_of
 from study.sampling import PRUNING_RULE, may_prune
 from study.storage.attributes import BESIDE_OTHERS, FINGERPRINT, WORKER
 from study.storage.fingerprint import ENVIRONMENT, PRUNING
-from study.storage.trial_queue import finished_trials
+from study.storage.queries import finished_trials
 
 DEVICE = f"{ENVIRONMENT}device"
 NO_VERSIONS = (DEVICE, PRUNING)

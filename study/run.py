@@ -9,8 +9,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from study.command_line import INTERRUPTED, command_again, run_command
-from study.options import DEFAULT_STORAGE, CacheDir, Device, Storage, Timeout, Workers, count
+from study.command_line import (
+    DEFAULT_STORAGE,
+    INTERRUPTED,
+    CacheDir,
+    Device,
+    Storage,
+    Timeout,
+    Workers,
+    command_again,
+    count,
+    run_command,
+)
 
 EXAMPLES = """
 Examples:
@@ -150,7 +160,7 @@ def run(
 ) -> int:
     from rich.console import Console
 
-    from study.interruption import Interrupted, end_on_signals, hold_signals
+    from study.signals import Interrupted, end_on_signals, hold_signals
 
     end_on_signals()
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -162,7 +172,7 @@ def run(
 
         from study.configuration import StudyConfiguration
         from study.full_search import search_study
-        from study.model_choice import choose_settings, default_name
+        from study.model_settings import choose_settings, default_name
 
         base = choose_settings(
             model,

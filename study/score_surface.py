@@ -4,7 +4,7 @@ import numpy as np
 from optuna.study import Study
 
 from study.search_space import Space, covers
-from study.storage.trial_queue import complete_trials
+from study.storage.queries import complete_trials
 from study.surrogate import TRIALS_OF_A_SURROGATE, Floats, encode, fit_surrogate, value_at
 
 SURFACE, REACH = 61, 0.25  # grid points per axis; how far from a complete trial, in widths of a range, it is drawn

@@ -10,12 +10,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from data.errors import UserError
 from models.training import EpochResult
 from study.errors import StudyError
-from study.interruption import hold_signals, release_signals
 from study.memory import give_back_memory
 from study.search_space import Space
+from study.signals import hold_signals, release_signals
 from study.storage.attributes import FAILURE, WORKER
 from study.storage.connection import STORAGE_ERRORS
-from study.storage.trial_queue import TrialQueue, describe_failure, finished_trials
+from study.storage.queries import finished_trials
+from study.storage.trial_queue import TrialQueue, describe_failure
 
 FAILURES_IN_A_ROW = 5  # so many failed trials with consecutive numbers end the run
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from study.errors import StudyError
-from study.interruption import hold_signals
-from study.storage.trial_queue import TrialQueue, finished_trials
+from study.signals import hold_signals
+from study.storage.queries import finished_trials
+from study.storage.trial_queue import TrialQueue
 
 LOOK_SECONDS = 0.1  # how often to look whether a worker has ended
 SHOW_SECONDS = 1.0  # how often to look into the storage

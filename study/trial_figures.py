@@ -6,7 +6,6 @@ import plotly.graph_objects as go
 from optuna.study import Study
 
 from study.configuration import StudyConfiguration
-from study.display import best_trial
 from study.figure_style import (
     BEST,
     COLOURS,
@@ -18,18 +17,17 @@ from study.figure_style import (
     or_empty,
     points_of,
 )
-from study.figure_words import (
-    STATES,
-    axis_title,
-    capital,
+from study.findings import find_cost, trial_seconds
+from study.formatting import STATES, axis_title, capital
+from study.storage.queries import (
+    best_trial,
     curve_of,
     default_value,
+    finished_trials,
     height_of,
     running_best,
     workers_of,
 )
-from study.findings import find_cost, trial_seconds
-from study.storage.trial_queue import finished_trials
 
 
 def history(study: Study, configuration: StudyConfiguration) -> go.Figure:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from models.scores import Metric
 from models.statistics import PairedComparison, holm
-from study.display import METRIC_TITLES
+from study.formatting import METRIC_TITLES
 
 SIGNIFICANCE = 0.05  # of all comparisons together
 

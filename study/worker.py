@@ -18,12 +18,18 @@ from study.command_line import (
     BERT_MODEL_VARIABLE,
     CACHE_VARIABLE,
     DATA_VARIABLE,
+    DEFAULT_STORAGE,
     INTERRUPTED,
     VECTORS_VARIABLE,
+    Device,
+    ExistingStudy,
+    Storage,
+    Timeout,
     command_again,
+    count,
+    own_copy,
     run_command,
 )
-from study.options import DEFAULT_STORAGE, Device, ExistingStudy, Storage, Timeout, count, own_copy
 from study.storage.attributes import CONFIRMS
 
 if TYPE_CHECKING:
@@ -73,7 +79,7 @@ def work(
 ) -> int:
     from rich.console import Console
 
-    from study.interruption import Interrupted, end_on_signals, hold_signals
+    from study.signals import Interrupted, end_on_signals, hold_signals
 
     end_on_signals()
     if supervised:
@@ -120,10 +126,11 @@ def _work(
 ) -> None:
     from preprocessing.prepared import open_prepared
     from study.devices import find_study_device
-    from study.display import SearchDisplay, describe_search
+    from study.formatting import describe_search
     from study.preparation import prepare_texts
     from study.storage.studies import joined_study, load_budget, load_configuration, make_queue
     from study.work import work as work_on
+    from study.workers.display import SearchDisplay
 
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     with joined_study(url, name) as (study, storage), ExitStack() as stack:
@@ -166,7 +173,7 @@ def _on_this_machine(
 ) -> "StudyConfiguration":
     """The study's configuration with the paths of this machine. Raises `UserError` for files with another content."""
     from data.source import find_copy
-    from study.model_choice import copies_of
+    from study.model_settings import copies_of
 
     source = configuration.source if data is None else find_copy(configuration.source, data)
     return replace(

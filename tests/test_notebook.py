@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from preprocessing.pretrained import PretrainedEncoder
-from study.model_choice import DEFAULTS
+from study.model_settings import DEFAULTS
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "study.ipynb"
 FIGURE = "application/vnd.plotly.v1+json"

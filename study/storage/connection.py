@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from study.errors import StudyError
+from study.formatting import safe_url
 from study.storage.file_lock import told_lock
 
 T = TypeVar("T")
@@ -122,16 +123,6 @@ def sqlite_file(url: URL) -> Path | None:
 def locks_beside(file: Path) -> Path:
     """The folder by which the processes that use a SQLite database know of one another."""
     return file.with_name(f".{file.name}.locks")
-
-
-def safe_url(url: str) -> str:
-    """The URL with its passwords masked."""
-    try:
-        parsed = make_url(url)
-    except (SQLAlchemyError, ValueError):
-        return "***"
-    secret = {name: "masked" for name in parsed.query if "password" in name.lower()}
-    return parsed.update_query_dict(secret).render_as_string(hide_password=True)
 
 
 def open_storage(url: str, *, patient: bool = False, create: bool = True) -> PatientStorage:

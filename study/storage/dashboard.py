@@ -1,12 +1,13 @@
 """The note that the dashboard shows on a study: what is searched and how to read it; later, what a report has found."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from optuna.study import Study
 
 from study.configuration import StudyConfiguration
-from study.display import METRIC_TITLES, describe_search
+from study.formatting import METRIC_TITLES, describe_search
 from study.markdown import markdown_text
 
 VERDICT = "## What study.report has found"
@@ -41,3 +42,14 @@ def note_verdict(study: Study, sentences: Sequence[str], page: Path) -> None:
     above = get_note(study).partition(VERDICT)[0].rstrip()
     listed = "\n".join(f"- {sentence}" for sentence in others)
     save_note(study, f"{above}\n\n{VERDICT}\n\n**{verdict}**\n\n{listed}\n\nThe whole report: `{page}`\n")
+
+
+def browse_command(url: str, artifact_dir: str | None) -> str:
+    """How to open the dashboard; a password in the URL is masked."""
+    from study.formatting import safe_url
+
+    command = ["optuna-dashboard", safe_url(url)]
+    if artifact_dir is not None:
+        folder, here = Path(artifact_dir), Path.cwd()
+        command += ["--artifact-dir", str(folder.relative_to(here) if folder.is_relative_to(here) else folder)]
+    return shlex.join(command)

@@ -19,7 +19,7 @@ from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from preprocessing.pretrained import bert_extra
 from study.configuration import RULES, StudyConfiguration
 from study.errors import StudyError
-from study.model_choice import FIELDS, PARTS
+from study.model_settings import FIELDS, PARTS
 from study.sampling import PRUNING_RULE, may_prune
 from study.search_space import describe
 

@@ -1,13 +1,19 @@
-"""The trials that a study's parameters are judged from, and what has biased the choice of them."""
+"""Questions to the trials of a study: which have finished, which is best, which tell how a parameter matters."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from study.configuration import StudyConfiguration
-from study.search_space import is_configuration
-from study.storage.trial_queue import complete_trials
+from study.search_space import Space, covers, default_parameters, is_configuration
+from study.storage.attributes import WORKER
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
@@ -40,3 +46,70 @@ def sample_of(study: Study, configuration: StudyConfiguration) -> TrialSample:
         *(["pruning left"] if pruned else []),
     ]
     return TrialSample(trials, tuple(biases))
+
+
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """COMPLETE, PRUNED and those that failed by themselves; interrupted trials are waiting, not finished."""
+    return study.get_trials(deepcopy=False, states=FINISHED)
+
+
+def complete_trials(study: Study) -> list[FrozenTrial]:
+    """Those with a score: whoever tells a trial by hand may call it infinite."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in complete if trial.value is not None and math.isfinite(trial.value)]
+
+
+def asked_parameters(trial: FrozenTrial) -> dict[str, Any]:
+    """What was asked for a trial that waits, and what was drawn before it was interrupted."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def best_trial(study: Study) -> FrozenTrial | None:
+    """The complete trial with the highest value, the earliest of equals."""
+    return max(complete_trials(study), key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+
+
+def running_best(study: Study) -> dict[int, float]:
+    """The best value so far at each complete trial, by its number."""
+    best, values = -np.inf, {}
+    for trial in complete_trials(study):
+        best = max(best, trial.value if trial.value is not None else best)
+        values[trial.number] = float(best)
+    return values
+
+
+def default_value(study: Study, configuration: StudyConfiguration) -> float | None:
+    """Of the first complete trial with the default configuration."""
+    default = default_parameters(configuration.search_space, configuration.base)
+    return next((trial.value for trial in complete_trials(study) if trial.params == default), None)
+
+
+def curve_of(trial: FrozenTrial, metric: str) -> list[float]:
+    """A score per epoch; the best one so far where a trial has recorded no more."""
+    reported = [value for _, value in sorted(trial.intermediate_values.items())]
+    values = trial.user_attrs.get("curve", {}).get(metric) or reported
+    return [float(value) for value in values if np.isfinite(value)]
+
+
+def workers_of(trials: list[FrozenTrial]) -> dict[int, str]:
+    """A short name for the worker of each trial, by the trial's number; the first to begin is worker 1."""
+    by_number = {trial.number: trial.user_attrs.get(WORKER) for trial in sorted(trials, key=lambda trial: trial.number)}
+    names = [name for name in dict.fromkeys(by_number.values()) if name]
+    short = {name: f"Worker {number}" for number, name in enumerate(names, start=1)}
+    return {number: short.get(name, "By hand") for number, name in by_number.items()}
+
+
+def height_of(trial: FrozenTrial) -> float | None:
+    """The value, where it can be drawn: a failed trial has none."""
+    return trial.value if trial.value is not None and np.isfinite(trial.value) else None
+
+
+def with_values(trials: list[FrozenTrial], space: Space, names: Iterable[str]) -> list[FrozenTrial]:
+    """The trials that have a value of each of these parameters, as those that were added by hand may not."""
+    ranges = {name: space[name] for name in names}
+    return [trial for trial in trials if covers(trial.params, ranges)]
+
+
+def best_first(trial: FrozenTrial) -> tuple[float, int]:
+    """The best one first."""
+    return -(trial.value or 0.0), trial.number

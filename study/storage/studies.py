@@ -16,22 +16,16 @@ from optuna.trial import TrialState
 
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
+from study.formatting import safe_url
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS, FINGERPRINT, IDENTITY, SUFFIX, TRIALS
-from study.storage.connection import (
-    STORAGE_ERRORS,
-    PatientStorage,
-    close_storage,
-    open_storage,
-    patiently,
-    reason_of,
-    safe_url,
-)
+from study.storage.connection import STORAGE_ERRORS, PatientStorage, close_storage, open_storage, patiently, reason_of
 from study.storage.dashboard import note_search
 from study.storage.fingerprint import check_same_study, fingerprint
 from study.storage.lock import exclusive
-from study.storage.trial_queue import TrialQueue, complete_trials, finished_trials
+from study.storage.queries import complete_trials, finished_trials
+from study.storage.trial_queue import TrialQueue
 
 NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial that is gone
 

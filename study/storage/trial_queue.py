@@ -6,7 +6,6 @@ life are known.
 """
 
 import hashlib
-import math
 import os
 import re
 import secrets
@@ -15,7 +14,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from optuna.study import Study
@@ -25,27 +23,11 @@ from study.search_space import Space, misfit
 from study.storage.attributes import BESIDE_OTHERS, DEATHS, FAILURE, WITHDRAWN, WORKER
 from study.storage.connection import STORAGE_ERRORS, PatientStorage, locks_beside, patiently, sqlite_file
 from study.storage.lock import exclusive
+from study.storage.queries import FINISHED, asked_parameters
 
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 DEATHS_IN_AN_EPOCH = 5  # so many, and the trial has failed
 MISSED_HEARTBEATS = 4  # so many, and a worker whose lock is not here counts as gone
 MACHINE_ID = Path("/etc/machine-id")
-
-
-def finished_trials(study: Study) -> list[FrozenTrial]:
-    """COMPLETE, PRUNED and those that failed by themselves; interrupted trials are waiting, not finished."""
-    return study.get_trials(deepcopy=False, states=FINISHED)
-
-
-def complete_trials(study: Study) -> list[FrozenTrial]:
-    """Those with a score: whoever tells a trial by hand may call it infinite."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [trial for trial in complete if trial.value is not None and math.isfinite(trial.value)]
-
-
-def asked_parameters(trial: FrozenTrial) -> dict[str, Any]:
-    """What was asked for a trial that waits, and what was drawn before it was interrupted."""
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def describe_failure(error: Exception) -> str:

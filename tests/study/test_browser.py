@@ -17,8 +17,9 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.wait import WebDriverWait
 
-from study.command_line import browse_command, run_command
+from study.command_line import run_command
 from study.report import app
+from study.storage.dashboard import browse_command
 
 pytestmark = pytest.mark.slow
 

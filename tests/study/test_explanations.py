@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from study.explanations import FOLDER, read_explanation
-from study.model_choice import ModelName
+from study.model_settings import ModelName
 
 
 @pytest.mark.parametrize("model", get_args(ModelName))

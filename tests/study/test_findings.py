@@ -21,7 +21,7 @@ from preprocessing.batches import TextLimits
 from study.configuration import StudyConfiguration
 from study.findings import Importance, find, find_cost, find_edges, find_failures, find_importances
 from study.interaction import find_interaction
-from study.model_choice import DEFAULTS
+from study.model_settings import DEFAULTS
 from study.report_words import interaction_sentences
 from study.search_space import SPACES, SpaceName, search_space
 from study.storage.attributes import FAILURE

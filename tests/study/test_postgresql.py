@@ -8,8 +8,8 @@ import pytest
 from optuna.trial import TrialState
 
 from study.command_line import command_again, run_command
+from study.formatting import safe_url
 from study.report import app as report_app
-from study.storage.connection import safe_url
 
 SLOW = ("--epochs", 40, "--patience", 40)
 

@@ -16,7 +16,7 @@ from preprocessing.batches import TextLimits
 from preprocessing.pretrained import PretrainedEncoder
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
-from study.model_choice import DEFAULTS
+from study.model_settings import DEFAULTS
 from study.storage.fingerprint import check_same_study, fingerprint
 
 Capture = pytest.CaptureFixture[str]

@@ -17,7 +17,7 @@ from optuna.trial import TrialState, create_trial
 from models.lstm import LSTMConfig
 from study.command_line import run_command
 from study.configuration import StudyConfiguration
-from study.model_choice import choose_settings
+from study.model_settings import choose_settings
 from study.report import app
 from study.report_folder import folder_name
 from study.reproduction import reproduction, search_command

@@ -11,9 +11,9 @@ from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
 from study.configuration import SamplerName
-from study.interruption import Interrupted
 from study.sampling import make_pruner, make_sampler
 from study.search import search
+from study.signals import Interrupted
 from study.storage.connection import PatientStorage, close_storage, open_storage
 from study.storage.trial_queue import TrialQueue
 

@@ -13,7 +13,7 @@ from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import RULES, StudyConfiguration
-from study.model_choice import DEFAULTS
+from study.model_settings import DEFAULTS
 from study.search_space import SpaceName, apply_parameters, default_parameters, describe, search_space
 
 NAMES: tuple[SpaceName, ...] = get_args(SpaceName)

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from types import TracebackType
-from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -13,12 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 from rich.text import Text
 
-from study.configuration import StudyConfiguration
-from study.search_space import describe
+from study.formatting import METRIC_TITLES, format_parameters, format_seconds
 from study.storage.attributes import WITHDRAWN
-from study.storage.trial_queue import FINISHED, complete_trials
-
-METRIC_TITLES = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
+from study.storage.queries import FINISHED, best_trial
 
 TRIALS_BEFORE_TIME_LEFT = 3  # with fewer, it jumps
 
@@ -107,11 +103,6 @@ def notebook_console() -> Console:
     return Console(force_jupyter=False, force_terminal=False, highlight=False, markup=False, soft_wrap=True)
 
 
-def best_trial(study: Study) -> FrozenTrial | None:
-    """The complete trial with the highest value, the earliest of equals."""
-    return max(complete_trials(study), key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
-
-
 def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
     """One line that fits a log: number, state, value, effort and parameters."""
     value = "     -" if trial.value is None else f"{trial.value:.4f}"
@@ -121,26 +112,6 @@ def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
         f"{noun} {trial.number:>3}  {trial.state.name.lower():<8}  {value}  {effort}  {format_parameters(trial.params)}"
     )
     return f"{line}  {trial.user_attrs.get('failure', '')}".rstrip()
-
-
-def format_parameters(parameters: dict[str, Any]) -> str:
-    return "  ".join(
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in parameters.items()
-    )
-
-
-def format_seconds(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
-
-
-def describe_search(configuration: StudyConfiguration) -> str:
-    """What is searched, and for what."""
-    ranges = ", ".join(f"{name} {range_}" for name, range_ in describe(configuration.search_space).items())
-    return f"Search: highest validation {METRIC_TITLES[configuration.metric]} over {ranges}."
 
 
 def summarize(study: Study, *, epochs: int, metric: str, seconds: float) -> list[str]:
@@ -179,7 +150,3 @@ def _describe_best(study: Study, noun: str) -> str:
     if (best := best_trial(study)) is None:
         return ""
     return f"best   {best.value:.4f} in {noun} {best.number}: {format_parameters(best.params)}"
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
