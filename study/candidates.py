@@ -15,11 +15,11 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from study.analysis.surrogate import position
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 from study.search_space import Space, default_parameters, is_configuration
 from study.storage.queries import complete_trials
-from study.surrogate import position
 
 NEAR = 0.02  # two numbers are alike when they lie within this share of their range, on its own scale
 

@@ -11,9 +11,9 @@ import optuna
 from optuna.study import Study
 
 from models.statistics import Estimate
+from study.analysis.findings import find_cost
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
-from study.findings import find_cost
 from study.model_settings import variant_of
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, IDENTITY, OUTCOME, SUFFIX
 from study.storage.connection import PatientStorage

@@ -12,8 +12,8 @@ import plotly.io
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from study.analysis.surrogate import value_at
 from study.formatting import STATES, format_parameters
-from study.surrogate import value_at
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 COLOURS = {COMPLETE: "#2a7fbf", PRUNED: "#8c8c8c", FAIL: "#b5539c"}

@@ -7,8 +7,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from study.analysis.findings import Importances, find_cost
 from study.configuration import StudyConfiguration
-from study.findings import Importances, find_cost
 from study.formatting import (
     STATES,
     capital,

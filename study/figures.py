@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 from optuna.study import Study
 
+from study.analysis.findings import Importances, find_importances
 from study.configuration import StudyConfiguration
 from study.figure_words import (
     describe_figures,
     figure_titles,
 )
-from study.findings import Importances, find_importances
 from study.parameter_figures import contour, importance, parallel_coordinates, slices
 from study.trial_figures import durations, history, learning_curves, timeline
 

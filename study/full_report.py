@@ -25,12 +25,12 @@ from models.statistics import (
     paired_bootstrap,
     per_class_scores,
 )
+from study.analysis.findings import Findings, find, trial_seconds
 from study.audit import Audit
 from study.candidates import Ranked
 from study.comparison import ComparedStudy, Outcome, save_outcome
 from study.configuration import StudyConfiguration
 from study.confirmation import Confirmed, LeftOut, confirmed_learner
-from study.findings import Findings, find, trial_seconds
 from study.full_confirmation import Confirmation
 from study.kept_weights import load_weights
 from study.reproduction import Reproduction, reproduction

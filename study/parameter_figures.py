@@ -7,6 +7,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from plotly.subplots import make_subplots
 
+from study.analysis.findings import Importances
+from study.analysis.surrogate import position, smooth_surface, surface_limits
 from study.configuration import StudyConfiguration
 from study.figure_style import (
     COLOURS,
@@ -24,11 +26,8 @@ from study.figure_style import (
     points_of,
 )
 from study.figure_words import most_important_pair, parallel_parameters
-from study.findings import Importances
 from study.formatting import STATES, axis_title, metric_title, parameter_title
-from study.score_surface import smooth_surface, surface_limits
 from study.storage.queries import best_first, best_trial, complete_trials, finished_trials, height_of, with_values
-from study.surrogate import position
 
 STEPS = 8  # of the surface's colours
 

@@ -10,13 +10,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from study.analysis.findings import Importances, find_importances
+from study.analysis.surrogate import smooth_surface, surface_limits, value_at
 from study.configuration import StudyConfiguration
 from study.figure_style import BEST, COLOURS, MARGIN, SCALE, log_ticks
 from study.figure_words import describe_figures, most_important_pair
-from study.findings import Importances, find_importances
 from study.formatting import STATES, axis_title, parameter_title
 from study.parameter_figures import STEPS
-from study.score_surface import smooth_surface, surface_limits
 from study.storage.queries import (
     best_trial,
     curve_of,
@@ -26,7 +26,6 @@ from study.storage.queries import (
     running_best,
     with_values,
 )
-from study.surrogate import value_at
 
 PICTURES = ("history", "learning-curves", "contour")
 SIZE, DOTS_PER_INCH = (7.5, 4.2), 160  # 1200 pixels wide: sharp on a phone and on a large screen

@@ -3,10 +3,10 @@
 from optuna.trial import FrozenTrial
 
 from models.statistics import Estimate
+from study.analysis.interaction import Interaction
 from study.confirmation import Confirmed
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds, plural
 from study.full_report import Report, TestReport
-from study.interaction import Interaction
 from study.storage.attributes import SUFFIX
 from study.storage.queries import best_trial
 from study.test_results import Opening

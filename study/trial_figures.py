@@ -5,6 +5,7 @@ from datetime import datetime
 import plotly.graph_objects as go
 from optuna.study import Study
 
+from study.analysis.findings import find_cost, trial_seconds
 from study.configuration import StudyConfiguration
 from study.figure_style import (
     BEST,
@@ -17,7 +18,6 @@ from study.figure_style import (
     or_empty,
     points_of,
 )
-from study.findings import find_cost, trial_seconds
 from study.formatting import STATES, axis_title, capital
 from study.storage.queries import (
     best_trial,

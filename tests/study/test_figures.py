@@ -20,11 +20,11 @@ from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
+from study.analysis.findings import Importance, Importances
 from study.configuration import StudyConfiguration
 from study.figure_style import BEST, COLOURS, QUARTERS
 from study.figure_words import most_important_pair
 from study.figures import all_figures
-from study.findings import Importance, Importances
 from study.pictures import save_pictures
 from study.storage.attributes import FAILURE, WORKER
 from study.storage.connection import close_storage, open_storage
@@ -58,7 +58,7 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.findings.RESAMPLES", 20)
+    monkeypatch.setattr("study.analysis.findings.RESAMPLES", 20)
 
 
 @pytest.fixture

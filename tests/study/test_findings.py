@@ -18,15 +18,15 @@ from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
+from study.analysis.findings import Importance, find, find_cost, find_edges, find_failures, find_importances
+from study.analysis.interaction import find_interaction
+from study.analysis.surrogate import position
 from study.configuration import StudyConfiguration
-from study.findings import Importance, find, find_cost, find_edges, find_failures, find_importances
-from study.interaction import find_interaction
 from study.model_settings import DEFAULTS
 from study.report_words import interaction_sentences
 from study.search_space import SPACES, SpaceName, search_space
 from study.storage.attributes import FAILURE
 from study.storage.connection import close_storage, open_storage
-from study.surrogate import position
 
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 TPE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE)

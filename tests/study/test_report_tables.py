@@ -16,11 +16,11 @@ from models.lstm import LSTMConfig
 from models.statistics import ClassScores, Estimate, PairedComparison
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
+from study.analysis.findings import find
 from study.candidates import Candidate, Ranked
 from study.comparison import ComparedStudy, Outcome
 from study.configuration import StudyConfiguration
 from study.confirmation import Confirmed, LeftOut
-from study.findings import find
 from study.full_report import Calibration, Exported, Report, Tested, TestReport
 from study.report_tables import Table, comparison_table, tables
 from study.report_words import paragraphs

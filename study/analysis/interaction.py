@@ -9,10 +9,10 @@ from optuna.study import Study
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
+from study.analysis.surrogate import TRIALS_OF_A_SURROGATE, Floats, encode, fit_surrogate, value_at
 from study.configuration import StudyConfiguration
 from study.search_space import Space, search_space
 from study.storage.queries import sample_of
-from study.surrogate import TRIALS_OF_A_SURROGATE, Floats, encode, fit_surrogate, value_at
 
 TRIALS_FOR_INTERACTION = 20  # complete ones that were sampled
 EXPLAINED = 0.5  # of the variance of trials that it was not fitted to: less, and a surrogate tells nothing

@@ -15,12 +15,12 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from study.analysis.interaction import Interaction, find_interaction
+from study.analysis.surrogate import position, value_at
 from study.configuration import StudyConfiguration
-from study.interaction import Interaction, find_interaction
 from study.search_space import apply_parameters, covers, describe
 from study.storage.attributes import FAILURE
 from study.storage.queries import best_trial, finished_trials, sample_of
-from study.surrogate import position, value_at
 
 TRIALS_FOR_IMPORTANCE = 10  # complete ones that were sampled: then the top tenth is at least one
 RESAMPLES = 200

@@ -1,0 +1,1 @@
+"""Numbers out of trials; draws nothing and tells nothing."""
