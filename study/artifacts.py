@@ -74,7 +74,10 @@ class ArtifactFolder:
 def _write_files(folder: Path, trial: Trial, story: TrialStory) -> None:
     (folder / "log.txt").write_text("\n".join([*_log_lines(trial, story), ""]), encoding="utf-8")
     if story.curve:
-        from study.trial_pictures import save_confusion, save_learning_curve  # matplotlib takes its time to import
+        from study.figures.trial_pictures import (  # matplotlib takes its time to import
+            save_confusion,
+            save_learning_curve,
+        )
 
         save_learning_curve(folder / "learning-curve.png", story.curve, story.best.epoch)
         labels, classes = story.prepared.validation.labels, story.prepared.classes

@@ -10,16 +10,16 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from study.comparison_figure import comparison_figure
 from study.errors import StudyError
-from study.figure_style import PAGE_STYLE
-from study.figures import all_figures
+from study.figures.report_pictures import PICTURES, save_pictures
+from study.figures.style import PAGE_STYLE
 from study.full_report import Report, best_params
 from study.markdown import fence_for, markdown_text
-from study.pictures import PICTURES, save_pictures
-from study.reliability_figure import reliability_figure
 from study.report_tables import tables
 from study.report_words import headline, notes, paragraphs
+from study.reports.comparison_figure import comparison_figure
+from study.reports.figures import all_figures
+from study.reports.reliability_figure import reliability_figure
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model", *(f"{name}.png" for name in PICTURES))

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from data.source import SearchTexts
 from preprocessing.cleaning import clean, tokenize
-from study.figure_style import BEST, COLOURS, COMPLETE, PRUNED, TEXT, new_figure
+from study.figures.style import BEST, COLOURS, COMPLETE, PRUNED, TEXT, new_figure
 
 BARS = 40
 

@@ -30,6 +30,7 @@ from study import worker
 from study.artifacts import ArtifactFolder
 from study.command_line import ARTIFACT_VARIABLE, run_command
 from study.configuration import StudyConfiguration
+from study.figures.trial_pictures import save_confusion
 from study.objective import run_trial
 from study.search import RunTrial, search
 from study.signals import Interrupted
@@ -37,7 +38,6 @@ from study.storage.connection import PatientStorage, close_storage, open_storage
 from study.storage.dashboard import browse_command
 from study.storage.fingerprint import fingerprint
 from study.storage.trial_queue import TrialQueue
-from study.trial_pictures import save_confusion
 
 PICTURES = {"learning-curve.png", "confusion.png"}
 ALL = {*PICTURES, "confusion.csv", "log.txt"}

@@ -22,10 +22,10 @@ from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.analysis.findings import Importance, Importances
 from study.configuration import StudyConfiguration
-from study.figure_style import BEST, COLOURS, QUARTERS
 from study.figure_words import most_important_pair
-from study.figures import all_figures
-from study.pictures import save_pictures
+from study.figures.report_pictures import save_pictures
+from study.figures.style import BEST, COLOURS, QUARTERS
+from study.reports.figures import all_figures
 from study.storage.attributes import FAILURE, WORKER
 from study.storage.connection import close_storage, open_storage
 

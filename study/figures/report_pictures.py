@@ -13,10 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 from study.analysis.findings import Importances, find_importances
 from study.analysis.surrogate import smooth_surface, surface_limits, value_at
 from study.configuration import StudyConfiguration
-from study.figure_style import BEST, COLOURS, MARGIN, SCALE, log_ticks
 from study.figure_words import describe_figures, most_important_pair
+from study.figures.parameters import STEPS
+from study.figures.style import BEST, COLOURS, MARGIN, SCALE, log_ticks
 from study.formatting import STATES, axis_title, parameter_title
-from study.parameter_figures import STEPS
 from study.storage.queries import (
     best_trial,
     curve_of,

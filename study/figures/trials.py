@@ -7,7 +7,7 @@ from optuna.study import Study
 
 from study.analysis.findings import find_cost, trial_seconds
 from study.configuration import StudyConfiguration
-from study.figure_style import (
+from study.figures.style import (
     BEST,
     COLOURS,
     COMPLETE,

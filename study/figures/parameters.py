@@ -10,7 +10,8 @@ from plotly.subplots import make_subplots
 from study.analysis.findings import Importances
 from study.analysis.surrogate import position, smooth_surface, surface_limits
 from study.configuration import StudyConfiguration
-from study.figure_style import (
+from study.figure_words import most_important_pair, parallel_parameters
+from study.figures.style import (
     COLOURS,
     COMPLETE,
     PRUNED,
@@ -25,7 +26,6 @@ from study.figure_style import (
     parameter_axis,
     points_of,
 )
-from study.figure_words import most_important_pair, parallel_parameters
 from study.formatting import STATES, axis_title, metric_title, parameter_title
 from study.storage.queries import best_first, best_trial, complete_trials, finished_trials, height_of, with_values
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from study.comparison import ComparedStudy
 from study.configuration import StudyConfiguration
-from study.figure_style import BEST, COLOURS, COMPLETE, new_figure
-from study.figures import Figure
+from study.figures.style import BEST, COLOURS, COMPLETE, new_figure
 from study.formatting import axis_title, metric_title
+from study.reports.figures import Figure
 
 
 def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConfiguration) -> Figure:

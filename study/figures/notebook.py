@@ -9,9 +9,9 @@ from plotly.subplots import make_subplots
 from models.scores import Classes, Metric
 from models.statistics import confusion
 from models.training import TrainingResult
-from study.figure_style import SCALE, TEMPLATE, new_figure
+from study.figures.style import SCALE, TEMPLATE, new_figure
+from study.figures.trial_pictures import CLASSES_WITH_COUNTS
 from study.formatting import METRIC_TITLES
-from study.trial_pictures import CLASSES_WITH_COUNTS
 
 MODEL_COLOURS = ("#2a7fbf", "#d55e00", "#b5539c", "#8c8c8c", "#c4820e")  # readable, as those of `figure_style`
 MODEL_SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up")

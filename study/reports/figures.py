@@ -11,8 +11,8 @@ from study.figure_words import (
     describe_figures,
     figure_titles,
 )
-from study.parameter_figures import contour, importance, parallel_coordinates, slices
-from study.trial_figures import durations, history, learning_curves, timeline
+from study.figures.parameters import contour, importance, parallel_coordinates, slices
+from study.figures.trials import durations, history, learning_curves, timeline
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The reliability diagram: whether the winner's probabilities are what they say."""
 
 from models.calibration import Bin
-from study.figure_style import BEST, COLOURS, COMPLETE, TEXT, new_figure
-from study.figures import Figure
+from study.figures.style import BEST, COLOURS, COMPLETE, TEXT, new_figure
 from study.full_report import Calibration
+from study.reports.figures import Figure
 
 CAPTION = (
     "The test texts by the probability that the winner gives to its own label, and the share of them that is right. On "
