@@ -7,7 +7,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from study.analysis.findings import Importances, find_cost
+from study.analysis.findings import Importances, find_cost, most_important_pair, parallel_parameters
 from study.configuration import StudyConfiguration
 from study.formatting import (
     STATES,
@@ -19,7 +19,6 @@ from study.formatting import (
     parameter_words,
     plural,
 )
-from study.search_space import Space
 from study.storage.attributes import WORKER
 from study.storage.queries import (
     best_first,
@@ -31,8 +30,6 @@ from study.storage.queries import (
     running_best,
     with_values,
 )
-
-AXES = 5  # parallel ones, at most: more cannot be read on a phone
 
 
 def describe_figures(study: Study, configuration: StudyConfiguration, importances: Importances) -> dict[str, str]:
@@ -141,20 +138,6 @@ def _importances_in_words(importances: Importances) -> str:
     ]
     intervals = "" if importances.caveat else ", with 95 % intervals,"
     return f"{'; '.join(shares)}; shares{intervals} from {importances.trials} complete trials."
-
-
-def most_important_pair(space: Space, importances: Importances) -> tuple[str, str]:
-    """Of numbers; hidden size and learning rate where these are all that is searched, or nothing is known."""
-    numbers = [name for name, range_ in space.items() if not isinstance(range_, CategoricalDistribution)]
-    if len(numbers) > 2 and importances.parameters:
-        numbers = [one.parameter for one in importances.parameters if one.parameter in numbers]
-    return numbers[0], numbers[1]
-
-
-def parallel_parameters(space: Space, importances: Importances) -> list[str]:
-    """As many as can be read, in the order of the space."""
-    ranked = [one.parameter for one in importances.parameters] or list(space)
-    return [name for name in space if name in ranked[:AXES]]
 
 
 def span(range_: BaseDistribution, name: str, trials: list[FrozenTrial]) -> str:

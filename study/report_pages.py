@@ -43,10 +43,9 @@ def write_report(report: Report, folder: Path) -> None:
             figures.insert(0, comparison_figure(report.comparison, report.configuration))
         if report.test:
             figures.append(reliability_figure(report.test.calibration))
-        pictures = [
-            (path.name, words)
-            for path, words in save_pictures(report.study, report.configuration, folder, report.findings.importances)
-        ]
+        alternatives = {figure.name: figure.alternative for figure in figures}
+        paths = save_pictures(report.study, report.configuration, folder, report.findings.importances)
+        pictures = [(path.name, alternatives[path.stem]) for path in paths]
         drawn = [
             DrawnFigure(
                 figure.name,

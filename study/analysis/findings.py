@@ -18,9 +18,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from study.analysis.interaction import Interaction, find_interaction
 from study.analysis.surrogate import position, value_at
 from study.configuration import StudyConfiguration
-from study.search_space import apply_parameters, covers, describe
+from study.search_space import Space, apply_parameters, covers, describe
 from study.storage.attributes import FAILURE
 from study.storage.queries import best_trial, finished_trials, sample_of
+
+AXES = 5  # parallel ones, at most: more cannot be read on a phone
 
 TRIALS_FOR_IMPORTANCE = 10  # complete ones that were sampled: then the top tenth is at least one
 RESAMPLES = 200
@@ -201,3 +203,17 @@ def _interval(values: list[float]) -> tuple[float, float]:
 
 def _epochs(trial: FrozenTrial) -> int:
     return int(trial.user_attrs.get("epochs", len(trial.intermediate_values)))
+
+
+def most_important_pair(space: Space, importances: Importances) -> tuple[str, str]:
+    """Of numbers; hidden size and learning rate where these are all that is searched, or nothing is known."""
+    numbers = [name for name, range_ in space.items() if not isinstance(range_, CategoricalDistribution)]
+    if len(numbers) > 2 and importances.parameters:
+        numbers = [one.parameter for one in importances.parameters if one.parameter in numbers]
+    return numbers[0], numbers[1]
+
+
+def parallel_parameters(space: Space, importances: Importances) -> list[str]:
+    """As many as can be read, in the order of the space."""
+    ranked = [one.parameter for one in importances.parameters] or list(space)
+    return [name for name in space if name in ranked[:AXES]]

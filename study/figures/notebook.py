@@ -1,19 +1,31 @@
-"""Trained models side by side, drawn with plotly: how they have learned, and what they take for what."""
+"""What the notebook shows: texts and classes, trained models side by side, and the pages that explain them."""
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
+import pyarrow as pa
+import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
+from data.source import SearchTexts
+from models.learning import Learner
 from models.scores import Classes, Metric
-from models.statistics import confusion
+from models.statistics import confusion, per_class_scores
 from models.training import TrainingResult
-from study.figures.style import SCALE, TEMPLATE, new_figure
+from preprocessing.cleaning import clean, tokenize
+from preprocessing.prepared import PreparedTexts
+from study.figures.style import BEST, COLOURS, COMPLETE, PRUNED, SCALE, TEMPLATE, TEXT, new_figure
 from study.figures.trial_pictures import CLASSES_WITH_COUNTS
 from study.formatting import METRIC_TITLES
 
-MODEL_COLOURS = ("#2a7fbf", "#d55e00", "#b5539c", "#8c8c8c", "#c4820e")  # readable, as those of `figure_style`
+FOLDER = Path(__file__).parents[2] / "docs" / "models"
+BARS = 40
+MODEL_COLOURS = ("#2a7fbf", "#d55e00", "#b5539c", "#8c8c8c", "#c4820e")  # readable, as those of `style`
 MODEL_SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up")
 
 
@@ -67,3 +79,88 @@ def confusion_matrix(labels: Classes, predictions: Classes, classes: Sequence[st
     figure.update_xaxes(type="category", dtick=1)
     figure.update_yaxes(type="category", dtick=1, autorange="reversed")
     return figure
+
+
+def class_distribution(texts: SearchTexts) -> go.Figure:
+    """How many training and validation texts each class has, the largest class on top."""
+    counts = {
+        name: dict(zip(*(column.to_pylist() for column in pc.value_counts(side.labels).flatten()), strict=True))
+        for name, side in (("validation", texts.validation), ("training", texts.training))
+    }
+    classes = sorted(counts["training"], key=lambda name: (counts["training"][name], name))
+    figure = new_figure("Texts", "")
+    for (name, by_class), colour in zip(counts.items(), (COLOURS[PRUNED], COLOURS[COMPLETE]), strict=True):
+        numbers = [by_class.get(one, 0) for one in classes]
+        figure.add_bar(x=numbers, y=classes, name=name, orientation="h", marker_color=colour)
+        figure.data[-1].update(text=[f"{number:,}" for number in numbers], textposition="outside", textfont_color=TEXT)
+    figure.update_layout(height=120 + 40 * len(classes), legend_traceorder="reversed", uniformtext={"minsize": 9})
+    figure.update_yaxes(type="category", dtick=1)
+    return figure
+
+
+def text_lengths(texts: pa.Array, *, max_tokens: int) -> go.Figure:
+    """How many texts have how many words, the longest in one bar, and what share is cut off at `max_tokens`."""
+    lengths = tokenize(clean(texts)).value_lengths().to_numpy(zero_copy_only=False)
+    width = max(1, int(np.ceil(np.quantile(lengths, 0.99) / BARS)))
+    counts = np.bincount(np.minimum(lengths // width, BARS), minlength=BARS + 1)
+    ends = [f"{bar * width} to {(bar + 1) * width - 1}" for bar in range(BARS)] + [f"{BARS * width} or more"]
+    figure = new_figure("Words", "Texts")
+    figure.add_bar(
+        x=(np.arange(BARS + 1) * width).tolist(),
+        y=counts.tolist(),
+        width=width * 0.9,
+        offset=0,
+        name=f"training texts, the median has {np.median(lengths):.0f} words",
+        marker_color=COLOURS[COMPLETE],
+        text=ends,
+        textposition="none",
+        hovertemplate="%{text} words: %{y:,} texts<extra></extra>",
+    )
+    name = f"{max_tokens} words: {(lengths > max_tokens).mean():.1%} of the texts are longer and cut off there"
+    line = {"color": BEST, "dash": "dash"}
+    figure.add_scatter(x=[max_tokens] * 2, y=[0, int(counts.max())], name=name, mode="lines", line=line)
+    return figure
+
+
+def score_frame(results: Mapping[str, TrainingResult], learners: Mapping[str, Learner]) -> pd.DataFrame:
+    """Of each model the scores of its best epoch, the time that training has taken, and the size; a row per model."""
+    rows = {
+        model: {
+            "accuracy": result.best.accuracy,
+            "macro-F1": result.best.macro_f1,
+            "training in seconds": sum(epoch.seconds for epoch in result.curve),
+            "weights": learners[model].count_weights(result.best_weights),
+        }
+        for model, result in results.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def class_frame(results: Mapping[str, TrainingResult], prepared: PreparedTexts) -> pd.DataFrame:
+    """How many validation texts each class has, and its F1 by each model's best epoch; the largest class first.
+
+    A class without a text has no F1, but NaN. `prepared` may be those of any model: they differ in the ids only.
+    """
+    labels, classes = prepared.validation.labels, prepared.classes
+    columns: dict[str, list[float]] = {}
+    for model, result in results.items():
+        scores = per_class_scores(labels, result.best.predictions.numpy()[None], classes=len(classes))
+        columns["texts"] = [one.support for one in scores]
+        columns[model] = [one.f1 if one.support else np.nan for one in scores]
+    return pd.DataFrame(columns, index=list(classes)).sort_values("texts", ascending=False, kind="stable")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A page on a model, docs/models/, in parts, for what cannot follow its link to the picture."""
+
+    title: str  # Markdown, as the text
+    picture: Path  # SVG
+    text: str
+
+
+def read_explanation(model: str) -> Explanation:
+    """That of a model by its name in `--model`."""
+    page = (FOLDER / f"{model}.md").read_text(encoding="utf-8")
+    title, picture, text = re.split(r"!\[.+\]\((.+)\)", page)
+    return Explanation(title, FOLDER / picture, text)

@@ -7,10 +7,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from plotly.subplots import make_subplots
 
-from study.analysis.findings import Importances
+from study.analysis.findings import Importances, most_important_pair, parallel_parameters
 from study.analysis.surrogate import position, smooth_surface, surface_limits
 from study.configuration import StudyConfiguration
-from study.figure_words import most_important_pair, parallel_parameters
 from study.figures.style import (
     COLOURS,
     COMPLETE,

@@ -10,10 +10,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from study.analysis.findings import Importances, find_importances
+from study.analysis.findings import Importances, find_importances, most_important_pair
 from study.analysis.surrogate import smooth_surface, surface_limits, value_at
 from study.configuration import StudyConfiguration
-from study.figure_words import describe_figures, most_important_pair
 from study.figures.parameters import STEPS
 from study.figures.style import BEST, COLOURS, MARGIN, SCALE, log_ticks
 from study.formatting import STATES, axis_title, parameter_title
@@ -39,21 +38,18 @@ MARKERS: dict[TrialState, dict[str, Any]] = {
 
 def save_pictures(
     study: Study, configuration: StudyConfiguration, folder: Path, importances: Importances | None = None
-) -> list[tuple[Path, str]]:
-    """The files and what they show in words. The folder must be there."""
+) -> list[Path]:
+    """Write the files of `PICTURES`, in this order, into a folder that exists."""
     importances = importances or find_importances(study, configuration)
-    words = describe_figures(study, configuration, importances)
     pair = most_important_pair(configuration.search_space, importances)
     drawn = {name: Figure(figsize=SIZE, layout="constrained") for name in PICTURES}
     draw_history(drawn["history"].subplots(), study, configuration)
     draw_learning_curves(drawn["learning-curves"].subplots(), study, configuration)
     draw_contour(drawn["contour"].subplots(), study, configuration, pair)
-    saved = []
-    for name, figure in drawn.items():
-        path = folder / f"{name}.png"
+    paths = [folder / f"{name}.png" for name in PICTURES]
+    for path, figure in zip(paths, drawn.values(), strict=True):
         figure.savefig(path, dpi=DOTS_PER_INCH, facecolor="white")
-        saved.append((path, words[name]))
-    return saved
+    return paths
 
 
 def draw_history(axes: Axes, study: Study, configuration: StudyConfiguration) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from study.comparison import ComparedStudy
 from study.configuration import StudyConfiguration
 from study.figures.style import BEST, COLOURS, COMPLETE, new_figure
-from study.formatting import axis_title, metric_title
 from study.reports.figures import Figure
+from study.formatting import axis_title, metric_title
 
 
 def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConfiguration) -> Figure:

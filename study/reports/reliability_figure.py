@@ -2,8 +2,8 @@
 
 from models.calibration import Bin
 from study.figures.style import BEST, COLOURS, COMPLETE, TEXT, new_figure
-from study.full_report import Calibration
 from study.reports.figures import Figure
+from study.full_report import Calibration
 
 CAPTION = (
     "The test texts by the probability that the winner gives to its own label, and the share of them that is right. On "

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from study.explanations import FOLDER, read_explanation
+from study.figures.notebook import FOLDER, read_explanation
 from study.model_settings import ModelName
 
 

@@ -20,9 +20,8 @@ from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
-from study.analysis.findings import Importance, Importances
+from study.analysis.findings import Importance, Importances, most_important_pair
 from study.configuration import StudyConfiguration
-from study.figure_words import most_important_pair
 from study.figures.report_pictures import save_pictures
 from study.figures.style import BEST, COLOURS, QUARTERS
 from study.reports.figures import all_figures
@@ -120,9 +119,8 @@ def test_every_figure_is_drawn_of_every_study(
         assert figure.alternative.endswith(".")
         assert figure.figure.data or figure.figure.layout.annotations
         assert figure.figure.layout.width is None
-    for path, words in save_pictures(study, configuration, tmp_path):
+    for path in save_pictures(study, configuration, tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG")
-        assert words
 
 
 def test_the_history_holds_all_trials_the_running_best_and_the_default(study: Study) -> None:

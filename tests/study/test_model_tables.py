@@ -12,8 +12,8 @@ from data.source import find_source
 from models.learning import Learner
 from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
+from study.figures.notebook import class_frame, score_frame
 from study.model_settings import choose_settings
-from study.model_tables import class_frame, score_frame
 
 
 @pytest.fixture

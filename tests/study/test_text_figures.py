@@ -5,7 +5,7 @@ import pytest
 
 from data.corpus import LabelledTexts
 from data.source import SearchTexts
-from study.text_figures import BARS, class_distribution, text_lengths
+from study.figures.notebook import BARS, class_distribution, text_lengths
 
 
 def labelled(labels: list[str]) -> LabelledTexts:

@@ -1,1 +1,0 @@
-"""What is told: report, page, tables, and the sentences between them."""
