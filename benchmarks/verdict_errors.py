@@ -5,7 +5,7 @@
 A search's best configurations, all equally good, are simulated on as many texts as R8's test split, in classes of the
 same sizes: a training is right on a text or not by what makes the text hard for all, for this configuration, and for
 this training, and every training has some luck of its own that shows on validation texts and on the test alike. A
-winner is chosen by `study.candidates.rank` and tested against the default configuration on further repeats, as
+winner is chosen by `study.confirmation.candidates.rank` and tested against the default configuration on further repeats, as
 `study.report` does it; that those repeats have ranked nothing is taken for granted here, and held by a test of the
 confirmation. The share of winners that are "better" or "worse" (p < 0.05) should be 2.5 % each.
 
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from models.scores import Classes, Metric
-from models.statistics import paired_bootstrap
-from study.candidates import Candidate, rank
+from study.confirmation.bootstrap import paired_bootstrap
+from study.confirmation.candidates import Candidate, rank
 
 CLASS_SIZES = (1083, 696, 121, 87, 81, 75, 36, 10)  # of R8's test split
 LABELS = np.repeat(np.arange(len(CLASS_SIZES)), CLASS_SIZES)

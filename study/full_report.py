@@ -15,7 +15,9 @@ from models.baselines import PUBLISHED, PublishedResult
 from models.calibration import Bin, expected_calibration_error, reliability
 from models.exported import save_model
 from models.scores import Metric
-from models.statistics import (
+from study.analysis.findings import Findings, find, trial_seconds
+from study.configuration import StudyConfiguration
+from study.confirmation.bootstrap import (
     SCORES,
     ClassScores,
     Estimate,
@@ -25,19 +27,17 @@ from models.statistics import (
     paired_bootstrap,
     per_class_scores,
 )
-from study.analysis.findings import Findings, find, trial_seconds
-from study.audit import Audit
-from study.candidates import Ranked
-from study.comparison import ComparedStudy, Outcome, save_outcome
-from study.configuration import StudyConfiguration
-from study.confirmation import Confirmed, LeftOut, confirmed_learner
-from study.full_confirmation import Confirmation
-from study.kept_weights import load_weights
+from study.confirmation.candidates import Ranked
+from study.confirmation.confirm import Confirmation
+from study.confirmation.holdout import Numbers, Opening, System, TestResults, load_results, open_test_split, openings
+from study.confirmation.leaderboard import ComparedStudy, Outcome, save_outcome
+from study.confirmation.pruning_audit import Audit
+from study.confirmation.trainings import Confirmed, LeftOut, confirmed_learner
+from study.confirmation.verdict import Verdict, judge
 from study.reproduction import Reproduction, reproduction
 from study.storage.attributes import DRAW, FINGERPRINT
 from study.storage.queries import best_trial, finished_trials
-from study.test_results import Numbers, Opening, System, TestResults, load_results, open_test_split, openings
-from study.verdict import Verdict, judge
+from study.trials.repeats import load_weights
 
 SEED = 0  # of the bootstrap
 

@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from study.audit import Audit
-from study.candidates import Candidate
-from study.comparison import ComparedStudy
+from study.confirmation.candidates import Candidate
+from study.confirmation.holdout import System
+from study.confirmation.leaderboard import ComparedStudy
+from study.confirmation.pruning_audit import Audit
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds
 from study.full_report import Report, TestReport
 from study.report_words import interval_in_words
-from study.test_results import System
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from optuna.trial import FrozenTrial
 
-from models.statistics import Estimate
 from study.analysis.interaction import Interaction
-from study.confirmation import Confirmed
+from study.confirmation.bootstrap import Estimate
+from study.confirmation.holdout import Opening
+from study.confirmation.trainings import Confirmed
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds, plural
 from study.full_report import Report, TestReport
 from study.storage.attributes import SUFFIX
 from study.storage.queries import best_trial
-from study.test_results import Opening
 
 FEW_TEXTS = 200  # of the test: with fewer, the error of an accuracy of 90 % is more than two points
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from data.errors import UserError
-from study.comparison import compare
+from study.confirmation.confirm import Confirmation, confirmed_search
+from study.confirmation.holdout import openings
+from study.confirmation.leaderboard import compare
 from study.errors import StudyError
-from study.full_confirmation import Confirmation, confirmed_search
 from study.full_report import Report, confirmed_report, export_winner, search_report
 from study.report_folder import folder_name, new_folder, publish
 from study.report_pages import write_report
@@ -17,7 +18,6 @@ from study.report_words import comparison_lines, headline, paragraphs
 from study.storage.connection import PatientStorage
 from study.storage.dashboard import browse_command, note_verdict
 from study.storage.studies import Progress, begun_studies, check_name, joined_study, load_configuration
-from study.test_results import openings
 
 MAIN_FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model")
 

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 
 from preprocessing.prepared import PreparedTexts
-from study.artifacts import ArtifactFolder
 from study.configuration import StudyConfiguration
-from study.confirmation import run_confirming_trial
+from study.confirmation.trainings import run_confirming_trial
 from study.devices import held_device
-from study.objective import checkpoint_file, run_trial
 from study.search import RunTrial, search
 from study.storage.attributes import CONFIRMS
 from study.storage.studies import checkpoints_of
 from study.storage.trial_queue import TrialQueue
+from study.trials.artifacts import ArtifactFolder
+from study.trials.objective import checkpoint_file, run_trial
 
 
 def work(

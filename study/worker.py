@@ -127,8 +127,8 @@ def _work(
     from preprocessing.prepared import open_prepared
     from study.devices import find_study_device
     from study.formatting import describe_search
-    from study.preparation import prepare_texts
     from study.storage.studies import joined_study, load_budget, load_configuration, make_queue
+    from study.trials.texts import prepare_texts
     from study.work import work as work_on
     from study.workers.display import SearchDisplay
 

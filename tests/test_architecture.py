@@ -12,7 +12,7 @@ LAYERS = ["data", "preprocessing", "models", "study"]  # each may import those b
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DOORS_TO_THE_TEST_SPLIT = {"load_test_texts", "prepare_test", "read_official_split", "read_corpus", "split_sides"}
-MAY_OPEN_THEM = {"preprocessing/prepared.py", "study/test_results.py"}  # besides the texts' own layer
+MAY_OPEN_THEM = {"preprocessing/prepared.py", "study/confirmation/holdout.py"}  # besides the texts' own layer
 
 
 def name_of(path: Path) -> str:
@@ -80,7 +80,7 @@ def test_no_module_of_the_search_names_a_door_to_the_test_split(path: Path) -> N
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_no_notebook_confirms_a_search_which_opens_the_test_split(path: Path) -> None:
-    assert not imported_modules(path) & {"study.report", "study.full_report", "study.test_results"}
+    assert not imported_modules(path) & {"study.report", "study.full_report", "study.confirmation.holdout"}
 
 
 def test_every_package_is_named_in_pyproject() -> None:

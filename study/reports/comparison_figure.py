@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from study.comparison import ComparedStudy
+from study.confirmation.leaderboard import ComparedStudy
 from study.configuration import StudyConfiguration
 from study.figures.style import BEST, COLOURS, COMPLETE, new_figure
 from study.reports.figures import Figure

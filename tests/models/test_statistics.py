@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from models.scores import Classes, Metric, accuracy, macro_f1
-from models.statistics import (
+from study.confirmation.bootstrap import (
     ClassScores,
     _mean_over_seeds,
     _resample,
@@ -256,7 +256,7 @@ def test_rounds_are_drawn_piece_by_piece_where_there_are_many_texts(monkeypatch:
     labels = np.arange(300) % CLASSES
     predictions = simulate(np.random.default_rng(0), labels, right=0.8)
     whole = bootstrap_interval(labels, predictions, "accuracy", seed=0)
-    monkeypatch.setattr("models.statistics.WEIGHTS_AT_ONCE", 1000)
+    monkeypatch.setattr("study.confirmation.bootstrap.WEIGHTS_AT_ONCE", 1000)
     pieces = bootstrap_interval(labels, predictions, "accuracy", seed=0)
     assert (pieces.low, pieces.high) == pytest.approx((whole.low, whole.high), abs=0.01)
 
@@ -267,7 +267,7 @@ def test_as_many_rounds_are_drawn_as_asked_for_also_where_the_pieces_do_not_fit(
     labels = np.arange(300) % CLASSES
     systems = [simulate(np.random.default_rng(0), labels, right=0.8, seeds=seeds) for seeds in (1, 2)]
     groups = len(np.unique(np.vstack([labels, *systems]), axis=1).T)
-    monkeypatch.setattr("models.statistics.WEIGHTS_AT_ONCE", 10 * groups)
+    monkeypatch.setattr("study.confirmation.bootstrap.WEIGHTS_AT_ONCE", 10 * groups)
     found = _resample(labels, systems, "macro_f1", generator=np.random.default_rng(0), rounds=25)
     assert [scores.shape for scores in found] == [(25, 1), (25, 2)]
 

@@ -16,8 +16,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich.console import Console
 
-from study.audit import Audit, Chosen, audit, choose_pruned
-from study.full_confirmation import confirmed_search
+from study.confirmation.confirm import confirmed_search
+from study.confirmation.pruning_audit import Audit, Chosen, audit, choose_pruned
 from study.storage.attributes import AUDITS
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL

@@ -15,9 +15,9 @@ from models.learning import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
-from study.candidates import Candidate, find_candidates, near_identical, rank, rounds, trainings
 from study.configuration import StudyConfiguration
-from study.confirmation import FIRST_CONFIRMING
+from study.confirmation.candidates import Candidate, find_candidates, near_identical, rank, rounds, trainings
+from study.confirmation.trainings import FIRST_CONFIRMING
 from study.errors import StudyError
 
 CONFIGURATION = StudyConfiguration(

@@ -17,14 +17,14 @@ from models.baselines import fit_baselines
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfiguration
-from study.confirmation import FIRST_CONFIRMING, prepare_draw
+from study.confirmation.confirm import Confirmation, confirmed_search
+from study.confirmation.holdout import TestResults, load_results, open_test_split, openings
+from study.confirmation.trainings import FIRST_CONFIRMING, prepare_draw
 from study.errors import StudyError
-from study.full_confirmation import Confirmation, confirmed_search
-from study.kept_weights import load_weights, save_weights
-from study.objective import run_trial
 from study.storage.attributes import DRAW
 from study.storage.studies import load_configuration
-from study.test_results import TestResults, load_results, open_test_split, openings
+from study.trials.objective import run_trial
+from study.trials.repeats import load_weights, save_weights
 
 URL = "sqlite:///study.db"
 
@@ -134,7 +134,7 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Trial], bool], 
             raise RuntimeError("no memory")
         return run_trial(trial, *arguments, **options)
 
-    monkeypatch.setattr("study.confirmation.run_trial", run)
+    monkeypatch.setattr("study.confirmation.trainings.run_trial", run)
 
 
 def test_a_training_that_fails_once_is_tried_once_more(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +260,7 @@ def test_repeats_that_number_classes_differently_are_refused(toy: Any, monkeypat
 
     assert toy.run("--trials", 1) == 0
     with confirming(top=1, seeds=2) as found:
-        monkeypatch.setattr("study.confirmation.prepare_draw", prepare)
+        monkeypatch.setattr("study.confirmation.trainings.prepare_draw", prepare)
         with pytest.raises(StudyError, match=r"classes .* do not have the same numbers .* --clear --checkpoints"):
             open_once(found)
 
@@ -274,7 +274,7 @@ def test_baselines_are_fitted_on_the_training_texts_of_each_repeat(toy: Any, mon
 
     assert toy.run("--trials", 1) == 0
     with confirming(top=1, seeds=3) as found:
-        monkeypatch.setattr("study.test_results.fit_baselines", fit)
+        monkeypatch.setattr("study.confirmation.holdout.fit_baselines", fit)
         open_once(found)
         repeats = [prepare_draw(found.configuration, draw) for draw in draws_of(found.winner.trials)]
     assert fitted == [(one.training.token_ids.tolist(), one.validation.token_ids.tolist()) for one in repeats]
@@ -290,7 +290,7 @@ def test_an_opening_that_is_interrupted_before_anything_was_seen_goes_on(
     assert toy.run("--trials", 1) == 0
     with confirming(top=1, seeds=1) as found:
         with monkeypatch.context() as patch:
-            patch.setattr("study.test_results.fit_baselines", interrupt)
+            patch.setattr("study.confirmation.holdout.fit_baselines", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 open_once(found)
         assert len(openings(found.storage, found.configuration)) == 1

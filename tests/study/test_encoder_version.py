@@ -14,11 +14,11 @@ from data.source import find_source
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
 from study.configuration import StudyConfiguration
-from study.full_confirmation import confirmed_search
+from study.confirmation.confirm import confirmed_search
 from study.model_settings import choose_settings
-from study.preparation import prepare_texts
 from study.report import app as report_app
 from study.run import app as run_app
+from study.trials.texts import prepare_texts
 from study.worker import app as worker_app
 
 WITHOUT_PEFT = """

@@ -10,10 +10,10 @@ import pytest
 from optuna.trial import TrialState
 
 from models.exported import load_model
-from models.statistics import Estimate
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
-from study.comparison import Outcome, compare, save_outcome
+from study.confirmation.bootstrap import Estimate
+from study.confirmation.leaderboard import Outcome, compare, save_outcome
 from study.report import app as report_app
 from study.run import app as run_app
 from study.storage.attributes import CONFIRMED_IDENTITY

@@ -13,20 +13,20 @@ from models.baselines import PublishedResult
 from models.calibration import Bin
 from models.learning import Settings
 from models.lstm import LSTMConfig
-from models.statistics import ClassScores, Estimate, PairedComparison
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.analysis.findings import find
-from study.candidates import Candidate, Ranked
-from study.comparison import ComparedStudy, Outcome
 from study.configuration import StudyConfiguration
-from study.confirmation import Confirmed, LeftOut
+from study.confirmation.bootstrap import ClassScores, Estimate, PairedComparison
+from study.confirmation.candidates import Candidate, Ranked
+from study.confirmation.holdout import Opening, System
+from study.confirmation.leaderboard import ComparedStudy, Outcome
+from study.confirmation.trainings import Confirmed, LeftOut
+from study.confirmation.verdict import judge
 from study.full_report import Calibration, Exported, Report, Tested, TestReport
 from study.report_tables import Table, comparison_table, tables
 from study.report_words import paragraphs
 from study.reproduction import Reproduction
-from study.test_results import Opening, System
-from study.verdict import judge
 
 CONFIGURATION = StudyConfiguration(
     DataSource("toy", "00"), str(Path.cwd()), Settings(LSTMConfig(), TrainingConfig(), TextLimits())

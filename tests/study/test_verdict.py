@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from models.statistics import PairedComparison, paired_bootstrap
-from study.verdict import judge
+from study.confirmation.bootstrap import PairedComparison, paired_bootstrap
+from study.confirmation.verdict import judge
 
 WIN = PairedComparison(0.012, 0.004, 0.02, 0.0022)
 TIE = PairedComparison(-0.001, -0.008, 0.006, 0.81)

@@ -6,7 +6,7 @@ texts between training and validation. The repeats that rank candidates and thos
 of their own, so that no training does both: the luck by which a winner was chosen is not in its confirmed score, nor in
 its test. The same workers run them, with the same resume. The weights of confirming trainings are kept in the cache
 folder. Trials of the search that were pruned can be queued there, too, to be finished on the search's own seed and
-texts (`study.audit`).
+texts (`study.confirmation.pruning_audit`).
 """
 
 import math
@@ -23,16 +23,16 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from models.learning import Learner
 from models.training import EpochResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
-from study.artifacts import ArtifactFolder
-from study.candidates import Candidate, Parameters
 from study.configuration import StudyConfiguration
-from study.kept_weights import has_weights, save_weights
-from study.objective import run_trial
-from study.preparation import word_pieces_of
+from study.confirmation.candidates import Candidate, Parameters
 from study.search_space import apply_parameters
 from study.storage.attributes import AUDITS, DRAW, FAILURE, WITHDRAWN
 from study.storage.queries import asked_parameters, complete_trials
 from study.storage.trial_queue import TrialQueue
+from study.trials.artifacts import ArtifactFolder
+from study.trials.objective import run_trial
+from study.trials.repeats import has_weights, save_weights
+from study.trials.texts import word_pieces_of
 
 # Repeats from this number on confirm; those before it rank, and 10 are enough for 1,000 candidates.
 FIRST_CONFIRMING = 10

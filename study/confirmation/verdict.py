@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.scores import Metric
-from models.statistics import PairedComparison, holm
+from study.confirmation.bootstrap import PairedComparison, holm
 from study.formatting import METRIC_TITLES
 
 SIGNIFICANCE = 0.05  # of all comparisons together

@@ -15,10 +15,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from study.audit import Audit, Chosen, audit, choose_pruned, to_finish
-from study.candidates import Candidate, Ranked, default_candidate, find_candidates, rank, rounds, trainings
 from study.configuration import StudyConfiguration
-from study.confirmation import (
+from study.confirmation.candidates import Candidate, Ranked, default_candidate, find_candidates, rank, rounds, trainings
+from study.confirmation.pruning_audit import Audit, Chosen, audit, choose_pruned, to_finish
+from study.confirmation.trainings import (
     Confirmed,
     Extent,
     LeftOut,
@@ -34,12 +34,12 @@ from study.deployment import Deployment
 from study.devices import find_study_device
 from study.errors import StudyError
 from study.formatting import plural
-from study.preparation import compute_features
 from study.storage.attributes import CONFIRMS, DRAW, EXTENT, SUFFIX, TRIALS
 from study.storage.connection import PatientStorage, patiently
 from study.storage.lock import exclusive, only_one
 from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
 from study.storage.trial_queue import TrialQueue
+from study.trials.texts import compute_features
 
 BUSY = "Another report on this study is running. Start the same command again when it has ended."
 

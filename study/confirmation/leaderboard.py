@@ -10,16 +10,16 @@ from typing import Any
 import optuna
 from optuna.study import Study
 
-from models.statistics import Estimate
 from study.analysis.findings import find_cost
 from study.configuration import StudyConfiguration
+from study.confirmation.bootstrap import Estimate
+from study.confirmation.holdout import split_hash
 from study.errors import StudyError
 from study.model_settings import variant_of
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, IDENTITY, OUTCOME, SUFFIX
 from study.storage.connection import PatientStorage
 from study.storage.queries import best_trial, finished_trials
 from study.storage.studies import load_configuration
-from study.test_results import split_hash
 
 OUTCOME_RULES = 2  # of how an outcome is found; those of 1 were ranked by the repeats that made their scores
 

@@ -13,9 +13,9 @@ from models.checkpoint import Checkpoint
 from models.learning import Learner, Settings
 from models.training import EpochResult, TrainingConfig, TrainingResult, best_epoch
 from preprocessing.prepared import PreparedTexts
-from study.artifacts import ArtifactFolder, TrialStory
 from study.search_space import apply_parameters
 from study.storage.connection import STORAGE_ERRORS
+from study.trials.artifacts import ArtifactFolder, TrialStory
 
 CURVES = ("training_loss", "validation_loss", "accuracy", "macro_f1")
 

@@ -16,8 +16,8 @@ from models.learning import Settings
 from models.training import EpochResult, best_epoch
 from preprocessing.prepared import PreparedTexts
 from study.formatting import METRIC_TITLES, format_parameters
-from study.preparation import describe_training_texts, describe_words
 from study.storage.trial_queue import describe_failure
+from study.trials.texts import describe_training_texts, describe_words
 
 
 @dataclass(frozen=True)

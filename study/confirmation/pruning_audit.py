@@ -15,8 +15,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import binomtest
 
-from study.candidates import rank_configurations
-from study.confirmation import Wanted
+from study.confirmation.candidates import rank_configurations
+from study.confirmation.trainings import Wanted
 from study.formatting import plural
 from study.search_space import Space, is_configuration
 from study.storage.attributes import AUDITS
