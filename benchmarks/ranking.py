@@ -4,8 +4,8 @@
 
 Simulated searches of 20 complete trials: their true scores lie below a plateau (half a normal distribution of some
 width), and every training adds noise. The loss of a rule is how far below the plateau the true score of its winner is,
-in hundredths of a point, the mean of 4,000 searches. `halving N` is `study.confirmation.candidates.rank` with N candidates, which
-counts the search's own value, too; `fresh halving N` does not. Takes a minute.
+in hundredths of a point, the mean of 4,000 searches. `halving N` is `study.confirmation.candidates.rank` with N
+candidates, which counts the search's own value, too; `fresh halving N` does not. Takes a minute.
 """
 
 from collections.abc import Callable

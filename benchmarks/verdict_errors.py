@@ -5,9 +5,9 @@
 A search's best configurations, all equally good, are simulated on as many texts as R8's test split, in classes of the
 same sizes: a training is right on a text or not by what makes the text hard for all, for this configuration, and for
 this training, and every training has some luck of its own that shows on validation texts and on the test alike. A
-winner is chosen by `study.confirmation.candidates.rank` and tested against the default configuration on further repeats, as
-`study.report` does it; that those repeats have ranked nothing is taken for granted here, and held by a test of the
-confirmation. The share of winners that are "better" or "worse" (p < 0.05) should be 2.5 % each.
+winner is chosen by `study.confirmation.candidates.rank` and tested against the default configuration on further
+repeats, as `study.report` does it; that those repeats have ranked nothing is taken for granted here, and held by a test
+of the confirmation. The share of winners that are "better" or "worse" (p < 0.05) should be 2.5 % each.
 
 With `--old`, by the rule of before: the best of `--top` + 1 means over the very trainings that are then tested. The
 last lines show how often two points of accuracy are found. Takes about 20 minutes.

@@ -1,5 +1,6 @@
-"""How good predictions are."""
+"""How good predictions are: accuracy, macro-F1, and where the mistakes are."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ Metric = Literal["macro_f1", "accuracy"]
 METRICS: tuple[Metric, ...] = ("macro_f1", "accuracy")
 
 Classes = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.float64]
 
 
 def accuracy(labels: Classes, predictions: Classes) -> float:
@@ -24,3 +26,35 @@ def macro_f1(labels: Classes, predictions: Classes) -> float:
     from sklearn.metrics import f1_score  # not for those who only predict: it takes a second and 100 MB
 
     return float(f1_score(labels, predictions, labels=np.unique(labels), average="macro", zero_division=0))
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The scores of one class, each the mean over the repeats; 0 where nothing can be divided."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int  # texts of the class
+
+
+def confusion(labels: Classes, predictions: Classes, *, classes: int) -> Floats:
+    """Texts by class (rows) and predicted class (columns), shape (classes, classes): the mean over the repeats.
+
+    `predictions` are of shape (repeats, texts).
+    """
+    from sklearn.metrics import confusion_matrix
+
+    numbers = range(classes)
+    mean: Floats = np.mean([confusion_matrix(labels, row, labels=numbers) for row in predictions], axis=0)
+    return mean
+
+
+def per_class_scores(labels: Classes, predictions: Classes, *, classes: int) -> tuple[ClassScores, ...]:
+    """The scores of every class number from 0; `predictions` are of shape (repeats, texts)."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    options = {"labels": range(classes), "zero_division": 0}
+    rows = [precision_recall_fscore_support(labels, row, **options) for row in predictions]
+    precisions, recalls, f1s, supports = np.mean(rows, axis=0).tolist()
+    return tuple(map(ClassScores, precisions, recalls, f1s, map(int, supports)))

@@ -14,30 +14,21 @@ from rich.console import Console
 from models.baselines import PUBLISHED, PublishedResult
 from models.calibration import Bin, expected_calibration_error, reliability
 from models.exported import save_model
-from models.scores import Metric
+from models.scores import ClassScores, Metric, confusion, per_class_scores
 from study.analysis.findings import Findings, find, trial_seconds
 from study.configuration import StudyConfiguration
-from study.confirmation.bootstrap import (
-    SCORES,
-    ClassScores,
-    Estimate,
-    PairedComparison,
-    bootstrap_interval,
-    confusion,
-    paired_bootstrap,
-    per_class_scores,
-)
+from study.confirmation.bootstrap import SCORES, Estimate, PairedComparison, bootstrap_interval, paired_bootstrap
 from study.confirmation.candidates import Ranked
 from study.confirmation.confirm import Confirmation
 from study.confirmation.holdout import Numbers, Opening, System, TestResults, load_results, open_test_split, openings
 from study.confirmation.leaderboard import ComparedStudy, Outcome, save_outcome
 from study.confirmation.pruning_audit import Audit
-from study.confirmation.trainings import Confirmed, LeftOut, confirmed_learner
+from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import Verdict, judge
 from study.reproduction import Reproduction, reproduction
 from study.storage.attributes import DRAW, FINGERPRINT
 from study.storage.queries import best_trial, finished_trials
-from study.trials.repeats import load_weights
+from study.trials.repeats import confirmed_learner, load_weights
 
 SEED = 0  # of the bootstrap
 

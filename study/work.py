@@ -10,7 +10,6 @@ import torch
 
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfiguration
-from study.confirmation.trainings import run_confirming_trial
 from study.devices import held_device
 from study.search import RunTrial, search
 from study.storage.attributes import CONFIRMS
@@ -18,6 +17,7 @@ from study.storage.studies import checkpoints_of
 from study.storage.trial_queue import TrialQueue
 from study.trials.artifacts import ArtifactFolder
 from study.trials.objective import checkpoint_file, run_trial
+from study.trials.repeats import run_confirming_trial
 
 
 def work(

@@ -1,4 +1,4 @@
-"""How far scores on one test split can be trusted: intervals, a paired test, and where the mistakes are.
+"""How far scores on one test split can be trusted: intervals and a paired test.
 
 The predictions of a system are class numbers of shape (S, N): N texts, S trainings of it, each with a seed and a
 division of the texts of its own. Its score is the mean over them. What other texts would have made of it comes from the
@@ -9,16 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from models.scores import Classes, Metric, accuracy, macro_f1
+from models.scores import Classes, Floats, Metric, accuracy, macro_f1
 
 SCORES: dict[Metric, Callable[[Classes, Classes], float]] = {"macro_f1": macro_f1, "accuracy": accuracy}
 ROUNDS = 10_000  # the ends of a 95 % interval then move by a fiftieth of its width from seed to seed
 WEIGHTS_AT_ONCE = 5_000_000  # bounds the memory to some 100 MB
 ROUNDING = 1e-12  # a difference smaller than this is none
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,6 @@ class PairedComparison:
     low: float
     high: float
     p_value: float  # two-sided, in (0, 1]
-
-
-@dataclass(frozen=True)
-class ClassScores:
-    """Of one class, each the mean over the seeds; 0 where nothing can be divided."""
-
-    precision: float
-    recall: float
-    f1: float
-    support: int  # texts of the class
 
 
 def bootstrap_interval(
@@ -108,22 +95,6 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[position]))
         adjusted[position] = largest
     return tuple(adjusted)
-
-
-def confusion(labels: Classes, predictions: Classes, *, classes: int) -> Floats:
-    """Texts by class (rows) and predicted class (columns), shape (classes, classes), the mean over the seeds."""
-    mean: Floats = _confusions(labels, predictions, classes).mean(axis=0)
-    return mean
-
-
-def per_class_scores(labels: Classes, predictions: Classes, *, classes: int) -> tuple[ClassScores, ...]:
-    """The scores of every class number from 0."""
-    counts = _confusions(labels, predictions, classes)
-    hits = np.diagonal(counts, axis1=1, axis2=2)
-    supports, predicted = counts.sum(axis=2), counts.sum(axis=1)
-    columns = (_divide(hits, predicted), _divide(hits, supports), _divide(2 * hits, supports + predicted))
-    precisions, recalls, f1s = (column.mean(axis=0).tolist() for column in columns)
-    return tuple(map(ClassScores, precisions, recalls, f1s, supports[0].tolist()))
 
 
 def _resample(
@@ -194,14 +165,7 @@ def _percentiles(values: Floats, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _confusions(labels: Classes, predictions: Classes, classes: int) -> npt.NDArray[np.int64]:
-    """One matrix per seed, shape (S, classes, classes)."""
-    _check(labels, predictions)
-    cells = [np.bincount(labels.astype(np.int64) * classes + row, minlength=classes**2) for row in predictions]
-    return np.stack(cells).reshape(-1, classes, classes)
-
-
-def _divide(above: npt.NDArray[np.generic], below: npt.NDArray[np.generic]) -> Floats:
+def _divide(above: Floats, below: Floats) -> Floats:
     quotient: Floats = np.divide(above, below, out=np.zeros(above.shape), where=below != 0)
     return quotient
 

@@ -2,8 +2,8 @@
 
 Each round trains the candidates that are left on one more repeat and keeps the better half. A candidate is ranked by
 the mean of all its trainings, that of the search included: the winner's score comes from further repeats, which rank
-nothing (`study.confirmation.trainings`), so the ranking need not be free of luck, only good. `benchmarks/ranking.py` compares
-this rule with others.
+nothing (`study.confirmation.trainings`), so the ranking need not be free of luck, only good. `benchmarks/ranking.py`
+compares this rule with others.
 """
 
 import statistics

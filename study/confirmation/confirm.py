@@ -26,7 +26,6 @@ from study.confirmation.trainings import (
     confirming,
     enqueue,
     left_out,
-    prepare_draw,
     ranking,
     trained,
 )
@@ -39,6 +38,7 @@ from study.storage.connection import PatientStorage, patiently
 from study.storage.lock import exclusive, only_one
 from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
 from study.storage.trial_queue import TrialQueue
+from study.trials.repeats import prepare_draw
 from study.trials.texts import compute_features
 
 BUSY = "Another report on this study is running. Start the same command again when it has ended."

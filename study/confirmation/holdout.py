@@ -29,12 +29,12 @@ from preprocessing.batches import limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_for_search, prepare_test
 from study.configuration import StudyConfiguration
-from study.confirmation.trainings import Confirmed, confirmed_learner
+from study.confirmation.trainings import Confirmed
 from study.errors import StudyError
 from study.storage.attributes import DRAW, OPENINGS, RESULTS
 from study.storage.connection import PatientStorage, patiently
 from study.storage.lock import exclusive
-from study.trials.repeats import digest_of_weights, load_weights
+from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights
 from study.trials.texts import word_pieces_of
 
 CONFIDENCE_STEPS = 10_000  # probabilities are stored as multiples of their inverse

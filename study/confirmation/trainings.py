@@ -11,31 +11,19 @@ texts (`study.confirmation.pruning_audit`).
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from models.learning import Learner
-from models.training import EpochResult
-from preprocessing.prepared import PreparedTexts, prepare_for_search
-from study.configuration import StudyConfiguration
 from study.confirmation.candidates import Candidate, Parameters
-from study.search_space import apply_parameters
 from study.storage.attributes import AUDITS, DRAW, FAILURE, WITHDRAWN
 from study.storage.queries import asked_parameters, complete_trials
 from study.storage.trial_queue import TrialQueue
-from study.trials.artifacts import ArtifactFolder
-from study.trials.objective import run_trial
-from study.trials.repeats import has_weights, save_weights
-from study.trials.texts import word_pieces_of
+from study.trials.repeats import FIRST_CONFIRMING, has_weights
 
-# Repeats from this number on confirm; those before it rank, and 10 are enough for 1,000 candidates.
-FIRST_CONFIRMING = 10
 TRIES = 2  # of a training that fails
 
 Purpose = dict[str, int]  # the repeat, or the pruned trial, of a training
@@ -157,61 +145,6 @@ def left_out(study: Study, candidate: Candidate) -> LeftOut:
         if DRAW in trial.user_attrs and WITHDRAWN not in trial.user_attrs and _asked(trial)[0] == candidate.parameters
     ]
     return LeftOut(candidate, reasons[-1] if reasons else "it was not trained")
-
-
-def run_confirming_trial(
-    trial: Trial,
-    on_epoch_end: Callable[[EpochResult], None],
-    *,
-    configuration: StudyConfiguration,
-    device: torch.device,
-    checkpoints: Path,
-    on_event: Callable[[str], None],
-    artifacts: ArtifactFolder | None = None,
-) -> float:
-    """Train one candidate on one repeat, or finish a pruned trial; otherwise as `run_trial`."""
-    draw = trial.user_attrs.get(DRAW)  # None: a pruned trial
-    keeps_weights = draw is not None and draw >= FIRST_CONFIRMING
-    return run_trial(
-        trial,
-        on_epoch_end,
-        base=configuration.base if draw is None else with_draw(configuration, draw).base,
-        prepared=prepare_draw(configuration, draw),
-        cache_dir=Path(configuration.cache_dir),
-        device=device,
-        checkpoints=checkpoints,
-        on_event=on_event,
-        artifacts=artifacts,
-        on_trained=(lambda result: save_weights(checkpoints, trial.number, result.best_weights))
-        if keeps_weights
-        else None,
-    )
-
-
-def confirmed_learner(configuration: StudyConfiguration, trial: FrozenTrial, device: torch.device) -> Learner:
-    """What has learned in a training of the confirmation."""
-    draw = int(trial.user_attrs[DRAW])
-    settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
-    return Learner(settings, prepare_draw(configuration, draw), Path(configuration.cache_dir), device)
-
-
-def with_draw(configuration: StudyConfiguration, draw: int) -> StudyConfiguration:
-    """The configuration with the training seed of a repeat, which is none of the search's."""
-    training = configuration.base.training
-    base = replace(configuration.base, training=replace(training, seed=training.seed + 1 + draw))
-    return replace(configuration, base=base)
-
-
-@lru_cache(maxsize=1)
-def prepare_draw(configuration: StudyConfiguration, draw: int | None) -> PreparedTexts:
-    """The texts as a repeat divides them; None: as the search does."""
-    return prepare_for_search(
-        configuration.source,
-        split_seed=configuration.split_seed,
-        cache_dir=Path(configuration.cache_dir),
-        draw=draw,
-        pieces=word_pieces_of(configuration),
-    )
 
 
 def _is_there(trial: FrozenTrial, checkpoints: Path) -> bool:

@@ -14,11 +14,10 @@ from plotly.subplots import make_subplots
 
 from data.source import SearchTexts
 from models.learning import Learner
-from models.scores import Classes, Metric
+from models.scores import Classes, Metric, confusion, per_class_scores
 from models.training import TrainingResult
 from preprocessing.cleaning import clean, tokenize
 from preprocessing.prepared import PreparedTexts
-from study.confirmation.bootstrap import confusion, per_class_scores
 from study.figures.style import BEST, COLOURS, COMPLETE, PRUNED, SCALE, TEMPLATE, TEXT, new_figure
 from study.figures.trial_pictures import CLASSES_WITH_COUNTS
 from study.formatting import METRIC_TITLES

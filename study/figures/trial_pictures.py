@@ -11,8 +11,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from models.scores import confusion
 from models.training import EpochResult
-from study.confirmation.bootstrap import confusion
 
 DOTS_PER_INCH = 110
 SCORE, OTHER, BEST = "#2a7fbf", "#8c8c8c", "#d55e00"  # as in the report's figures, which need plotly

@@ -1,15 +1,35 @@
-"""The weights of confirmed trials, a file each in the cache folder: written whole, and trained again when lost."""
+"""A configuration on a repeat: a fresh training seed and a fresh division of the texts for training and validation.
+
+Some repeats rank candidates, others confirm the winner. The weights of a confirming training are kept in the cache
+folder, a file each: written whole, and trained again when lost.
+"""
 
 import hashlib
 import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
-from optuna.trial import FrozenTrial
+import torch
+from optuna.trial import FrozenTrial, Trial
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.learning import Learner
+from models.training import EpochResult
+from preprocessing.prepared import PreparedTexts, prepare_for_search
+from study.configuration import StudyConfiguration
 from study.errors import StudyError
+from study.search_space import apply_parameters
+from study.storage.attributes import DRAW
+from study.trials.artifacts import ArtifactFolder
+from study.trials.objective import run_trial
+from study.trials.texts import word_pieces_of
+
+# Repeats from this number on confirm; those before it rank, and 10 are enough for 1,000 candidates.
+FIRST_CONFIRMING = 10
 
 Weights = dict[str, Tensor]
 
@@ -68,3 +88,58 @@ def _unreadable(file: Path, error: Exception) -> StudyError:
 
 def _file(folder: Path, number: int) -> Path:
     return folder / f"{number}.safetensors"
+
+
+def run_confirming_trial(
+    trial: Trial,
+    on_epoch_end: Callable[[EpochResult], None],
+    *,
+    configuration: StudyConfiguration,
+    device: torch.device,
+    checkpoints: Path,
+    on_event: Callable[[str], None],
+    artifacts: ArtifactFolder | None = None,
+) -> float:
+    """Train one candidate on one repeat, or finish a pruned trial; otherwise as `run_trial`."""
+    draw = trial.user_attrs.get(DRAW)  # None: a pruned trial
+    keeps_weights = draw is not None and draw >= FIRST_CONFIRMING
+    return run_trial(
+        trial,
+        on_epoch_end,
+        base=configuration.base if draw is None else with_draw(configuration, draw).base,
+        prepared=prepare_draw(configuration, draw),
+        cache_dir=Path(configuration.cache_dir),
+        device=device,
+        checkpoints=checkpoints,
+        on_event=on_event,
+        artifacts=artifacts,
+        on_trained=(lambda result: save_weights(checkpoints, trial.number, result.best_weights))
+        if keeps_weights
+        else None,
+    )
+
+
+def confirmed_learner(configuration: StudyConfiguration, trial: FrozenTrial, device: torch.device) -> Learner:
+    """What has learned in a training of the confirmation."""
+    draw = int(trial.user_attrs[DRAW])
+    settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
+    return Learner(settings, prepare_draw(configuration, draw), Path(configuration.cache_dir), device)
+
+
+def with_draw(configuration: StudyConfiguration, draw: int) -> StudyConfiguration:
+    """The configuration with the training seed of a repeat, which is none of the search's."""
+    training = configuration.base.training
+    base = replace(configuration.base, training=replace(training, seed=training.seed + 1 + draw))
+    return replace(configuration, base=base)
+
+
+@lru_cache(maxsize=1)
+def prepare_draw(configuration: StudyConfiguration, draw: int | None) -> PreparedTexts:
+    """The texts as a repeat divides them; None: as the search does."""
+    return prepare_for_search(
+        configuration.source,
+        split_seed=configuration.split_seed,
+        cache_dir=Path(configuration.cache_dir),
+        draw=draw,
+        pieces=word_pieces_of(configuration),
+    )

@@ -7,17 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from models.scores import Classes, Metric, accuracy, macro_f1
+from models.scores import Classes, ClassScores, Metric, accuracy, confusion, macro_f1, per_class_scores
 from study.confirmation.bootstrap import (
-    ClassScores,
     _mean_over_seeds,
     _resample,
     _weighted_scores,
     bootstrap_interval,
-    confusion,
     holm,
     paired_bootstrap,
-    per_class_scores,
 )
 
 CLASSES = 4

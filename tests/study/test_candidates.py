@@ -17,8 +17,8 @@ from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfiguration
 from study.confirmation.candidates import Candidate, find_candidates, near_identical, rank, rounds, trainings
-from study.confirmation.trainings import FIRST_CONFIRMING
 from study.errors import StudyError
+from study.trials.repeats import FIRST_CONFIRMING
 
 CONFIGURATION = StudyConfiguration(
     DataSource("toy", "00"), str(Path.cwd()), Settings(LSTMConfig(), TrainingConfig(), TextLimits())

@@ -19,12 +19,11 @@ from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfiguration
 from study.confirmation.confirm import Confirmation, confirmed_search
 from study.confirmation.holdout import TestResults, load_results, open_test_split, openings
-from study.confirmation.trainings import FIRST_CONFIRMING, prepare_draw
 from study.errors import StudyError
 from study.storage.attributes import DRAW
 from study.storage.studies import load_configuration
 from study.trials.objective import run_trial
-from study.trials.repeats import load_weights, save_weights
+from study.trials.repeats import FIRST_CONFIRMING, load_weights, prepare_draw, save_weights
 
 URL = "sqlite:///study.db"
 
@@ -260,7 +259,7 @@ def test_repeats_that_number_classes_differently_are_refused(toy: Any, monkeypat
 
     assert toy.run("--trials", 1) == 0
     with confirming(top=1, seeds=2) as found:
-        monkeypatch.setattr("study.confirmation.trainings.prepare_draw", prepare)
+        monkeypatch.setattr("study.trials.repeats.prepare_draw", prepare)
         with pytest.raises(StudyError, match=r"classes .* do not have the same numbers .* --clear --checkpoints"):
             open_once(found)
 

@@ -13,11 +13,12 @@ from models.baselines import PublishedResult
 from models.calibration import Bin
 from models.learning import Settings
 from models.lstm import LSTMConfig
+from models.scores import ClassScores
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.analysis.findings import find
 from study.configuration import StudyConfiguration
-from study.confirmation.bootstrap import ClassScores, Estimate, PairedComparison
+from study.confirmation.bootstrap import Estimate, PairedComparison
 from study.confirmation.candidates import Candidate, Ranked
 from study.confirmation.holdout import Opening, System
 from study.confirmation.leaderboard import ComparedStudy, Outcome
