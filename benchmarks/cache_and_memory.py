@@ -26,12 +26,12 @@ from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import open_prepared, prepare_for_search
-from study.search import search
 from study.search_space import search_space
 from study.storage.connection import open_storage
 from study.storage.queries import finished_trials
 from study.storage.trial_queue import TrialQueue
 from study.trials.objective import run_trial
+from study.workers.loop import search
 
 TEXTS, WORDS_PER_TEXT, ROUNDS, TRIALS = 200_000, 65, 9, 100
 

@@ -15,10 +15,10 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import Trial
 
 from study.sampling import make_pruner
-from study.search import search
 from study.storage.connection import open_storage, sqlite_file
 from study.storage.trial_queue import TrialQueue
 from study.trials.objective import CURVES
+from study.workers.loop import search
 
 TRIALS, EPOCHS = 300, 6
 SPACE = {"hidden_size": FloatDistribution(0, 1), "learning_rate": FloatDistribution(0, 1)}

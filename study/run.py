@@ -171,8 +171,8 @@ def run(
         console.print(f"Data: {sentence}")
 
         from study.configuration import StudyConfiguration
-        from study.full_search import search_study
         from study.model_settings import choose_settings, default_name
+        from study.workers.search import search_study
 
         base = choose_settings(
             model,

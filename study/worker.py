@@ -125,12 +125,12 @@ def _work(
     show: bool,
 ) -> None:
     from preprocessing.prepared import open_prepared
-    from study.devices import find_study_device
     from study.formatting import describe_search
     from study.storage.studies import joined_study, load_budget, load_configuration, make_queue
     from study.trials.texts import prepare_texts
-    from study.work import work as work_on
+    from study.workers.devices import find_study_device
     from study.workers.display import SearchDisplay
+    from study.workers.loop import work as work_on
 
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     with joined_study(url, name) as (study, storage), ExitStack() as stack:

@@ -29,8 +29,6 @@ from study.confirmation.trainings import (
     ranking,
     trained,
 )
-from study.deployment import Deployment
-from study.devices import find_study_device
 from study.errors import StudyError
 from study.formatting import plural
 from study.storage.attributes import CONFIRMS, DRAW, EXTENT, SUFFIX, TRIALS
@@ -40,6 +38,8 @@ from study.storage.studies import checkpoints_of, joined_study, load_configurati
 from study.storage.trial_queue import TrialQueue
 from study.trials.repeats import prepare_draw
 from study.trials.texts import compute_features
+from study.workers.deployment import Deployment
+from study.workers.devices import find_study_device
 
 BUSY = "Another report on this study is running. Start the same command again when it has ended."
 

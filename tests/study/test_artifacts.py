@@ -30,7 +30,6 @@ from study import worker
 from study.command_line import ARTIFACT_VARIABLE, run_command
 from study.configuration import StudyConfiguration
 from study.figures.trial_pictures import save_confusion
-from study.search import RunTrial, search
 from study.signals import Interrupted
 from study.storage.connection import PatientStorage, close_storage, open_storage
 from study.storage.dashboard import browse_command
@@ -38,6 +37,7 @@ from study.storage.fingerprint import fingerprint
 from study.storage.trial_queue import TrialQueue
 from study.trials.artifacts import ArtifactFolder
 from study.trials.objective import run_trial
+from study.workers.loop import RunTrial, search
 
 PICTURES = {"learning-curve.png", "confusion.png"}
 ALL = {*PICTURES, "confusion.csv", "log.txt"}

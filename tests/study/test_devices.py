@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from study.devices import find_study_device, held_device
 from study.errors import StudyError
+from study.workers.devices import find_study_device, held_device
 
 
 def test_there_is_always_a_device() -> None:

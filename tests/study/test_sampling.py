@@ -12,10 +12,10 @@ from optuna.trial import TrialState, create_trial
 
 from study.configuration import SamplerName
 from study.sampling import make_pruner, make_sampler
-from study.search import search
 from study.signals import Interrupted
 from study.storage.connection import PatientStorage, close_storage, open_storage
 from study.storage.trial_queue import TrialQueue
+from study.workers.loop import search
 
 SPACE = {name: FloatDistribution(0, 1) for name in "abc"}
 TRIALS = 14  # of which TPE draws some together

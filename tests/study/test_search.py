@@ -23,13 +23,13 @@ from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig, TrainingResult
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import PreparedTexts, prepare_for_search
-from study.search import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
 from study.search_space import Space
 from study.signals import Interrupted
 from study.storage.attributes import WORKER
 from study.storage.connection import STORAGE_ERRORS, PatientStorage, open_storage, reason_of
 from study.storage.trial_queue import TrialQueue
 from study.trials.objective import CURVES, checkpoint_file, run_trial
+from study.workers.loop import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
 
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-2)}
 OnEpoch = Callable[[EpochResult], None]

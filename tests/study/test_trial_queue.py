@@ -32,7 +32,7 @@ WORKER_PROGRAM = """
 import os, sys, optuna
 from pathlib import Path
 from optuna.distributions import FloatDistribution
-from study.search import search
+from study.workers.loop import search
 from study.storage.connection import open_storage
 from study.storage.trial_queue import TrialQueue
 

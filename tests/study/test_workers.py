@@ -18,8 +18,8 @@ from study.command_line import run_command
 from study.storage.attributes import DEATHS
 from study.storage.connection import open_storage
 from study.storage.trial_queue import DEATHS_IN_AN_EPOCH, TrialQueue
-from study.supervision import DEATHS_IN_A_ROW, WorkerError, _DeathWatch
 from study.worker import app as worker_app
+from study.workers.supervision import DEATHS_IN_A_ROW, WorkerError, _DeathWatch
 
 Capture = pytest.CaptureFixture[str]
 SLOW = ("--epochs", 40, "--patience", 40)  # so that a trial runs for seconds

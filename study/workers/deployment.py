@@ -11,14 +11,14 @@ from rich.console import Console
 from preprocessing.prepared import PreparedTexts
 from study.command_line import BERT_MODEL_VARIABLE, DATA_VARIABLE, STORAGE_VARIABLE, VECTORS_VARIABLE
 from study.configuration import StudyConfiguration
-from study.devices import default_workers
 from study.errors import StudyError
 from study.storage.attributes import CONFIRMS
 from study.storage.queries import finished_trials
 from study.storage.trial_queue import TrialQueue
-from study.supervision import LocalWorker, Worker, supervise
-from study.work import work
+from study.workers.devices import default_workers
 from study.workers.display import SearchDisplay
+from study.workers.loop import work
+from study.workers.supervision import LocalWorker, Worker, supervise
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Deployment:
 
     def _run_on_cluster(self, address: str, workers: int | None, missing: int) -> None:
         try:
-            from study import cluster
+            from study.workers import cluster
         except ImportError:
             raise StudyError("--cluster needs Dask: pip install -e '.[cluster]'.") from None
         with cluster.connected(address) as client:

@@ -8,8 +8,6 @@ import torch
 from rich.console import Console
 
 from study.configuration import StudyConfiguration
-from study.deployment import Deployment
-from study.devices import find_study_device
 from study.errors import StudyError
 from study.formatting import describe_search, safe_url
 from study.storage.connection import STORAGE_ERRORS, parse_url, sqlite_file
@@ -18,6 +16,8 @@ from study.storage.queries import finished_trials
 from study.storage.studies import check_name, opened_study
 from study.storage.trial_queue import TrialQueue
 from study.trials.texts import prepare_texts, with_encoder
+from study.workers.deployment import Deployment
+from study.workers.devices import find_study_device
 from study.workers.display import summarize
 
 

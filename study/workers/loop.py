@@ -1,22 +1,34 @@
 """A worker's loop: claim a trial, run it, tell how it ended, until so many have finished in all."""
 
+import ctypes
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from itertools import groupby
+from pathlib import Path
+from typing import Any
 
+import torch
 from optuna import TrialPruned
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from data.errors import UserError
 from models.training import EpochResult
+from preprocessing.prepared import PreparedTexts
+from study.configuration import StudyConfiguration
 from study.errors import StudyError
-from study.memory import give_back_memory
 from study.search_space import Space
 from study.signals import hold_signals, release_signals
-from study.storage.attributes import FAILURE, WORKER
+from study.storage.attributes import CONFIRMS, FAILURE, WORKER
 from study.storage.connection import STORAGE_ERRORS
 from study.storage.queries import finished_trials
+from study.storage.studies import checkpoints_of
 from study.storage.trial_queue import TrialQueue, describe_failure
+from study.trials.artifacts import ArtifactFolder
+from study.trials.objective import checkpoint_file, run_trial
+from study.trials.repeats import run_confirming_trial
+from study.workers.devices import held_device
 
 FAILURES_IN_A_ROW = 5  # so many failed trials with consecutive numbers end the run
 
@@ -114,3 +126,62 @@ def _check_failures(queue: TrialQueue, failed: FrozenTrial, *, earlier: set[int]
                 f"{len(numbers)} trials in a row have failed, the last one with {failed.user_attrs.get(FAILURE)}. "
                 "Mend the cause, then start the same command again."
             )
+
+
+def work(
+    queue: TrialQueue,
+    configuration: StudyConfiguration,
+    prepared: PreparedTexts | None,
+    *,
+    device: torch.device,
+    trials: int,
+    deadline: float,
+    on_change: Callable[[], None],
+    on_event: Callable[[str], None],
+) -> None:
+    """Run trials of a search or of its confirmation; `on_event` gets a sentence for the user.
+
+    `prepared`: the texts of a search; a confirmation divides them anew.
+    """
+    checkpoints = checkpoints_of(queue.study, configuration)
+
+    def remove_checkpoint(number: int) -> None:
+        with suppress(OSError):  # the next start of the study tries again
+            checkpoint_file(checkpoints, number).unlink(missing_ok=True)
+
+    with held_device(device, Path(configuration.cache_dir) / "workers") as held:
+        common: dict[str, Any] = {"device": held, "checkpoints": checkpoints, "on_event": on_event}
+        if configuration.artifact_dir:
+            common["artifacts"] = ArtifactFolder(Path(configuration.artifact_dir), on_event)
+        run: RunTrial
+        if CONFIRMS in queue.study.user_attrs:
+            run = partial(run_confirming_trial, configuration=configuration, **common)
+        else:
+            assert prepared is not None
+            run = partial(
+                run_trial,
+                base=configuration.base,
+                prepared=prepared,
+                cache_dir=Path(configuration.cache_dir),
+                **common,
+            )
+        search(
+            queue,
+            configuration.search_space,
+            run,
+            trials=trials,
+            deadline=deadline,
+            on_change=on_change,
+            on_trial_end=remove_checkpoint,
+            bears_failures=CONFIRMS in queue.study.user_attrs,  # a configuration's repeats have numbers in a row
+        )
+
+
+def give_back_memory() -> None:
+    """Return what was freed to the system, where the C library keeps it (glibc).
+
+    Every trial has tensors of other sizes, so that what the last one freed fits the next one badly. On R8 (seven LSTMs
+    of other hidden sizes, an epoch each) a process grew from 726 to 1,290 MB, with this from 501 to 592.
+    """
+    with suppress(AttributeError, OSError):  # not every system's C library has it
+        ctypes.CDLL(None).malloc_trim(0)

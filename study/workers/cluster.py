@@ -15,7 +15,7 @@ from distributed import Client, Future, Status, get_worker
 
 from study.command_line import STORAGE_VARIABLE
 from study.errors import StudyError
-from study.supervision import ENDS_ALL, ERROR, STOP_SECONDS, LocalWorker
+from study.workers.supervision import ENDS_ALL, ERROR, STOP_SECONDS, LocalWorker
 
 LOOK_SECONDS = 0.5  # how often a task looks after its process
 CONNECT_SECONDS = 15
