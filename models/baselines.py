@@ -21,10 +21,9 @@ from models.linear import (
     learn_features,
     unfitted_classifier,
 )
-from models.scores import Metric
+from models.scores import SCORES, Metric
 from models.tfidf import flat_tokens
 from preprocessing.encoding import EncodedTexts
-from study.confirmation.bootstrap import SCORES
 
 WORDS = LinearConfig(max_ngram=1)  # the features that all baselines share
 

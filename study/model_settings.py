@@ -18,6 +18,7 @@ from preprocessing.vectors import find_copy, find_vectors
 from study.errors import StudyError
 
 ModelName = Literal["lstm", "cnn", "linear", "bert"]
+DEFAULT_MODEL: ModelName = "lstm"
 WHOLE_TEXTS = 1_000_000  # tokens: none is cut off
 DEFAULTS: dict[str, Settings] = {  # by variant
     "lstm": Settings(LSTMConfig(), TrainingConfig(), TextLimits()),

@@ -75,7 +75,7 @@ def report(
     end_on_signals()
     console = Console(highlight=False, markup=False, soft_wrap=True)
     try:
-        from study.reporting import report_studies
+        from study.reports.build import report_studies
 
         report_studies(
             storage,

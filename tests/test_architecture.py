@@ -2,30 +2,44 @@
 
 import ast
 import json
+import tomllib
 from collections.abc import Collection
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 ROOT = Path(__file__).parent.parent
 LAYERS = ["data", "preprocessing", "models", "study"]  # each may import those before it
-MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
+COMMANDS = ["run", "worker", "report", "predict", "cache"]
+# Within `study`, likewise. The core: the files of `study/` that are no command.
+PACKAGES = ["core", "storage", "analysis", "figures", "trials", "workers", "confirmation", "reports", "commands"]
+MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DOORS_TO_THE_TEST_SPLIT = {"load_test_texts", "prepare_test", "read_official_split", "read_corpus", "split_sides"}
 MAY_OPEN_THEM = {"preprocessing/prepared.py", "study/confirmation/holdout.py"}  # besides the texts' own layer
 
 
 def name_of(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+    return str(path.relative_to(ROOT))
 
 
 def in_folders(*folders: str, but: Collection[str] = ()) -> list[Path]:
     """The modules of some folders, but for those that are named."""
-    return [path for path in MODULES if path.parent.name in folders and name_of(path) not in but]
+    return [path for path in MODULES if path.relative_to(ROOT).parts[0] in folders and name_of(path) not in but]
+
+
+def package_of(module: str) -> str:
+    """The package of a module of `study`, by its dotted name."""
+    name = module.split(".")
+    if name[1:] and name[1] in PACKAGES:
+        return name[1]
+    return "commands" if name[1:] and name[1] in COMMANDS else "core"
 
 
 def code_of(path: Path) -> str:
-    """Of a module, or of the cells of a notebook."""
+    """The code of a module, or of the cells of a notebook."""
     if path.suffix == ".py":
         return path.read_text()
     cells = json.loads(path.read_text())["cells"]
@@ -38,8 +52,15 @@ def imported_modules(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add(node.module or "")
+            assert node.level == 0  # absolute imports only
+            modules = {f"{node.module}.{alias.name}" for alias in node.names} & set(map(dotted, MODULES))
+            names |= modules or {node.module or ""}
     return names
+
+
+def dotted(path: Path) -> str:
+    """The name by which a module is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -48,8 +69,20 @@ def imported_packages(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_point_down(path: Path) -> None:
-    above = set(LAYERS[LAYERS.index(path.parent.name) + 1 :])
+    above = set(LAYERS[LAYERS.index(path.relative_to(ROOT).parts[0]) + 1 :])
     assert not imported_packages(path) & above
+
+
+@pytest.mark.parametrize("path", in_folders("study"), ids=name_of)
+def test_imports_of_the_study_point_down(path: Path) -> None:
+    imported = {package_of(name) for name in imported_modules(path) if name.startswith("study.")}
+    above = set(PACKAGES[PACKAGES.index(package_of(dotted(path))) + 1 :])
+    assert not imported & above
+
+
+def test_no_imports_go_round_in_a_circle() -> None:
+    sorter = TopologicalSorter({dotted(path): imported_modules(path) for path in MODULES})
+    sorter.prepare()  # raises `CycleError`, which names them
 
 
 @pytest.mark.parametrize("path", in_folders("data", "preprocessing", "models"), ids=name_of)
@@ -64,7 +97,7 @@ def test_texts_are_prepared_without_torch(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*in_folders("models", "study"), *NOTEBOOKS], ids=name_of)
 def test_models_and_study_get_texts_only_through_the_source(path: Path) -> None:
-    """Not from the files or the splits themselves, which hold the test texts, too."""
+    """The files and the splits themselves hold the test texts, too."""
     texts = {name for name in imported_modules(path) if name.split(".")[0] == "data"}
     assert texts <= {"data.source", "data.errors", "data.wheels"}
 
@@ -80,11 +113,10 @@ def test_no_module_of_the_search_names_a_door_to_the_test_split(path: Path) -> N
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_no_notebook_confirms_a_search_which_opens_the_test_split(path: Path) -> None:
-    assert not imported_modules(path) & {"study.report", "study.full_report", "study.confirmation.holdout"}
+    assert not imported_modules(path) & {"study.report", "study.reports.contents", "study.confirmation.holdout"}
 
 
-def test_every_package_is_named_in_pyproject() -> None:
-    import tomllib
-
+def test_every_package_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["tool"]["setuptools"]["packages"] == LAYERS
+    packages = find_packages(str(ROOT), **project["tool"]["setuptools"]["packages"]["find"])
+    assert sorted(packages) == sorted({dotted(path.parent) for path in MODULES})

@@ -5,14 +5,13 @@ division of the texts of its own. Its score is the mean over them. What other te
 bootstrap, what other seeds would have from how much these differ (`_mean_over_seeds`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.scores import Classes, Floats, Metric, accuracy, macro_f1
+from models.scores import Classes, Floats, Metric
 
-SCORES: dict[Metric, Callable[[Classes, Classes], float]] = {"macro_f1": macro_f1, "accuracy": accuracy}
 ROUNDS = 10_000  # the ends of a 95 % interval then move by a fiftieth of its width from seed to seed
 WEIGHTS_AT_ONCE = 5_000_000  # bounds the memory to some 100 MB
 ROUNDING = 1e-12  # a difference smaller than this is none

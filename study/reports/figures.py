@@ -1,18 +1,29 @@
 """All figures of a study, in the order of a report, each with its caption and what it shows in words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 from optuna.study import Study
 
+from models.calibration import Bin
 from study.analysis.findings import Importances, find_importances
 from study.configuration import StudyConfiguration
-from study.figure_words import (
+from study.confirmation.leaderboard import ComparedStudy
+from study.figures.parameters import contour, importance, parallel_coordinates, slices
+from study.figures.style import BEST, COLOURS, COMPLETE, TEXT, new_figure
+from study.figures.trials import durations, history, learning_curves, timeline
+from study.formatting import axis_title, metric_title
+from study.reports.captions import (
     describe_figures,
     figure_titles,
 )
-from study.figures.parameters import contour, importance, parallel_coordinates, slices
-from study.figures.trials import durations, history, learning_curves, timeline
+from study.reports.contents import Calibration
+
+CAPTION = (
+    "The test texts by the probability that the winner gives to its own label, and the share of them that is right. On "
+    "the line, probabilities are what they say; below it, the model is too sure. The larger a point, the more texts."
+)
 
 
 @dataclass(frozen=True)
@@ -42,3 +53,63 @@ def all_figures(
     alternatives = describe_figures(study, configuration, importances)
     titles = figure_titles(configuration, importances)
     return [Figure(name, *titles[name], alternatives[name], figure) for name, figure in drawn.items()]
+
+
+def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConfiguration) -> Figure:
+    """Of those that are confirmed, at least one; the best one on top."""
+    confirmed = [(one.name, one.outcome) for one in studies if one.outcome]
+    figure = new_figure(axis_title(configuration), "")
+    names = [name for name, _ in confirmed]
+    means = [outcome.mean for _, outcome in confirmed]
+    deviations = [outcome.deviation or 0.0 for _, outcome in confirmed]
+    figure.add_scatter(
+        x=means,
+        y=names,
+        mode="markers",
+        marker={"color": [BEST, *[COLOURS[COMPLETE]] * (len(names) - 1)], "size": 12},
+        error_x={"array": deviations, "color": COLOURS[COMPLETE], "thickness": 2},
+        hovertemplate="%{y}: %{x:.4f}<extra></extra>",
+    )
+    figure.update_yaxes(autorange="reversed", type="category")
+    figure.update_layout(height=120 + 36 * len(names), showlegend=False)
+    told = (
+        f"{name} {mean:.4f}" + (f" (deviation {deviation:.4f})" if deviation else "")
+        for name, mean, deviation in zip(names, means, deviations, strict=True)
+    )
+    draws = {outcome.draws for _, outcome in confirmed}
+    same = "the same for all" if len(draws) == 1 else "not as many for all"
+    return Figure(
+        "comparison-figure",
+        "Side by side, drawn",
+        f"The {metric_title(configuration)} of each study's winner: mean and standard deviation over fresh repeats, "
+        f"{same}.",
+        f"From the best to the least: {'; '.join(told)}.",
+        figure,
+    )
+
+
+def reliability_figure(calibration: Calibration) -> Figure:
+    figure = new_figure("Probability of the label", "Share that is right")
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": TEXT, "dash": "dot"}, hoverinfo="skip")
+    figure.add_scatter(
+        x=[one.confidence for one in calibration.bins],
+        y=[one.accuracy for one in calibration.bins],
+        mode="lines+markers",
+        line={"color": COLOURS[COMPLETE], "width": 1},
+        marker={"color": BEST, "size": [7 + 25 * one.share**0.5 for one in calibration.bins]},
+        customdata=[one.share for one in calibration.bins],
+        hovertemplate="probability %{x:.3f}: %{y:.3f} right, %{customdata:.1%} of the texts<extra></extra>",
+    )
+    figure.update_xaxes(range=[-0.03, 1.03])
+    figure.update_yaxes(range=[-0.03, 1.06])
+    figure.update_layout(showlegend=False)
+    return Figure("reliability", "Reliability of probabilities", CAPTION, _in_words(calibration), figure)
+
+
+def _in_words(calibration: Calibration) -> str:
+    bins = "; ".join(map(_bin_in_words, calibration.bins))
+    return f"Expected calibration error {calibration.expected_error:.4f}. Probability, and what is right: {bins}."
+
+
+def _bin_in_words(one: Bin) -> str:
+    return f"{one.confidence:.2f}, {one.accuracy:.2f} ({one.share:.1%} of the texts)"

@@ -9,9 +9,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from study.markdown import fence_for, markdown_text
-from study.report_pages import _markdown_page
-from study.report_tables import Table
-from study.reproduction import Reproduction
+from study.reports.pages import _markdown_page
+from study.reports.reproduction import Reproduction
+from study.reports.tables import Table
 
 NASTY = [
     "<script>alert(1)</script> | *x* [a](b)",

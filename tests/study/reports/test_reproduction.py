@@ -19,8 +19,8 @@ from study.command_line import run_command
 from study.configuration import StudyConfiguration
 from study.model_settings import choose_settings
 from study.report import app
-from study.report_folder import folder_name
-from study.reproduction import reproduction, search_command
+from study.reports.folder import folder_name
+from study.reports.reproduction import DEFAULTS, reproduction, search_command
 from study.run import run
 from study.storage.attributes import BESIDE_OTHERS, WORKER
 from study.storage.studies import load_configuration
@@ -67,6 +67,13 @@ def test_the_command_of_best_params_comes_to_the_same_study_in_an_empty_folder(
 def configuration(toy: Any) -> StudyConfiguration:
     assert toy.run("--trials", 1) == 0
     return load_configuration(toy.load())
+
+
+def test_the_defaults_that_are_left_out_are_those_of_the_command() -> None:
+    parameters = inspect.signature(run).parameters
+    shared = DEFAULTS.keys() & parameters.keys() - {"name", "cache_dir", "artifact_dir"}
+    assert shared >= {"label_column", "text_column", "split_seed", "space", "sampler", "pruner", "seed", "device"}
+    assert {option: DEFAULTS[option] for option in shared} == {option: parameters[option].default for option in shared}
 
 
 @pytest.mark.parametrize("model", OF_SOME_MODELS)

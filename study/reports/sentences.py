@@ -7,7 +7,7 @@ from study.confirmation.bootstrap import Estimate
 from study.confirmation.holdout import Opening
 from study.confirmation.trainings import Confirmed
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds, plural
-from study.full_report import Report, TestReport
+from study.reports.contents import Report, TestReport
 from study.storage.attributes import SUFFIX
 from study.storage.queries import best_trial
 

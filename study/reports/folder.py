@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from study.errors import StudyError
-from study.report_pages import FILES
+from study.reports.pages import FILES
 from study.signals import hold_signals, release_signals
 
 LEFT_BY_A_FILE_BROWSER = (".DS_Store", "Thumbs.db", "desktop.ini")

@@ -23,7 +23,7 @@ from study.analysis.interaction import find_interaction
 from study.analysis.surrogate import position
 from study.configuration import StudyConfiguration
 from study.model_settings import DEFAULTS
-from study.report_words import interaction_sentences
+from study.reports.sentences import interaction_sentences
 from study.search_space import SPACES, SpaceName, search_space
 from study.storage.attributes import FAILURE
 from study.storage.connection import close_storage, open_storage

@@ -3,10 +3,8 @@
 They name no storage: the same search in the same database would go on, not begin. So no password can be in them.
 """
 
-import inspect
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,10 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from data.source import DataSource
 from study.configuration import StudyConfiguration
 from study.formatting import plural
-from study.model_settings import default_name, foreign_fields, options_of
+from study.model_settings import DEFAULT_MODEL, default_name, foreign_fields, options_of
 from study.sampling import PRUNING_RULE, may_prune
 from study.storage.attributes import BESIDE_OTHERS, FINGERPRINT, WORKER
 from study.storage.fingerprint import ENVIRONMENT, PRUNING
@@ -24,6 +23,10 @@ from study.storage.queries import finished_trials
 
 DEVICE = f"{ENVIRONMENT}device"
 NO_VERSIONS = (DEVICE, PRUNING)
+# Of the options of `study.run` that no model decides; a test holds that its signature has the same.
+DEFAULTS = {field.name: field.default for kind in (DataSource, StudyConfiguration) for field in fields(kind)} | {
+    "model": DEFAULT_MODEL
+}
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,7 @@ class Reproduction:
 
 
 def reproduction(study: Study, configuration: StudyConfiguration, **report_options: Any) -> Reproduction:
-    """`report_options`: those of `study.report` by their names there, where they decide what it tells."""
-    from study.report import report
-
+    """`report_options`: those of `study.report` that are not the default, by their names there."""
     source = configuration.source
     place = "In a folder without a study.db"
     if source.path is not None:
@@ -69,14 +70,12 @@ def reproduction(study: Study, configuration: StudyConfiguration, **report_optio
         if key.startswith(ENVIRONMENT) and key not in NO_VERSIONS
     }
     return Reproduction(
-        search_command(study, configuration), _command("study.report", report, report_options), about, environment
+        search_command(study, configuration), _command("study.report", report_options), about, environment
     )
 
 
 def search_command(study: Study, configuration: StudyConfiguration) -> str:
     """`study.run` with one worker, the only way to have the same trials again, and all options that differ."""
-    from study.run import run
-
     source = configuration.source
     options = {
         "workers": 1,
@@ -93,8 +92,8 @@ def search_command(study: Study, configuration: StudyConfiguration) -> str:
     }
     if study.study_name != default_name(source.name, configuration.base):
         options["name"] = study.study_name
-    trials = str(max(len(finished_trials(study)), 1))
-    return _command("study.run", run, options, "--trials", trials)
+    differing = {option: value for option, value in options.items() if value != DEFAULTS.get(option)}
+    return _command("study.run", differing, "--trials", str(max(len(finished_trials(study)), 1)))
 
 
 def _foreign_pruning(study: Study, configuration: StudyConfiguration) -> dict[str, tuple[Any, Any]]:
@@ -105,16 +104,11 @@ def _foreign_pruning(study: Study, configuration: StudyConfiguration) -> dict[st
     return {}
 
 
-def _command(module: str, function: Callable[..., Any], options: dict[str, Any], *words: str) -> str:
-    """The command line with the options that are not as in the function's signature."""
-    parameters = inspect.signature(function).parameters
+def _command(module: str, options: dict[str, Any], *words: str) -> str:
     line = ["python", "-m", module, *words]
     for name, value in options.items():
         option = name.replace("_", "-")
-        if value is False:
-            line.append(f"--no-{option}")
-        elif value != parameters[name].default:
-            line += [f"--{option}", str(value)]
+        line += [f"--no-{option}"] if value is False else [f"--{option}", str(value)]
     return shlex.join(line)
 
 

@@ -4,20 +4,24 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from data.errors import UserError
+from models.exported import save_model
 from study.confirmation.confirm import Confirmation, confirmed_search
 from study.confirmation.holdout import openings
 from study.confirmation.leaderboard import compare
 from study.errors import StudyError
-from study.full_report import Report, confirmed_report, export_winner, search_report
-from study.report_folder import folder_name, new_folder, publish
-from study.report_pages import write_report
-from study.report_words import comparison_lines, headline, paragraphs
+from study.reports.contents import Report, TestReport, confirmed_report, search_report
+from study.reports.folder import folder_name, new_folder, publish
+from study.reports.pages import write_report
+from study.reports.sentences import comparison_lines, headline, paragraphs
+from study.storage.attributes import DRAW
 from study.storage.connection import PatientStorage
 from study.storage.dashboard import browse_command, note_verdict
 from study.storage.studies import Progress, begun_studies, check_name, joined_study, load_configuration
+from study.trials.repeats import confirmed_learner, load_weights
 
 MAIN_FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model")
 
@@ -132,3 +136,22 @@ def _write(report: Report, confirmation: Confirmation | None, output: Path | Non
     for file in MAIN_FILES:
         if (folder / file).exists():
             console.print(f"Written: {folder / file}")
+
+
+def export_winner(confirmation: Confirmation, test: TestReport, folder: Path) -> None:
+    """The winner's model, of the training that is best on its own validation texts. Raises `ModelError`."""
+    configuration, winner = confirmation.configuration, confirmation.winner
+    trial, probabilities = winner.trials[winner.exported], test.tested[0].system.probabilities
+    assert probabilities is not None
+    learner = confirmed_learner(configuration, trial, torch.device("cpu"))
+    about = {
+        "study": confirmation.search.study_name,
+        "text_column": configuration.source.text_column,
+        "draw": trial.user_attrs[DRAW],
+        "training_seed": learner.settings.training.seed,
+        "validation": {name: trial.user_attrs.get(name) for name in ("accuracy", "macro_f1")},
+        "test": {"accuracy": test.exported.accuracy, "macro_f1": test.exported.macro_f1},
+        "torch": torch.__version__.split("+")[0],
+    }
+    weights, temperature = load_weights(confirmation.checkpoints, trial), probabilities.temperatures[winner.exported]
+    save_model(folder, learner.restore(weights, about, temperature=temperature))

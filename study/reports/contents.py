@@ -1,23 +1,18 @@
 """All that a report tells about a study, gathered: the search, its confirmation, the test, the verdict."""
 
-import json
 import statistics
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from optuna.study import Study
 from rich.console import Console
 
 from models.baselines import PUBLISHED, PublishedResult
 from models.calibration import Bin, expected_calibration_error, reliability
-from models.exported import save_model
-from models.scores import ClassScores, Metric, confusion, per_class_scores
+from models.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
 from study.analysis.findings import Findings, find, trial_seconds
 from study.configuration import StudyConfiguration
-from study.confirmation.bootstrap import SCORES, Estimate, PairedComparison, bootstrap_interval, paired_bootstrap
+from study.confirmation.bootstrap import Estimate, PairedComparison, bootstrap_interval, paired_bootstrap
 from study.confirmation.candidates import Ranked
 from study.confirmation.confirm import Confirmation
 from study.confirmation.holdout import Numbers, Opening, System, TestResults, load_results, open_test_split, openings
@@ -25,10 +20,8 @@ from study.confirmation.leaderboard import ComparedStudy, Outcome, save_outcome
 from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import Verdict, judge
-from study.reproduction import Reproduction, reproduction
-from study.storage.attributes import DRAW, FINGERPRINT
-from study.storage.queries import best_trial, finished_trials
-from study.trials.repeats import confirmed_learner, load_weights
+from study.reports.reproduction import Reproduction, reproduction
+from study.storage.queries import finished_trials
 
 SEED = 0  # of the bootstrap
 
@@ -150,106 +143,6 @@ def _outcome(winner: Confirmed, tested: Tested, search_trials: int) -> Outcome:
         accuracy=tested.accuracy,
         macro_f1=tested.macro_f1,
     )
-
-
-def export_winner(confirmation: Confirmation, test: TestReport, folder: Path) -> None:
-    """The winner's model, of the training that is best on its own validation texts. Raises `ModelError`."""
-    configuration, winner = confirmation.configuration, confirmation.winner
-    trial, probabilities = winner.trials[winner.exported], test.tested[0].system.probabilities
-    assert probabilities is not None
-    learner = confirmed_learner(configuration, trial, torch.device("cpu"))
-    about = {
-        "study": confirmation.search.study_name,
-        "text_column": configuration.source.text_column,
-        "draw": trial.user_attrs[DRAW],
-        "training_seed": learner.settings.training.seed,
-        "validation": {name: trial.user_attrs.get(name) for name in ("accuracy", "macro_f1")},
-        "test": {"accuracy": test.exported.accuracy, "macro_f1": test.exported.macro_f1},
-        "torch": torch.__version__.split("+")[0],
-    }
-    weights, temperature = load_weights(confirmation.checkpoints, trial), probabilities.temperatures[winner.exported]
-    save_model(folder, learner.restore(weights, about, temperature=temperature))
-
-
-def best_params(report: Report) -> dict[str, Any]:
-    """What `best_params.json` holds: the parameters, how sure they are, and how to come to them again."""
-    configuration = report.configuration
-    winner = report.winner
-    best = best_trial(report.study)
-    content: dict[str, Any] = {
-        "study": report.study.study_name,
-        "metric": configuration.metric,
-        "parameters": winner.candidate.parameters if winner else best.params if best else None,
-        "search": None if best is None else {"trial": best.number, "value": best.value, "parameters": best.params},
-        "fingerprint": report.study.user_attrs[FINGERPRINT],
-        "versions": report.reproduction.versions,
-        "command": {"search": report.reproduction.search, "report": report.reproduction.report},
-    }
-    if winner:
-        content |= {"is_default": winner.candidate.is_default, "confirmed": _confirmed_facts(winner)}
-    if report.default:
-        content["default"] = _confirmed_facts(report.default)
-    if report.ranking:
-        content["ranking"] = [
-            {"parameters": one.candidate.parameters, "search": one.candidate.claimed, "repeats": one.values}
-            for one in report.ranking
-        ]
-    if report.audit:
-        content["audit"] = _audit_facts(report.audit)
-    if report.test:
-        content["test"] = {
-            tested.system.name: {
-                "accuracy": vars(tested.accuracy),
-                "macro_f1": vars(tested.macro_f1),
-                "parameters": tested.system.parameters,
-            }
-            for tested in report.test.tested
-        }
-        calibration = report.test.calibration
-        content["calibration"] = {
-            "expected_calibration_error": calibration.expected_error,
-            "negative_log_likelihood": calibration.log_loss,
-        }
-        content["model"] = vars(report.test.exported)
-        content["verdict"] = report.test.verdict.sentence
-    return json.loads(json.dumps(content))  # type: ignore[no-any-return]
-
-
-def _confirmed_facts(confirmed: Confirmed) -> dict[str, Any]:
-    return {
-        "mean": confirmed.mean,
-        "deviation": None if len(confirmed.trials) == 1 else confirmed.deviation,
-        "optimism": confirmed.optimism,
-        "draws": [
-            {
-                "draw": trial.user_attrs[DRAW],
-                "training_seed": trial.user_attrs.get("training_seed"),
-                "value": trial.value,
-            }
-            for trial in confirmed.trials
-        ],
-    }
-
-
-def _audit_facts(audit: Audit) -> dict[str, Any]:
-    return {
-        "pruned": audit.pruned,
-        "top": audit.top,
-        "into_top": audit.into_top,
-        "rate": vars(audit.rate) if audit.rate else None,
-        "trials": [
-            {
-                "trial": one.pruned.number,
-                "parameters": one.pruned.params,
-                "value_when_pruned": one.pruned.value,
-                "value": one.finished.value,
-                "rank": one.rank,
-                "is_random": one.is_random,
-                "is_repeated": one.is_repeated,
-            }
-            for one in audit.audited
-        ],
-    }
 
 
 def _judge_test(results: TestResults, confirmation: Confirmation) -> TestReport:

@@ -9,8 +9,8 @@ from study.confirmation.holdout import System
 from study.confirmation.leaderboard import ComparedStudy
 from study.confirmation.pruning_audit import Audit
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds
-from study.full_report import Report, TestReport
-from study.report_words import interval_in_words
+from study.reports.contents import Report, TestReport
+from study.reports.sentences import interval_in_words
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ from plotly.offline import get_plotlyjs
 from study.errors import StudyError
 from study.figures.report_pictures import PICTURES, save_pictures
 from study.figures.style import PAGE_STYLE
-from study.full_report import Report, best_params
 from study.markdown import fence_for, markdown_text
-from study.report_tables import tables
-from study.report_words import headline, notes, paragraphs
-from study.reports.comparison_figure import comparison_figure
-from study.reports.figures import all_figures
-from study.reports.reliability_figure import reliability_figure
+from study.reports.best_params import best_params
+from study.reports.contents import Report
+from study.reports.figures import all_figures, comparison_figure, reliability_figure
+from study.reports.sentences import headline, notes, paragraphs
+from study.reports.tables import tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model", *(f"{name}.png" for name in PICTURES))

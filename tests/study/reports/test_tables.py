@@ -24,10 +24,10 @@ from study.confirmation.holdout import Opening, System
 from study.confirmation.leaderboard import ComparedStudy, Outcome
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import judge
-from study.full_report import Calibration, Exported, Report, Tested, TestReport
-from study.report_tables import Table, comparison_table, tables
-from study.report_words import paragraphs
-from study.reproduction import Reproduction
+from study.reports.contents import Calibration, Exported, Report, Tested, TestReport
+from study.reports.reproduction import Reproduction
+from study.reports.sentences import paragraphs
+from study.reports.tables import Table, comparison_table, tables
 
 CONFIGURATION = StudyConfiguration(
     DataSource("toy", "00"), str(Path.cwd()), Settings(LSTMConfig(), TrainingConfig(), TextLimits())

@@ -8,7 +8,7 @@ import pytest
 
 from study.command_line import run_command
 from study.report import app
-from study.report_folder import folder_name, new_folder, publish
+from study.reports.folder import folder_name, new_folder, publish
 
 NAMES = ["a_b", "a b", "a/b", "x", "x-search", ".x", "x.", "..", "", "study", "r8-lstm", "ä", "a?", "-my study"]
 NAMES += ["ä" * 250, "ä" * 251]  # too long for a folder

@@ -1,0 +1,1 @@
+"""What is told: report, page, tables, and the sentences between them."""

@@ -1,0 +1,91 @@
+"""What `best_params.json` holds: the parameters, how sure they are, and how to reach them again."""
+
+import json
+from typing import Any
+
+from study.confirmation.pruning_audit import Audit
+from study.confirmation.trainings import Confirmed
+from study.reports.contents import Report
+from study.storage.attributes import DRAW, FINGERPRINT
+from study.storage.queries import best_trial
+
+
+def best_params(report: Report) -> dict[str, Any]:
+    """What `best_params.json` holds: the parameters, how sure they are, and how to come to them again."""
+    configuration = report.configuration
+    winner = report.winner
+    best = best_trial(report.study)
+    content: dict[str, Any] = {
+        "study": report.study.study_name,
+        "metric": configuration.metric,
+        "parameters": winner.candidate.parameters if winner else best.params if best else None,
+        "search": None if best is None else {"trial": best.number, "value": best.value, "parameters": best.params},
+        "fingerprint": report.study.user_attrs[FINGERPRINT],
+        "versions": report.reproduction.versions,
+        "command": {"search": report.reproduction.search, "report": report.reproduction.report},
+    }
+    if winner:
+        content |= {"is_default": winner.candidate.is_default, "confirmed": _confirmed_facts(winner)}
+    if report.default:
+        content["default"] = _confirmed_facts(report.default)
+    if report.ranking:
+        content["ranking"] = [
+            {"parameters": one.candidate.parameters, "search": one.candidate.claimed, "repeats": one.values}
+            for one in report.ranking
+        ]
+    if report.audit:
+        content["audit"] = _audit_facts(report.audit)
+    if report.test:
+        content["test"] = {
+            tested.system.name: {
+                "accuracy": vars(tested.accuracy),
+                "macro_f1": vars(tested.macro_f1),
+                "parameters": tested.system.parameters,
+            }
+            for tested in report.test.tested
+        }
+        calibration = report.test.calibration
+        content["calibration"] = {
+            "expected_calibration_error": calibration.expected_error,
+            "negative_log_likelihood": calibration.log_loss,
+        }
+        content["model"] = vars(report.test.exported)
+        content["verdict"] = report.test.verdict.sentence
+    return json.loads(json.dumps(content))  # type: ignore[no-any-return]
+
+
+def _confirmed_facts(confirmed: Confirmed) -> dict[str, Any]:
+    return {
+        "mean": confirmed.mean,
+        "deviation": None if len(confirmed.trials) == 1 else confirmed.deviation,
+        "optimism": confirmed.optimism,
+        "draws": [
+            {
+                "draw": trial.user_attrs[DRAW],
+                "training_seed": trial.user_attrs.get("training_seed"),
+                "value": trial.value,
+            }
+            for trial in confirmed.trials
+        ],
+    }
+
+
+def _audit_facts(audit: Audit) -> dict[str, Any]:
+    return {
+        "pruned": audit.pruned,
+        "top": audit.top,
+        "into_top": audit.into_top,
+        "rate": vars(audit.rate) if audit.rate else None,
+        "trials": [
+            {
+                "trial": one.pruned.number,
+                "parameters": one.pruned.params,
+                "value_when_pruned": one.pruned.value,
+                "value": one.finished.value,
+                "rank": one.rank,
+                "is_random": one.is_random,
+                "is_repeated": one.is_repeated,
+            }
+            for one in audit.audited
+        ],
+    }
