@@ -13,7 +13,7 @@ import torch
 from data.source import find_source
 from models.bert import BERTClassifier, BERTConfig, FeatureHead, Strategy
 from models.encoders import load_encoder
-from models.features import FeatureEvaluationBatches, FeatureTrainingBatches, cached_features
+from models.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches, cached_features
 from models.training import TrainingConfig, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts

@@ -21,7 +21,7 @@ import torch
 from optuna.trial import Trial
 
 from data.source import find_source
-from models.learning import Settings
+from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig
 from preprocessing.batches import TextLimits

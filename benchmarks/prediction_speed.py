@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from models.classifier import TextClassifier
-from models.exported import save_model
+from models.export import save_model
 from models.lstm import LSTMClassifier, LSTMConfig
 from preprocessing.vocabulary import build_vocabulary
 

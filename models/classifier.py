@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import torch
 
 from models.networks import Network
-from models.threads import one_torch_thread
+from models.parallel import one_torch_thread
 from preprocessing.batches import Batch, EvaluationBatches
 from preprocessing.encoding import EncodedTexts, encode
 from preprocessing.vocabulary import Vocabulary

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.dropout import FastDropout, WordDropout
-from models.embedding import word_embedding
-from preprocessing.vectors import WordVectors
+from models.layers import word_embedding
 from preprocessing.vocabulary import PAD_ID
+from preprocessing.word_vectors import WordVectors
 
 # Texts are padded to a multiple of this, so that a training meets few shapes: oneDNN prepares each anew and keeps it.
 # On R8 (64 filters, one thread) without it an epoch took 1.35 times as long, and memory grew to 850 MB, not 620.

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from models.dropout import FastDropout, WordDropout
-from models.embedding import word_embedding
-from preprocessing.vectors import WordVectors
+from models.layers import word_embedding
+from preprocessing.word_vectors import WordVectors
 
 # The standard deviation of pretrained vectors, about that of GloVe's own. On R8 (GloVe, learning rate 0.01, means of 3
 # splits, 0.01 is noise) validation macro-F1 was 0.927 with 0.1, 0.940 with 0.3 and 0.950 with this.

@@ -13,7 +13,7 @@ from models.bert import BERTClassifier, BERTConfig, build_exported
 from models.cnn import CNNClassifier, CNNConfig
 from models.linear import LinearClassifier, LinearConfig
 from models.lstm import LSTMClassifier, LSTMConfig
-from preprocessing.vectors import WordVectors
+from preprocessing.word_vectors import WordVectors
 
 ModelConfig: TypeAlias = LSTMConfig | CNNConfig | LinearConfig | BERTConfig
 Network: TypeAlias = LSTMClassifier | CNNClassifier | LinearClassifier | BERTClassifier

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from models.checkpoint import Checkpoint
-from models.features import FeatureEvaluationBatches, FeatureTrainingBatches
+from models.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches
 from models.scores import METRICS, Metric, accuracy, macro_f1
 from models.trained_weights import FineTuned, load_trained, parameter_groups, trained_weights
 from preprocessing.batches import EvaluationBatches, TrainingBatches

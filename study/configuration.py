@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from data.source import DataSource
-from models.learning import Settings
+from models.learner import Settings
 from models.networks import CONFIGURATIONS, name_of
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import EncoderVersion
-from preprocessing.vectors import VectorSource
+from preprocessing.word_vectors import VectorSource
 from study.search_space import Space, SpaceName, search_space
 
 SamplerName = Literal["tpe", "random"]

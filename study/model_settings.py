@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from models.bert import BERTConfig
 from models.cnn import CNNConfig
-from models.learning import Settings
+from models.learner import Settings
 from models.linear import LinearConfig
 from models.lstm import LSTMConfig
 from models.networks import name_of
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import user_folder
-from preprocessing.vectors import find_copy, find_vectors
+from preprocessing.word_vectors import find_copy, find_vectors
 from study.errors import StudyError
 
 ModelName = Literal["lstm", "cnn", "linear", "bert"]

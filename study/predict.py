@@ -115,7 +115,7 @@ def note_blank(texts: int) -> None:
 
 
 def _load(folder: Path | None) -> "TextClassifier":
-    from models.exported import CONFIG_FILE, load_model
+    from models.export import CONFIG_FILE, load_model
 
     if folder is None:
         found = list(Path("reports").glob(f"[!.]*/model/{CONFIG_FILE}"))  # hidden ones are being written

@@ -24,7 +24,7 @@ from sklearn.metrics import log_loss
 
 from models.baselines import Fit, fit_baselines
 from models.calibration import best_temperature
-from models.learning import Learner
+from models.learner import Learner
 from preprocessing.batches import limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_for_search, prepare_test

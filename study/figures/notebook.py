@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
 from data.source import SearchTexts
-from models.learning import Learner
+from models.learner import Learner
 from models.scores import Classes, Metric, confusion, per_class_scores
 from models.training import TrainingResult
 from preprocessing.cleaning import clean, tokenize

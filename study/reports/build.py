@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from data.errors import UserError
-from models.exported import save_model
+from models.export import save_model
 from study.confirmation.confirm import Confirmation, confirmed_search
 from study.confirmation.holdout import openings
 from study.confirmation.leaderboard import compare

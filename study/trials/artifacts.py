@@ -12,7 +12,7 @@ from optuna import TrialPruned
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna.trial import Trial
 
-from models.learning import Settings
+from models.learner import Settings
 from models.training import EpochResult, best_epoch
 from preprocessing.prepared import PreparedTexts
 from study.formatting import METRIC_TITLES, format_parameters

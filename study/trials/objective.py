@@ -10,7 +10,7 @@ from optuna.trial import Trial
 
 from data.errors import UserError
 from models.checkpoint import Checkpoint
-from models.learning import Learner, Settings
+from models.learner import Learner, Settings
 from models.training import EpochResult, TrainingConfig, TrainingResult, best_epoch
 from preprocessing.prepared import PreparedTexts
 from study.search_space import apply_parameters

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.learning import Learner
+from models.learner import Learner
 from models.training import EpochResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.configuration import StudyConfiguration

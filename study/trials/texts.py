@@ -11,10 +11,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from data.wheels import OnDownload
 from models.bert import BERTConfig
-from models.learning import Learner, Settings
+from models.learner import Learner, Settings
 from preprocessing.prepared import PreparedTexts, prepare_for_search
-from preprocessing.vectors import prepare_vectors
 from preprocessing.word_pieces import WordPieces, read_word_pieces
+from preprocessing.word_vectors import prepare_vectors
 from study.configuration import StudyConfiguration
 from study.errors import StudyError
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from models.cnn import CNNClassifier, CNNConfig
-from models.embedding import EMBEDDING_SCALE, word_embedding
+from models.layers import EMBEDDING_SCALE, word_embedding
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.training import TrainingConfig, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
-from preprocessing.vectors import WordVectors, find_vectors, prepare_vectors
 from preprocessing.vocabulary import PAD_ID, SPECIAL_WORDS, UNKNOWN_ID, Vocabulary
+from preprocessing.word_vectors import WordVectors, find_vectors, prepare_vectors
 
 WORDS, SIZE = 40, 6
 UNKNOWN_TO_THE_FILE = 20  # the words with the ids from here on

@@ -14,7 +14,7 @@ import torch
 
 from data.source import find_source, load_search_texts
 from models.classifier import TextClassifier
-from models.exported import ModelError, load_model, save_model
+from models.export import ModelError, load_model, save_model
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.training import TrainingConfig, train
 from models.training import predict as predict_in_training
@@ -30,7 +30,7 @@ PREDICT = """
 import sys, json
 from pathlib import Path
 import numpy as np
-from models.exported import load_model
+from models.export import load_model
 assert "pandas" not in sys.modules  # pyarrow brings it with the first array that it makes of a list
 classifier = load_model(Path("moved"))
 texts = json.loads(Path("texts.json").read_text())

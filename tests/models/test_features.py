@@ -10,7 +10,7 @@ import torch
 from data.source import find_source
 from models.bert import BERTClassifier, BERTConfig, FeatureHead
 from models.encoders import load_encoder
-from models.features import (
+from models.frozen_features import (
     Encode,
     FeatureEvaluationBatches,
     FeatureTrainingBatches,

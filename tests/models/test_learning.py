@@ -8,19 +8,19 @@ import pytest
 import torch
 
 from data.source import find_source, load_search_texts
-from models import learning
+from models import learner
 from models.bert import BERTConfig
 from models.cnn import CNNConfig
-from models.exported import load_model, save_model
-from models.learning import Learner, Settings
+from models.export import load_model, save_model
+from models.learner import Learner, Settings
 from models.linear import LinearConfig
 from models.lstm import VECTOR_SCALE, LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import prepare_for_search
 from preprocessing.pretrained import PretrainedEncoder
-from preprocessing.vectors import find_vectors
 from preprocessing.word_pieces import read_word_pieces
+from preprocessing.word_vectors import find_vectors
 
 LIMITS = TextLimits(max_tokens=20, min_frequency=1)
 SETTINGS = {
@@ -83,7 +83,7 @@ def test_a_process_looks_for_the_same_features_once(
 ) -> None:
     settings = SETTINGS["frozen"]
     found = make_learner(settings, toy_csv, tiny_encoder).find_features()
-    monkeypatch.delattr(learning, "cached_features")
+    monkeypatch.delattr(learner, "cached_features")
     another_rate = replace(settings, training=replace(settings.training, learning_rate=0.1))
     assert make_learner(another_rate, toy_csv, tiny_encoder).find_features() is found
     fewer = replace(settings, limits=replace(settings.limits, max_training_texts=30))

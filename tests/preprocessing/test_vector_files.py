@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from preprocessing.vector_files import VectorsError, read_vector_file
+from preprocessing.word_vector_files import VectorsError, read_vector_file
 
 GLOVE_LINES = "the 0.5 -1.25 3e-2\nof 1 2 3\nat name@domain.com 7 8 9\nété -1 -2 -3\nof 0 0 0\n"
 # Any printable words, but no numbers alone: "1 2" in the first line is a header.

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from data.errors import CorpusError
-from preprocessing.vector_files import VectorsError
-from preprocessing.vectors import VectorSource, WordVectors, find_vectors, open_vectors, prepare_vectors
 from preprocessing.vocabulary import SPECIAL_WORDS, Vocabulary
+from preprocessing.word_vector_files import VectorsError
+from preprocessing.word_vectors import VectorSource, WordVectors, find_vectors, open_vectors, prepare_vectors
 
 
 def vocabulary(*words: str) -> Vocabulary:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from preprocessing.vector_files import VectorsError
+from preprocessing.word_vector_files import VectorsError
 from study.command_line import run_command
 from study.errors import StudyError
 from study.model_settings import DEFAULTS, choose_settings, copies_of, default_name, foreign_fields, options_of

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from models.exported import load_model
+from models.export import load_model
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
 from study.confirmation.bootstrap import Estimate

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from models.classifier import TextClassifier
-from models.exported import load_model, save_model
+from models.export import load_model, save_model
 from models.lstm import LSTMClassifier, LSTMConfig
 from preprocessing.vocabulary import build_vocabulary
 from study.command_line import run_command

@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from data.source import DataSource
-from models.learning import Settings
+from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from data.source import DataSource
-from models.learning import Settings
+from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits

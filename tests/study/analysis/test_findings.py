@@ -14,7 +14,7 @@ from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
 from data.source import DataSource
-from models.learning import Settings
+from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, create_trial
 
 from data.source import DataSource
-from models.learning import Settings
+from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits

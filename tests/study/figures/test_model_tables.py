@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data.source import find_source
-from models.learning import Learner
+from models.learner import Learner
 from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.figures.notebook import class_frame, score_frame

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, create_trial
 from data.source import DataSource
 from models.baselines import PublishedResult
 from models.calibration import Bin
-from models.learning import Settings
+from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.scores import ClassScores
 from models.training import TrainingConfig

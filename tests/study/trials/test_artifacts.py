@@ -21,7 +21,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from data.source import DataSource, find_source
-from models.learning import Settings
+from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig, TrainingResult, best_epoch
 from preprocessing.batches import TextLimits
@@ -125,7 +125,7 @@ def test_value_reports_attributes_and_log_are_those_of_the_best_settled_epoch(
             on_epoch_end(result)
         return TrainingResult(tuple(curve), best_epoch(curve, training), {})
 
-    monkeypatch.setattr("models.learning.Learner.learn", learn)
+    monkeypatch.setattr("models.learner.Learner.learn", learn)
     run = objective(prepared, tmp_path / "artifacts", base=replace(BASE, training=training))
     search_in(study, storage, run, trials=1)
     trial = study.trials[0]

@@ -18,7 +18,7 @@ from optuna.pruners import ThresholdPruner
 from optuna.trial import Trial, TrialState, create_trial
 
 from data.source import find_source
-from models.learning import Settings
+from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig, TrainingResult
 from preprocessing.batches import TextLimits

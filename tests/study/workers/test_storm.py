@@ -15,7 +15,7 @@ import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from models.learning import Settings
+from models.learner import Settings
 from models.lstm import LSTMClassifier
 from models.training import EpochResult, best_epoch, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from data.wheels import OnDownload, PinnedWheel, read_member
 from preprocessing.cache import CacheEntry, OnEvent, ignore, open_entry, open_or_build
-from preprocessing.vector_files import VectorsError, read_vector_file, vector_size
 from preprocessing.vocabulary import PAD_ID, SPECIAL_WORDS, Vocabulary
+from preprocessing.word_vector_files import VectorsError, read_vector_file, vector_size
 
 GLOVE = "glove"
 # GloVe 6B (Pennington et al. 2014, https://nlp.stanford.edu/projects/glove): 400,000 lower-case words of Wikipedia and

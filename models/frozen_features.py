@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.threads import one_torch_thread
+from models.parallel import one_torch_thread
 from preprocessing.batches import make_batch
 from preprocessing.cache import OnEvent, ignore, open_or_build
 from preprocessing.encoding import EncodedTexts

@@ -14,7 +14,7 @@ from models.bert import BERTClassifier, BERTConfig, FeatureHead, merged
 from models.checkpoint import Checkpoint
 from models.classifier import TextClassifier, Tokens
 from models.encoders import load_encoder
-from models.features import (
+from models.frozen_features import (
     FeatureEvaluationBatches,
     FeatureTrainingBatches,
     OnProgress,
@@ -30,8 +30,8 @@ from preprocessing.cache import OnEvent, ignore
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
 from preprocessing.pretrained import EncoderVersion, PretrainedEncoder, find_encoder
-from preprocessing.vectors import VectorSource, prepare_vectors
 from preprocessing.word_pieces import read_word_pieces
+from preprocessing.word_vectors import VectorSource, prepare_vectors
 
 _features_found: dict[tuple[Path, int | None, str, Path], tuple[TextFeatures, TextFeatures]] = {}  # the last ones
 
