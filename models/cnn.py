@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.dropout import FastDropout, WordDropout
-from models.layers import word_embedding
+from models.layers import FastDropout, WordDropout, word_embedding
 from preprocessing.vocabulary import PAD_ID
 from preprocessing.word_vectors import WordVectors
 

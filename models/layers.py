@@ -1,10 +1,13 @@
-"""How words enter the networks: an embedding with a start of the right scale, or with pretrained vectors."""
+"""What stands before and around the networks: word embeddings of the right scale or pretrained, and fast dropout."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
-from preprocessing.vocabulary import PAD_ID
+from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
 from preprocessing.word_vectors import WordVectors
+
+LEVELS = 256  # a random byte decides over a feature
 
 # The standard deviation of new word embeddings; at the usual 1.0 hardly trained words drown the others. On R8
 # (learning rate 0.01, 10 epochs, one run each) validation macro-F1 was 0.915 with 0.3 and 0.936 with 0.1.
@@ -37,3 +40,38 @@ def word_embedding(
             embedding.weight[known] = pretrained * (vector_scale / pretrained.square().mean().sqrt())
             embedding.weight.requires_grad_(tune)
     return embedding
+
+
+class WordDropout(nn.Module):
+    """While it trains, each word is unknown with the probability (Bowman et al. 2016, arXiv:1511.06349)."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        if not self.training or self.probability == 0:
+            return token_ids
+        is_dropped = torch.rand(token_ids.shape, device=token_ids.device) < self.probability
+        return token_ids.masked_fill(is_dropped & (token_ids != PAD_ID), UNKNOWN_ID)
+
+
+class FastDropout(nn.Module):
+    """`nn.Dropout`, but on the CPU about four times as fast: one random 64-bit number decides over eight features.
+
+    There the probability is rounded to a multiple of 1/256; what is kept is scaled by the rounded one.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, features: Tensor) -> Tensor:
+        dropped_levels = min(round(self.probability * LEVELS), LEVELS - 1)
+        if not self.training or dropped_levels == 0:
+            return features
+        if features.device.type != "cpu":
+            return functional.dropout(features, self.probability)
+        numbers = torch.empty(-(-features.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = numbers.view(torch.uint8)[: features.numel()].view(features.shape) >= dropped_levels
+        return features * kept * (LEVELS / (LEVELS - dropped_levels))

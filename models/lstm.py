@@ -10,8 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.dropout import FastDropout, WordDropout
-from models.layers import word_embedding
+from models.layers import FastDropout, WordDropout, word_embedding
 from preprocessing.word_vectors import WordVectors
 
 # The standard deviation of pretrained vectors, about that of GloVe's own. On R8 (GloVe, learning rate 0.01, means of 3

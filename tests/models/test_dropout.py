@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.dropout import FastDropout, WordDropout
+from models.layers import FastDropout, WordDropout
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
 
 

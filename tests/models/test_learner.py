@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from data.source import find_source, load_search_texts
-from models import learner
 from models.bert import BERTConfig
 from models.cnn import CNNConfig
 from models.export import load_model, save_model
@@ -83,7 +82,7 @@ def test_a_process_looks_for_the_same_features_once(
 ) -> None:
     settings = SETTINGS["frozen"]
     found = make_learner(settings, toy_csv, tiny_encoder).find_features()
-    monkeypatch.delattr(learner, "cached_features")
+    monkeypatch.delattr("models.learner.cached_features")
     another_rate = replace(settings, training=replace(settings.training, learning_rate=0.1))
     assert make_learner(another_rate, toy_csv, tiny_encoder).find_features() is found
     fewer = replace(settings, limits=replace(settings.limits, max_training_texts=30))
