@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.errors import CorpusError
+from data.files import is_gzip, kind_of_file, open_bytes
 
 MINIMUM_ROWS = 20
 
@@ -91,15 +91,10 @@ def count_texts_with_several_labels(corpus: LabelledTexts) -> int:
     return int((np.bincount(pairs // (labels.max() + 1)) > 1).sum())
 
 
-def kind_of_file(path: Path) -> str:
-    """The suffix that tells how a file is read, in lower case, without a `.gz` behind it."""
-    return path.with_suffix("").suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
-
-
 def _read_frame(path: Path, columns: list[str]) -> pd.DataFrame:
     """Dispatch on the file's suffix and turn every reader's errors into one line that names the place."""
     reader = READERS.get(kind_of_file(path))
-    if reader is None or (reader is _read_parquet and path.suffix.lower() == ".gz"):
+    if reader is None or (reader is _read_parquet and is_gzip(path)):
         raise CorpusError(f"{path} is none of the known kinds of file: {', '.join(READERS)}, text files also as .gz.")
     try:
         return reader(path, columns)
@@ -158,13 +153,9 @@ READERS: dict[str, Callable[[Path, list[str]], pd.DataFrame]] = {
 QUOTE_HINT = "Put texts that hold the separator in double quotes."
 
 
-def _open_bytes(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
-
-
 def _undecodable(path: Path) -> str:
     """Find the first bytes that are not UTF-8; the readers tell only the offset in a buffer of their own."""
-    with _open_bytes(path) as file:
+    with open_bytes(path) as file:
         offset = 0
         for line_number, line in enumerate(file, start=1):
             try:
@@ -188,7 +179,7 @@ def _parser_message(message: str) -> str:
 
 
 def _broken_json_line(path: Path) -> str | None:
-    with _open_bytes(path) as file:
+    with open_bytes(path) as file:
         for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line.decode("utf-8-sig")) if line.strip() else {}

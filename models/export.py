@@ -3,10 +3,10 @@
 The weights are safetensors, all else is text: nothing in such a folder is executed.
 """
 
+import errno
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,6 +18,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from data.errors import UserError
+from data.files import replace_folder
 from models.bert import BERTClassifier
 from models.classifier import TextClassifier, Tokens
 from models.encoders import describe_encoder
@@ -122,35 +123,15 @@ def _read_tokens(files: Mapping[str, bytes], max_tokens: int) -> Tokens:
 
 
 def _publish(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files under a temporary name, then put the folder into its place; a model there is moved away first."""
-    temporary, replaced = (folder.with_name(f".{folder.name}.{state}") for state in ("writing", "replaced"))
+    """Write files under a temporary name, then put the folder in the place of a model that may be there."""
+    if folder.exists() and not (folder / CONFIG_FILE).is_file() and any(folder.iterdir()):
+        raise FileExistsError(errno.EEXIST, "it is there already and holds no model")
+    temporary = folder.with_name(f".{folder.name}.writing")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         for name, content in files.items():
-            with (temporary / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        _sync(temporary)
-        if (folder / CONFIG_FILE).is_file():  # any other folder that is not empty lets `rename` fail
-            shutil.rmtree(replaced, ignore_errors=True)
-            folder.rename(replaced)
-        temporary.rename(folder)
-        _sync(folder.parent)
-    except BaseException:
-        if replaced.exists() and not folder.exists():
-            replaced.rename(folder)
-        raise
+            (temporary / name).write_bytes(content)
+        replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if folder.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,6 @@ once build it once, and a kill leaves nothing or a whole folder. Knows nothing o
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import zlib
@@ -18,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from data.errors import UserError
+from data.files import sync
 
 BUILDING = ".building-"  # between an entry's name and a random one: a folder that is not yet whole
 META_FILE = "meta.json"  # written last: a folder that has it is whole
@@ -114,10 +114,10 @@ def _build_and_publish(folder: Path, identity: Mapping[str, Any], build: Build) 
         files = {path.name: _describe(path) for path in sorted(temporary.iterdir())}
         (temporary / META_FILE).write_text(json.dumps({**identity, "files": files}, indent=1))
         for path in temporary.iterdir():
-            _sync(path)
+            sync(path)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -143,14 +143,6 @@ def _describe(path: Path) -> dict[str, int]:
         while block := file.read(1 << 20):
             checksum = zlib.crc32(block, checksum)
     return {"bytes": path.stat().st_size, "crc32": checksum}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _prepared(cache_dir: Path) -> Path:

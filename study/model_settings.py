@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from data.files import user_path
 from models.bert import BERTConfig
 from models.cnn import CNNConfig
 from models.learner import Settings
@@ -13,7 +14,6 @@ from models.lstm import LSTMConfig
 from models.networks import name_of
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
-from preprocessing.pretrained import user_folder
 from preprocessing.word_vectors import find_copy, find_vectors
 from study.errors import StudyError
 
@@ -60,7 +60,7 @@ def choose_settings(model: ModelName, options: Mapping[str, Any]) -> Settings:
     for name in given:
         if model not in MEANINGFUL_TO.get(name, (model,)):
             raise StudyError(f"--{name.replace('_', '-')} means nothing to --model {model}; leave it out.")
-    if "bert_model" in given and (folder := user_folder(given["bert_model"])).is_dir():
+    if "bert_model" in given and (folder := user_path(given["bert_model"])).is_dir():
         given["bert_model"] = str(folder.resolve())  # workers may be started elsewhere
     values = {FIELDS[name]: value for name, value in given.items() if name != "vectors"}
     base = DEFAULTS[f"bert-{given.get('strategy', 'frozen')}" if model == "bert" else model]
@@ -84,7 +84,7 @@ def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | No
     if bert_model:
         if not isinstance(settings.model, BERTConfig):
             raise StudyError("The study is not about BERT; leave --bert-model out.")
-        folder = user_folder(str(bert_model))
+        folder = user_path(str(bert_model))
         if not folder.is_dir():
             raise StudyError(f"There is no folder {folder}; name this machine's copy of the encoder with --bert-model.")
         settings = replace(settings, model=replace(settings.model, pretrained=str(folder.resolve())))

@@ -5,10 +5,8 @@ import gzip
 import io
 import json
 import math
-import os
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO, TextIO, TypeVar, cast
 
 from data.errors import UserError
+from data.files import is_gzip, kind_of_file, replacing
 
 if TYPE_CHECKING:
     from models.classifier import TextClassifier
@@ -73,7 +72,7 @@ def label_file(classifier: "TextClassifier", source: Path, target: Path, columns
     try:
         with (
             Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
-            _replacing(target) as temporary,
+            replacing(target) as temporary,
             source.open("rb") as file,
         ):
             task = bar.add_task("labelling", total=source.stat().st_size)
@@ -85,7 +84,7 @@ def label_file(classifier: "TextClassifier", source: Path, target: Path, columns
                 bar.update(task, completed=file.tell())
                 return zip(predictions.labels, predictions.probabilities.max(axis=1).tolist(), strict=True)
 
-            if (kind := _kind(source)) == ".parquet":
+            if (kind := kind_of_file(source)) == ".parquet":
                 _label_parquet(file, temporary, columns, label)
             else:
                 with _text_reader(file, source) as lines, _text_writer(temporary, target) as labelled_lines:
@@ -197,10 +196,10 @@ def _text(value: object) -> str | None:
 def check_files(source: Path, target: Path, *, force: bool) -> None:
     if not source.is_file():
         raise PredictionError(f"File {source} not found. Check the path given to --input.")
-    if _kind(source) not in KINDS or (_kind(source) == ".parquet" and _is_gzip(source)):
+    if kind_of_file(source) not in KINDS or (kind_of_file(source) == ".parquet" and is_gzip(source)):
         raise PredictionError(f"{source} is none of the known kinds of file: {', '.join(KINDS)}, text files also .gz.")
-    if _kind(target) != _kind(source) or (_kind(target) == ".parquet" and _is_gzip(target)):
-        raise PredictionError(f"--output must be of the kind of --input ({_kind(source)}), got {target}.")
+    if kind_of_file(target) != kind_of_file(source) or (kind_of_file(target) == ".parquet" and is_gzip(target)):
+        raise PredictionError(f"--output must be of the kind of --input ({kind_of_file(source)}), got {target}.")
     if target.exists() and not force:
         raise PredictionError(f"{target} is there already. Name another --output, or replace it with --force.")
 
@@ -211,33 +210,12 @@ def in_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield chunk
 
 
-def _is_gzip(path: Path) -> bool:
-    return path.suffix.lower() == ".gz"
-
-
-def _kind(path: Path) -> str:
-    return (path.with_suffix("") if _is_gzip(path) else path).suffix.lower()
-
-
 def _text_reader(file: BinaryIO, path: Path) -> TextIO:
-    stream = gzip.GzipFile(fileobj=file) if _is_gzip(path) else file
+    stream = gzip.GzipFile(fileobj=file) if is_gzip(path) else file
     return io.TextIOWrapper(cast(BinaryIO, stream), "utf-8-sig", newline="")
 
 
 def _text_writer(temporary: Path, path: Path) -> TextIO:
-    if _is_gzip(path):
+    if is_gzip(path):
         return gzip.open(temporary, "wt", encoding="utf-8", newline="")
     return temporary.open("w", encoding="utf-8", newline="")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary file that takes the place of `path` when all has gone well."""
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from data.files import replace_folder
 from study.errors import StudyError
 from study.reports.pages import FILES
 from study.signals import hold_signals, release_signals
@@ -65,20 +66,13 @@ def folder_name(study_name: str) -> str:
 
 def publish(written: Path, folder: Path) -> None:
     """Put a folder that is whole in the place of another. Raises `StudyError`."""
-    replaced = folder.with_name(f".{folder.name}.replaced")
-    hold_signals()  # between the two, there is no report at all
+    hold_signals()  # for a moment, there is no report at all
     try:
-        shutil.rmtree(replaced, ignore_errors=True)
-        if folder.exists():
-            folder.rename(replaced)
-        written.rename(folder)
+        replace_folder(written, folder)
     except OSError as error:
-        if replaced.exists() and not folder.exists():
-            replaced.rename(folder)
         raise StudyError(f"The report cannot be put into {folder}: {error.strerror or error}.") from error
     finally:
         release_signals()
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _study_of(folder: Path) -> str | None:

@@ -205,7 +205,7 @@ def _sweep(study: Study, checkpoints: Path) -> None:
     """Remove checkpoints of trials that have ended, as those that were told on another machine."""
     ended = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
     for file in checkpoints.glob("*.pt*"):
-        if file.name.split(".")[0] in map(str, ended):
+        if file.name.lstrip(".").split(".")[0] in map(str, ended):
             file.unlink(missing_ok=True)
 
 

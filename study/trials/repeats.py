@@ -4,8 +4,6 @@ Some repeats rank candidates, others confirm the winner. The weights of a confir
 folder, a file each: written whole, and trained again when lost.
 """
 
-import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -17,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from data.files import replacing, sha256
 from models.learner import Learner
 from models.training import EpochResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
@@ -37,15 +36,11 @@ Weights = dict[str, Tensor]
 def save_weights(folder: Path, number: int, weights: Weights) -> None:
     """Those of the trial with this number. Raises `StudyError`."""
     file = _file(folder, number)
-    temporary = file.with_name(f"{file.name}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(weights, temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            save_file(weights, temporary)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise StudyError(
             f"The weights {file} cannot be written: {error}. What has finished is kept; when the cause is mended, "
             "start the same command again."
@@ -74,8 +69,7 @@ def digest_of_weights(folder: Path, trial: FrozenTrial) -> str:
     """A digest of their bits. Raises `StudyError` where they are gone."""
     file = _file(folder, trial.number)
     try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return sha256(file)
     except OSError as error:
         raise _unreadable(file, error) from error
 

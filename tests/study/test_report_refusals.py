@@ -107,7 +107,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(limit: int, toy: A
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stdout
     assert left_of_reports(toy.folder) == []
-    assert not list(toy.folder.rglob("*.tmp"))
+    assert not list(toy.folder.rglob("*.writing"))
     assert run_command(app, list(QUICK)) == 0
     assert [trial.state for trial in toy.load(name="toy-lstm/confirmation").trials] == [TrialState.COMPLETE]
 

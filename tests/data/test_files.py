@@ -1,0 +1,76 @@
+"""Files and folders are replaced whole or stay as they were; paths mean what their user means."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from data.files import kind_of_file, open_bytes, replace_folder, replacing, sha256, user_path
+
+
+def test_a_file_takes_its_place_when_all_has_gone_well(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("old")
+    with replacing(file) as temporary:
+        temporary.write_text("new")
+        assert file.read_text() == "old"
+    assert file.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_stays_as_it_was_when_writing_fails(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(file) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_folder_takes_the_place_of_another(tmp_path: Path, is_there: bool) -> None:
+    written, folder = tmp_path / "written", tmp_path / "report"
+    for path in [written, *[folder] * is_there]:
+        path.mkdir()
+        (path / path.name).write_text("content")
+    replace_folder(written, folder)
+    assert list(tmp_path.rglob("*")) == [folder, folder / "written"]
+
+
+def test_a_folder_stays_when_the_new_one_cannot_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, folder = tmp_path / "written", tmp_path / "report"
+    for path in (written, folder):
+        path.mkdir()
+        (path / path.name).write_text("content")
+    rename = Path.rename
+
+    def fail_for_the_new_one(path: Path, target: Path) -> Path:
+        if path == written:
+            raise OSError("no space left")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    with pytest.raises(OSError, match="no space left"):
+        replace_folder(written, folder)
+    assert (folder / "report").read_text() == "content"
+    assert not (tmp_path / ".report.replaced").exists()
+
+
+def test_a_compressed_file_is_opened_decompressed_and_is_of_the_kind_within(tmp_path: Path) -> None:
+    plain, compressed = tmp_path / "a.CSV", tmp_path / "a.csv.GZ"
+    plain.write_bytes(b"text")
+    compressed.write_bytes(gzip.compress(b"text"))
+    for file in (plain, compressed):
+        assert kind_of_file(file) == ".csv"
+        with open_bytes(file) as opened:
+            assert opened.read() == b"text"
+    assert sha256(plain) == hashlib.sha256(b"text").hexdigest()
+
+
+def test_a_tilde_is_the_home_folder_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/texts.csv") == tmp_path / "texts.csv"
+    assert user_path("~no-such-user/texts.csv") == Path("~no-such-user/texts.csv")
+    assert user_path("texts~.csv") == Path("texts~.csv")
