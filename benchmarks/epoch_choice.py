@@ -50,7 +50,7 @@ def train_one(job: Job) -> tuple[float, float]:
     limits = settings.limits
     words = limits.kept_words(prepared.word_counts)
     torch.manual_seed(training.seed)
-    network = word_network(config, words=words, classes=len(prepared.classes), vectors=None)  # type: ignore[arg-type]
+    network = word_network(config, vocabulary_size=words, classes=len(prepared.classes), vectors=None)  # type: ignore[arg-type]
     scores: list[float] = []
 
     def on_epoch_end(_: EpochResult) -> None:

@@ -31,7 +31,7 @@ def main() -> None:
         texts = [" ".join(row) for row in generator.choice(words, (TEXTS, WORDS_PER_TEXT))]
         pd.DataFrame({"description_pre": texts}).to_csv(folder / "in.csv", index=False)
         for hidden_size in (64, 256):
-            model = LSTMClassifier(LSTMConfig(hidden_size=hidden_size), words=WORDS, classes=CLASSES)
+            model = LSTMClassifier(LSTMConfig(hidden_size=hidden_size), vocabulary_size=WORDS, classes=CLASSES)
             save_model(folder / "model", TextClassifier(model, vocabulary.first(WORDS), classes, 200, {}))
             command = [sys.executable, "-m", "study.predict", "--model", folder / "model", "--input", folder / "in.csv"]
             start = time.perf_counter()

@@ -34,7 +34,7 @@ class RandomBatches(TrainingBatches):
         order = np.random.default_rng(number).permutation(len(self.texts))
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
-            yield make_batch(self.texts, rows, max_tokens=self.max_tokens, words=self.words)
+            yield make_batch(self.texts, rows, max_tokens=self.max_tokens, vocabulary_size=self.vocabulary_size)
 
 
 class PaddedBatches(RandomBatches):
@@ -49,9 +49,9 @@ class PaddedBatches(RandomBatches):
 class PackedLSTM(nn.Module):
     """The same network fed with packed sequences."""
 
-    def __init__(self, words: int, classes: int) -> None:
+    def __init__(self, vocabulary_size: int, classes: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(words, EMBEDDING_SIZE, padding_idx=0)
+        self.embedding = nn.Embedding(vocabulary_size, EMBEDDING_SIZE, padding_idx=0)
         self.lstm = nn.LSTM(EMBEDDING_SIZE, HIDDEN_SIZE, batch_first=True)
         self.head = nn.Linear(HIDDEN_SIZE, classes)
 
@@ -90,8 +90,11 @@ def main() -> None:
     config = LSTMConfig(EMBEDDING_SIZE, HIDDEN_SIZE, bidirectional=False, dropout=0, embedding_dropout=0)
     arguments = prepared.training, BATCH_SIZE, MAX_TOKENS, words, 0
     ways = {
-        "length-bucketed, padded": (lambda: LSTMClassifier(config, words=words, classes=classes), TrainingBatches),
-        "padded to max_tokens": (lambda: LSTMClassifier(config, words=words, classes=classes), PaddedBatches),
+        "length-bucketed, padded": (
+            lambda: LSTMClassifier(config, vocabulary_size=words, classes=classes),
+            TrainingBatches,
+        ),
+        "padded to max_tokens": (lambda: LSTMClassifier(config, vocabulary_size=words, classes=classes), PaddedBatches),
         "packed sequences": (lambda: PackedLSTM(words, classes), RandomBatches),
     }
     peak, speeds = 0.0, dict.fromkeys(ways, 0.0)

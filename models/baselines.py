@@ -18,7 +18,7 @@ from models.linear import (
     LinearClassifier,
     LinearConfig,
     fit_classifier,
-    learn_features,
+    fit_features,
     unfitted_classifier,
 )
 from models.scores import SCORES, Metric
@@ -73,7 +73,7 @@ def fit_baselines(
     training: EncodedTexts,
     validation: EncodedTexts,
     *,
-    words: int,
+    vocabulary_size: int,
     classes: int,
     metric: Metric,
     on_fit: Callable[[Fit], None] | None = None,
@@ -81,9 +81,9 @@ def fit_baselines(
     """The baselines in the order of `CANDIDATES`, each with the C that is best on validation by `metric`.
 
     C is the inverse strength of the regularisation; where several are equally good, the smallest is taken. The
-    features are sublinear TF-IDF of single words; `words`: ids from there on are unknown. Deterministic.
+    features are sublinear TF-IDF of single words; ids from `vocabulary_size` on are unknown. Deterministic.
     """
-    features = learn_features(WORDS, training, validation, words=words)
+    features = fit_features(WORDS, training, validation, vocabulary_size=vocabulary_size)
     fits = sum(len(candidate.grid) for candidate in CANDIDATES)
     baselines, number = [], 0
     for candidate in CANDIDATES:

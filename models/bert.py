@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-import torch
 from torch import Tensor, nn
 
 from models.encoders import build_encoder, layers_of, with_adapters, without_adapters
+from models.layers import length_mask
 from preprocessing.pretrained import MINILM
 
 Strategy = Literal["frozen", "full", "gradual", "lora"]
@@ -74,9 +74,9 @@ class BERTClassifier(nn.Module):
 
     def pooled(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """The mean of the hidden states over a text's real tokens: (B, T), (B,) to (B, D)."""
-        inside = torch.arange(token_ids.shape[1], device=token_ids.device) < lengths[:, None]  # (B, T)
-        states = self.encoder(input_ids=token_ids, attention_mask=inside.long()).last_hidden_state  # (B, T, D)
-        mean: Tensor = states.masked_fill(~inside[:, :, None], 0).sum(dim=1) / lengths[:, None]
+        mask = length_mask(token_ids, lengths)
+        states = self.encoder(input_ids=token_ids, attention_mask=mask.long()).last_hidden_state  # (B, T, D)
+        mean: Tensor = states.masked_fill(~mask[:, :, None], 0).sum(dim=1) / lengths[:, None]
         return mean
 
     def train(self, mode: bool = True) -> "BERTClassifier":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.layers import FastDropout, WordDropout, word_embedding
+from models.layers import FastDropout, WordDropout, length_mask, word_embedding
 from preprocessing.vocabulary import PAD_ID
 from preprocessing.word_vectors import WordVectors
 
@@ -51,11 +51,13 @@ class CNNClassifier(nn.Module):
     texts that are shorter than a filter need no rule of their own.
     """
 
-    def __init__(self, config: CNNConfig, *, words: int, classes: int, vectors: WordVectors | None = None) -> None:
+    def __init__(
+        self, config: CNNConfig, *, vocabulary_size: int, classes: int, vectors: WordVectors | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         self.embedding = word_embedding(
-            words, config.embedding_size, vectors=vectors, vector_scale=VECTOR_SCALE, tune=config.tune_vectors
+            vocabulary_size, config.embedding_size, vectors=vectors, vector_scale=VECTOR_SCALE, tune=config.tune_vectors
         )
         self.word_dropout = WordDropout(config.word_dropout)
         self.embedding_dropout = FastDropout(config.embedding_dropout)
@@ -70,8 +72,8 @@ class CNNClassifier(nn.Module):
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Token ids (B, T) and lengths (B,) to logits (B, classes)."""
         time = token_ids.shape[1]
-        inside = torch.arange(time, device=token_ids.device) < lengths[:, None]  # (B, T)
-        outside = torch.where(inside, 0.0, float("-inf"))[:, None]  # to add is several times faster than to fill in
+        mask = length_mask(token_ids, lengths)
+        additive_mask = torch.where(mask, 0.0, float("-inf"))[:, None]  # to add is several times faster than to fill in
 
         missing = max(self.config.widths) - 1
         missing += -(time + missing) % LENGTH_STEP
@@ -81,6 +83,6 @@ class CNNClassifier(nn.Module):
         pooled = []
         for convolution in self.convolutions:
             responses = convolution(images)[:, :, 0, :time]  # (B, filters, T)
-            pooled.append((responses + outside.to(responses.dtype)).amax(dim=2))
+            pooled.append((responses + additive_mask.to(responses.dtype)).amax(dim=2))
         logits: Tensor = self.head(self.dropout(functional.relu(torch.cat(pooled, dim=1))))
         return logits

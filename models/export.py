@@ -22,7 +22,7 @@ from data.files import replace_folder
 from models.bert import BERTClassifier
 from models.classifier import TextClassifier, Tokens
 from models.encoders import describe_encoder
-from models.networks import CONFIGURATIONS, build_network, name_of
+from models.networks import CONFIGS, build_network, name_of
 from preprocessing.cleaning import CLEANING_VERSION
 from preprocessing.vocabulary import Vocabulary
 from preprocessing.word_pieces import WordPieces
@@ -48,7 +48,7 @@ def save_model(folder: Path, classifier: TextClassifier) -> None:
     model = classifier.model
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     encoder = describe_encoder(model.encoder) if isinstance(model, BERTClassifier) else None
-    sizes = {"words": len(classifier.tokens), "classes": len(classifier.classes)}
+    sizes = {"vocabulary_size": len(classifier.tokens), "classes": len(classifier.classes)}
     build_network(model.config, weights, encoder=encoder, **sizes)
     tokens_file, tokens = _write_tokens(classifier.tokens)
     files = {WEIGHTS_FILE: safetensors.torch.save(weights), tokens_file: tokens.encode()}
@@ -89,9 +89,9 @@ def load_model(folder: Path) -> TextClassifier:
         max_tokens, classes = int(config["max_tokens"]), tuple(map(str, config["classes"]))
         tokens = _read_tokens(files, max_tokens)
         model = build_network(
-            CONFIGURATIONS[config["architecture"]](**config["model"]),
+            CONFIGS[config["architecture"]](**config["model"]),
             safetensors.torch.load(files[WEIGHTS_FILE]),
-            words=len(tokens),
+            vocabulary_size=len(tokens),
             classes=len(classes),
             encoder=json.dumps(config["encoder"]),
         )

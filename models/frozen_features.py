@@ -126,7 +126,7 @@ def _compute(
 
     @torch.inference_mode()  # holds for the thread that enters it
     def compute(part: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-        token_ids, lengths, _, _ = make_batch(texts, rows[part], max_tokens=longest, words=ids).to(device)
+        token_ids, lengths, _, _ = make_batch(texts, rows[part], max_tokens=longest, vocabulary_size=ids).to(device)
         features: npt.NDArray[np.float32] = encode(token_ids, lengths).float().cpu().numpy()
         return features
 

@@ -15,7 +15,7 @@ EMBEDDING_SCALE = 0.1
 
 
 def word_embedding(
-    words: int,
+    vocabulary_size: int,
     size: int,
     *,
     vectors: WordVectors | None = None,
@@ -29,17 +29,22 @@ def word_embedding(
     Without `tune` the pretrained embedding is frozen, the words without a vector included. Raises `ValueError` for
     vectors of another size.
     """
-    embedding = nn.Embedding(words, size, padding_idx=PAD_ID)
+    embedding = nn.Embedding(vocabulary_size, size, padding_idx=PAD_ID)
     with torch.no_grad():
         embedding.weight *= EMBEDDING_SCALE if vectors is None else vector_scale
         if vectors is not None:
             if vectors.size != size:
                 raise ValueError(f"`embedding_size` must be that of the vectors, {vectors.size}, got {size}.")
-            known = torch.from_numpy(vectors.known[:words])
-            pretrained = torch.tensor(vectors.vectors[:words])[known]
+            known = torch.from_numpy(vectors.known[:vocabulary_size])
+            pretrained = torch.tensor(vectors.vectors[:vocabulary_size])[known]
             embedding.weight[known] = pretrained * (vector_scale / pretrained.square().mean().sqrt())
             embedding.weight.requires_grad_(tune)
     return embedding
+
+
+def length_mask(token_ids: Tensor, lengths: Tensor) -> Tensor:
+    """Whether a position of the token ids (B, T) lies within its text, (B, T)."""
+    return torch.arange(token_ids.shape[1], device=token_ids.device) < lengths[:, None]
 
 
 class WordDropout(nn.Module):

@@ -66,7 +66,7 @@ class Learner:
     cache_dir: Path
     device: torch.device
 
-    def learn(
+    def fit(
         self, *, on_epoch_end: Callable[[EpochResult], None] | None = None, checkpoint: Checkpoint | None = None
     ) -> TrainingResult:
         """Train on the training texts, judged by the validation texts; see `models.training.train`.
@@ -87,13 +87,15 @@ class Learner:
             )
         torch.manual_seed(config.seed)
         limits = self.settings.limits
-        batches = TrainingBatches(self._training_texts, config.batch_size, limits.max_tokens, self._words, config.seed)
+        batches = TrainingBatches(
+            self._training_texts, config.batch_size, limits.max_tokens, self._vocabulary_size, config.seed
+        )
         return run(self._network(), batches, self._evaluation(self.prepared.validation))
 
     def restore(
         self, weights: Mapping[str, Tensor], about: Mapping[str, Any], *, temperature: float = 1.0
     ) -> TextClassifier:
-        """A classifier of any texts, with the weights that `learn` has found and a temperature for its logits."""
+        """A classifier of any texts, with the weights that `fit` has found and a temperature for its logits."""
         model = self._restore(weights)
         if isinstance(model, BERTClassifier):
             model = merged(model)
@@ -137,7 +139,7 @@ class Learner:
             config,
             self._training_texts,
             self.prepared.validation,
-            words=self._words,
+            vocabulary_size=self._vocabulary_size,
             max_tokens=self.settings.limits.max_tokens,
             classes=len(self.prepared.classes),
             seed=self.settings.training.seed,
@@ -148,7 +150,9 @@ class Learner:
 
     def _restore(self, weights: Mapping[str, Tensor]) -> Network:
         if isinstance(self.settings.model, LinearConfig):
-            return build_network(self.settings.model, weights, words=self._words, classes=len(self.prepared.classes))
+            return build_network(
+                self.settings.model, weights, vocabulary_size=self._vocabulary_size, classes=len(self.prepared.classes)
+            )
         model = self._network()
         load_trained(model, weights)
         return model
@@ -186,10 +190,10 @@ class Learner:
         vectors = None
         if self.settings.vectors:
             vectors = prepare_vectors(self.settings.vectors, self.prepared.vocabulary, cache_dir=self.cache_dir)
-        return word_network(config, words=self._words, classes=classes, vectors=vectors)
+        return word_network(config, vocabulary_size=self._vocabulary_size, classes=classes, vectors=vectors)
 
     def _evaluation(self, texts: EncodedTexts) -> EvaluationBatches:
-        return EvaluationBatches(texts, self.settings.limits.max_tokens, self._words)
+        return EvaluationBatches(texts, self.settings.limits.max_tokens, self._vocabulary_size)
 
     @property
     def _training_texts(self) -> EncodedTexts:
@@ -200,10 +204,10 @@ class Learner:
         if isinstance(self.settings.model, BERTConfig):
             encoder = self.settings.find_encoder(self.cache_dir)
             return read_word_pieces(encoder, max_tokens=self.settings.limits.max_tokens)
-        return self.prepared.vocabulary.first(self._words)
+        return self.prepared.vocabulary.first(self._vocabulary_size)
 
     @property
-    def _words(self) -> int:
+    def _vocabulary_size(self) -> int:
         """Ids from there on are unknown to the model; word pieces are all known."""
         if isinstance(self.settings.model, BERTConfig):
             return len(self.prepared.word_counts)

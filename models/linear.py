@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.calibration import best_temperature
+from models.layers import length_mask
 from models.scores import accuracy, macro_f1
-from models.tfidf import SparseRows, Tfidf, flat_tokens, learn_tfidf
+from models.tfidf import SparseRows, Tfidf, fit_tfidf, flat_tokens
 from models.training import EpochResult, TrainingResult
 from preprocessing.encoding import EncodedTexts
 
@@ -50,18 +51,17 @@ class LinearClassifier(nn.Module):
     weight: Tensor  # (features, classes) float32
     bias: Tensor  # (classes,) float32
 
-    def __init__(self, config: LinearConfig, *, words: int, classes: int, features: int = 1) -> None:
+    def __init__(self, config: LinearConfig, *, vocabulary_size: int, classes: int, features: int = 1) -> None:
         """A classifier that has learned nothing; `features` is that of the state to load into it."""
         super().__init__()
         self.config = config
-        self.tfidf = Tfidf(max_ngram=config.max_ngram, words=words, features=features)
+        self.tfidf = Tfidf(max_ngram=config.max_ngram, vocabulary_size=vocabulary_size, features=features)
         self.register_buffer("weight", torch.zeros(features, classes))
         self.register_buffer("bias", torch.zeros(classes))
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Token ids (B, T) and lengths (B,) to logits (B, classes); the same bits in any company and padding."""
-        inside = torch.arange(token_ids.shape[1], device=token_ids.device) < lengths[:, None]
-        return self.score(self.tfidf(token_ids[inside], lengths))
+        return self.score(self.tfidf(token_ids[length_mask(token_ids, lengths)], lengths))
 
     def score(self, rows: SparseRows) -> Tensor:
         """Logits (B, classes)."""
@@ -88,7 +88,7 @@ def fit_linear(
     training: EncodedTexts,
     validation: EncodedTexts,
     *,
-    words: int,
+    vocabulary_size: int,
     max_tokens: int,
     classes: int,
     seed: int,
@@ -98,7 +98,7 @@ def fit_linear(
     `words`: ids from there on are unknown. Deterministic.
     """
     start = time.perf_counter()
-    features = learn_features(config, training, validation, words=words, max_tokens=max_tokens)
+    features = fit_features(config, training, validation, vocabulary_size=vocabulary_size, max_tokens=max_tokens)
     model = fit_classifier(config, features, classes=classes, seed=seed)
     labels = features.validation_labels
     with torch.inference_mode():
@@ -112,8 +112,13 @@ def fit_linear(
     return model, TrainingResult((result,), result, model.state_dict())
 
 
-def learn_features(
-    config: LinearConfig, training: EncodedTexts, validation: EncodedTexts, *, words: int, max_tokens: int | None = None
+def fit_features(
+    config: LinearConfig,
+    training: EncodedTexts,
+    validation: EncodedTexts,
+    *,
+    vocabulary_size: int,
+    max_tokens: int | None = None,
 ) -> Features:
     """Of `config`, the n-grams decide; the rest of texts longer than `max_tokens` is cut off.
 
@@ -121,7 +126,9 @@ def learn_features(
     """
     torch.set_num_threads(1)
     tokens = flat_tokens(training, max_tokens)
-    tfidf = learn_tfidf(*tokens, max_ngram=config.max_ngram, words=words, minimum_texts=config.minimum_texts)
+    tfidf = fit_tfidf(
+        *tokens, max_ngram=config.max_ngram, vocabulary_size=vocabulary_size, minimum_texts=config.minimum_texts
+    )
     return Features(
         tfidf,
         tfidf(*tokens),
@@ -154,7 +161,7 @@ def fit_classifier(config: LinearConfig, features: Features, *, classes: int, se
 
 def unfitted_classifier(config: LinearConfig, tfidf: Tfidf, *, classes: int) -> LinearClassifier:
     """One that knows the features, but weighs none of them."""
-    model = LinearClassifier(config, words=tfidf.words, classes=classes, features=len(tfidf.ngrams))
+    model = LinearClassifier(config, vocabulary_size=tfidf.vocabulary_size, classes=classes, features=len(tfidf.ngrams))
     model.tfidf = tfidf
     return model
 

@@ -49,12 +49,14 @@ class LSTMClassifier(nn.Module):
     Time comes first inside, (T, B, features): the layout that the fused kernel computes in.
     """
 
-    def __init__(self, config: LSTMConfig, *, words: int, classes: int, vectors: WordVectors | None = None) -> None:
+    def __init__(
+        self, config: LSTMConfig, *, vocabulary_size: int, classes: int, vectors: WordVectors | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         directions = 2 if config.bidirectional else 1
         self.embedding = word_embedding(
-            words, config.embedding_size, vectors=vectors, vector_scale=VECTOR_SCALE, tune=config.tune_vectors
+            vocabulary_size, config.embedding_size, vectors=vectors, vector_scale=VECTOR_SCALE, tune=config.tune_vectors
         )
         self.word_dropout = WordDropout(config.word_dropout)
         self.embedding_dropout = FastDropout(config.embedding_dropout)
@@ -70,8 +72,8 @@ class LSTMClassifier(nn.Module):
         """Token ids (B, T) and lengths (B,) to logits (B, classes)."""
         token_ids = token_ids.t()
         time = torch.arange(len(token_ids), device=token_ids.device)[:, None]
-        inside = time < lengths  # (T, B)
-        backwards = torch.where(inside, lengths - 1 - time, time)  # (T, B): where to read a text from its end
+        mask = time < lengths  # (T, B)
+        backwards = torch.where(mask, lengths - 1 - time, time)  # (T, B): where to read a text from its end
 
         features = self.embedding_dropout(self.embedding(self.word_dropout(token_ids)))
         outputs: list[Tensor] = []
@@ -83,7 +85,7 @@ class LSTMClassifier(nn.Module):
             if self.config.bidirectional:
                 # Each text is turned round by itself, so that this direction, too, meets padding last.
                 outputs.append(self.reversed_lstms[layer](_reorder(features, backwards))[0])
-        pooled = torch.cat([_pool(output, inside, lengths, self.config.pooling) for output in outputs], dim=1)
+        pooled = torch.cat([_pool(output, mask, lengths, self.config.pooling) for output in outputs], dim=1)
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
 
@@ -95,11 +97,11 @@ def _reorder(features: Tensor, positions: Tensor) -> Tensor:
     return features.flatten(0, 1).index_select(0, flat).view_as(features)
 
 
-def _pool(outputs: Tensor, inside: Tensor, lengths: Tensor, pooling: Pooling) -> Tensor:
-    """(T, B, H) to (B, H), over the positions where `inside` (T, B) holds."""
+def _pool(outputs: Tensor, mask: Tensor, lengths: Tensor, pooling: Pooling) -> Tensor:
+    """(T, B, H) to (B, H), over the positions where `mask` (T, B) holds."""
     if pooling == "max":
-        outside = torch.where(inside, 0.0, float("-inf"))  # to add is several times faster than to fill in
-        return (outputs + outside[:, :, None].to(outputs.dtype)).amax(dim=0)
+        additive_mask = torch.where(mask, 0.0, float("-inf"))  # to add is several times faster than to fill in
+        return (outputs + additive_mask[:, :, None].to(outputs.dtype)).amax(dim=0)
     if pooling == "mean":
-        return outputs.masked_fill(~inside[:, :, None], 0).sum(dim=0) / lengths[:, None]
+        return outputs.masked_fill(~mask[:, :, None], 0).sum(dim=0) / lengths[:, None]
     return outputs[lengths - 1, torch.arange(outputs.shape[1], device=outputs.device)]

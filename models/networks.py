@@ -17,7 +17,7 @@ from preprocessing.word_vectors import WordVectors
 
 ModelConfig: TypeAlias = LSTMConfig | CNNConfig | LinearConfig | BERTConfig
 Network: TypeAlias = LSTMClassifier | CNNClassifier | LinearClassifier | BERTClassifier
-CONFIGURATIONS: dict[str, type[ModelConfig]] = {
+CONFIGS: dict[str, type[ModelConfig]] = {
     "lstm": LSTMConfig,
     "cnn": CNNConfig,
     "linear": LinearConfig,
@@ -26,20 +26,25 @@ CONFIGURATIONS: dict[str, type[ModelConfig]] = {
 
 
 def name_of(config: ModelConfig) -> str:
-    return next(name for name, kind in CONFIGURATIONS.items() if isinstance(config, kind))
+    return next(name for name, kind in CONFIGS.items() if isinstance(config, kind))
 
 
 def word_network(
-    config: LSTMConfig | CNNConfig, *, words: int, classes: int, vectors: WordVectors | None = None
+    config: LSTMConfig | CNNConfig, *, vocabulary_size: int, classes: int, vectors: WordVectors | None = None
 ) -> LSTMClassifier | CNNClassifier:
     """One that has learned nothing yet, but for the `vectors` that its words may begin with."""
     if isinstance(config, CNNConfig):
-        return CNNClassifier(config, words=words, classes=classes, vectors=vectors)
-    return LSTMClassifier(config, words=words, classes=classes, vectors=vectors)
+        return CNNClassifier(config, vocabulary_size=vocabulary_size, classes=classes, vectors=vectors)
+    return LSTMClassifier(config, vocabulary_size=vocabulary_size, classes=classes, vectors=vectors)
 
 
 def build_network(
-    config: ModelConfig, weights: Mapping[str, Tensor], *, words: int, classes: int, encoder: str | None = None
+    config: ModelConfig,
+    weights: Mapping[str, Tensor],
+    *,
+    vocabulary_size: int,
+    classes: int,
+    encoder: str | None = None,
 ) -> Network:
     """The network with all these weights, on the CPU, to be asked and not to be trained.
 
@@ -55,11 +60,13 @@ def build_network(
     with torch.device("meta"):  # without memory, and without drawing weights that would be overwritten
         if isinstance(config, LinearConfig):
             features = len(weights["tfidf.ngrams"])
-            model = LinearClassifier(config, words=words, classes=classes, features=features)
+            model = LinearClassifier(config, vocabulary_size=vocabulary_size, classes=classes, features=features)
         else:
-            model = word_network(config, words=words, classes=classes)
+            model = word_network(config, vocabulary_size=vocabulary_size, classes=classes)
     if _shapes(model.state_dict()) != _shapes(weights):
-        raise ValueError(f"The weights are another network's than one for {words} words and {classes} classes.")
+        raise ValueError(
+            f"The weights are another network's than one for {vocabulary_size} words and {classes} classes."
+        )
     model.to_empty(device="cpu").load_state_dict(dict(weights))
     return model.eval().requires_grad_(False)
 

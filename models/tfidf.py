@@ -1,8 +1,8 @@
 """Sublinear TF-IDF of n-grams of token ids, as sparse rows: the same code for fitting and for predicting.
 
 The values are those of scikit-learn's `TfidfVectorizer(sublinear_tf=True)` for the same n-grams. An n-gram is one
-whole number, its ids read as the digits of a number to the base `words`: no two n-grams share one, of whatever lengths,
-since no id in them is 0.
+whole number, its ids read as the digits of a number to the base `vocabulary_size`: no two n-grams share one, of
+whatever lengths, since no id in them is 0.
 """
 
 from typing import NamedTuple
@@ -29,13 +29,16 @@ class Tfidf(nn.Module):
     ngrams: Tensor  # (features,) int64, ascending
     idf: Tensor  # (features,) float32
 
-    def __init__(self, *, max_ngram: int, words: int, features: int = 1) -> None:
+    def __init__(self, *, max_ngram: int, vocabulary_size: int, features: int = 1) -> None:
         """Nothing is learned: the one feature is 0, which is no n-gram. Raises `ValueError` for too many words."""
         super().__init__()
-        if words**max_ngram > 2**63:
-            raise ValueError(f"`words ** max_ngram <= 2 ** 63` must hold, got words={words}, max_ngram={max_ngram}.")
+        if vocabulary_size**max_ngram > 2**63:
+            raise ValueError(
+                "`vocabulary_size ** max_ngram <= 2 ** 63` must hold, "
+                f"got vocabulary_size={vocabulary_size}, max_ngram={max_ngram}."
+            )
         self.max_ngram = max_ngram
-        self.words = words  # ids from here on are unknown
+        self.vocabulary_size = vocabulary_size  # ids from here on are unknown
         self.register_buffer("ngrams", torch.zeros(features, dtype=torch.int64))
         self.register_buffer("idf", torch.zeros(features))
 
@@ -55,20 +58,22 @@ class Tfidf(nn.Module):
         """Every n-gram and the text that it stands in. None spans an unknown word, nor does one close up over it."""
         token_ids = token_ids.long()
         rows = torch.repeat_interleave(lengths)
-        is_known = (token_ids != PAD_ID) & (token_ids != UNKNOWN_ID) & (token_ids < self.words)
+        is_known = (token_ids != PAD_ID) & (token_ids != UNKNOWN_ID) & (token_ids < self.vocabulary_size)
         ngrams, is_ngram = token_ids, is_known  # by their first tokens
         found = [(rows[is_ngram], ngrams[is_ngram])]
         for length in range(1, self.max_ngram):
-            ngrams = ngrams[:-1] * self.words + token_ids[length:]
+            ngrams = ngrams[:-1] * self.vocabulary_size + token_ids[length:]
             is_ngram = is_ngram[:-1] & is_known[length:] & (rows[length:] == rows[:-length])
             found.append((rows[:-length][is_ngram], ngrams[is_ngram]))
         all_rows, all_ngrams = zip(*found, strict=True)
         return torch.cat(all_rows), torch.cat(all_ngrams)
 
 
-def learn_tfidf(token_ids: Tensor, lengths: Tensor, *, max_ngram: int, words: int, minimum_texts: int = 1) -> Tfidf:
+def fit_tfidf(
+    token_ids: Tensor, lengths: Tensor, *, max_ngram: int, vocabulary_size: int, minimum_texts: int = 1
+) -> Tfidf:
     """The n-grams of these texts, without those that stand in fewer than `minimum_texts` of them."""
-    tfidf = Tfidf(max_ngram=max_ngram, words=words)
+    tfidf = Tfidf(max_ngram=max_ngram, vocabulary_size=vocabulary_size)
     rows, ngrams = tfidf.find_ngrams(token_ids, lengths)
     ngrams, columns = torch.unique(ngrams, return_inverse=True)
     cells = torch.unique(rows * len(ngrams) + columns)

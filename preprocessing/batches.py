@@ -56,7 +56,7 @@ class TrainingBatches:
     texts: EncodedTexts
     batch_size: int
     max_tokens: int
-    words: int  # ids from here on are `UNKNOWN_ID`
+    vocabulary_size: int  # ids from here on are `UNKNOWN_ID`
     seed: int
 
     def __len__(self) -> int:
@@ -68,7 +68,9 @@ class TrainingBatches:
         noisy = lengths * (1 + LENGTH_NOISE * generator.random(len(lengths)))
         buckets = _cut(np.argsort(noisy, kind="stable"), self.batch_size)
         for bucket in generator.permutation(len(buckets)):
-            yield make_batch(self.texts, buckets[bucket], max_tokens=self.max_tokens, words=self.words)
+            yield make_batch(
+                self.texts, buckets[bucket], max_tokens=self.max_tokens, vocabulary_size=self.vocabulary_size
+            )
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,11 @@ class EvaluationBatches:
 
     texts: EncodedTexts
     max_tokens: int
-    words: int
+    vocabulary_size: int
 
     def __iter__(self) -> Iterator[Batch]:
         for rows in _cut(np.argsort(self.texts.lengths, kind="stable"), EVALUATION_BATCH_SIZE):
-            yield make_batch(self.texts, rows, max_tokens=self.max_tokens, words=self.words)
+            yield make_batch(self.texts, rows, max_tokens=self.max_tokens, vocabulary_size=self.vocabulary_size)
 
 
 def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTexts:
@@ -97,14 +99,14 @@ def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTe
     return texts.take(np.sort(by_class[np.argsort(quantiles, kind="stable")[: limits.max_training_texts]]))
 
 
-def make_batch(texts: EncodedTexts, rows: npt.NDArray[np.intp], *, max_tokens: int, words: int) -> Batch:
+def make_batch(texts: EncodedTexts, rows: npt.NDArray[np.intp], *, max_tokens: int, vocabulary_size: int) -> Batch:
     starts = texts.offsets[rows]
     lengths = np.minimum(texts.offsets[rows + 1] - starts, max_tokens)
     positions = np.arange(lengths.max())
-    inside = positions < lengths[:, None]  # (B, T)
-    token_ids = np.full(inside.shape, PAD_ID, np.int32)
-    token_ids[inside] = texts.token_ids[(starts[:, None] + positions)[inside]]
-    token_ids[token_ids >= words] = UNKNOWN_ID
+    mask = positions < lengths[:, None]  # (B, T)
+    token_ids = np.full(mask.shape, PAD_ID, np.int32)
+    token_ids[mask] = texts.token_ids[(starts[:, None] + positions)[mask]]
+    token_ids[token_ids >= vocabulary_size] = UNKNOWN_ID
     return Batch(
         torch.from_numpy(token_ids), torch.from_numpy(lengths), torch.from_numpy(texts.labels[rows].astype(int)), rows
     )

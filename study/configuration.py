@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from data.source import DataSource
 from models.learner import Settings
-from models.networks import CONFIGURATIONS, name_of
+from models.networks import CONFIGS, name_of
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import EncoderVersion
@@ -21,7 +21,7 @@ RULES = 2
 
 
 @dataclass(frozen=True)
-class StudyConfiguration:
+class StudyConfig:
     source: DataSource
     cache_dir: str  # absolute
     base: Settings  # of every trial, but for what is searched
@@ -50,14 +50,14 @@ class StudyConfiguration:
         return {**asdict(self), "model": self.model, "rules": RULES}
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> "StudyConfiguration":
+    def from_dict(cls, stored: dict[str, Any]) -> "StudyConfig":
         """Raises `ValueError`, `LookupError` or `TypeError` for what another version has stored."""
         stored = dict(stored)
         if (rules := stored.pop("rules", 1)) != RULES:
             raise ValueError(f"its rules are version {rules}, now they are {RULES}")
         base, model = stored["base"], stored.pop("model")
         settings = Settings(
-            CONFIGURATIONS[model](**base["model"]),
+            CONFIGS[model](**base["model"]),
             TrainingConfig(**base["training"]),
             TextLimits(**base["limits"]),
             VectorSource(**base["vectors"]) if base.get("vectors") else None,

@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.search_space import describe
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -28,7 +28,7 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
-def describe_search(configuration: StudyConfiguration) -> str:
+def describe_search(configuration: StudyConfig) -> str:
     """What is searched, and for what."""
     ranges = ", ".join(f"{name} {range_}" for name, range_ in describe(configuration.search_space).items())
     return f"Search: highest validation {METRIC_TITLES[configuration.metric]} over {ranges}."
@@ -38,11 +38,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def metric_title(configuration: StudyConfiguration) -> str:
+def metric_title(configuration: StudyConfig) -> str:
     return f"validation {METRIC_TITLES[configuration.metric]}"
 
 
-def axis_title(configuration: StudyConfiguration) -> str:
+def axis_title(configuration: StudyConfig) -> str:
     return capital(metric_title(configuration))
 
 

@@ -94,7 +94,7 @@ def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | No
 def options_of(settings: Settings) -> dict[str, Any]:
     """The options that make these settings, by their names in `choose_settings`: the inverse of it.
 
-    But for the `foreign_fields`, which no option sets.
+    But for the `unsettable_fields`, which no option sets.
     """
     options: dict[str, Any] = {"model": name_of(settings.model)}
     if isinstance(settings.model, BERTConfig):
@@ -105,7 +105,7 @@ def options_of(settings: Settings) -> dict[str, Any]:
     return options | {option: differing[field][0] for option, field in FIELDS.items() if field in differing}
 
 
-def foreign_fields(settings: Settings) -> dict[str, tuple[Any, Any]]:
+def unsettable_fields(settings: Settings) -> dict[str, tuple[Any, Any]]:
     """Values, and today's defaults, of fields that no option sets: such settings are of another version's making."""
     return {field: both for field, both in _differing(settings).items() if field not in FIELDS.values()}
 

@@ -170,7 +170,7 @@ def run(
         source, sentence = find_source(data, label_column=label_column, text_column=text_column)
         console.print(f"Data: {sentence}")
 
-        from study.configuration import StudyConfiguration
+        from study.configuration import StudyConfig
         from study.model_settings import choose_settings, default_name
         from study.workers.search import search_study
 
@@ -191,7 +191,7 @@ def run(
                 "min_frequency": min_frequency,
             },
         )
-        configuration = StudyConfiguration(
+        configuration = StudyConfig(
             source=source,
             cache_dir=str(cache_dir.resolve()),
             base=base,

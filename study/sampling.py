@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from study.configuration import PrunerName, SamplerName, StudyConfiguration
+from study.configuration import PrunerName, SamplerName, StudyConfig
 
 RANDOM_TRIALS_BEFORE_TPE = 10
 UNPRUNED_TRIALS = 5  # complete ones, before the median means something
@@ -101,6 +101,6 @@ def make_pruner(name: PrunerName) -> BasePruner:
     return LastValuePruner(MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=WARM_UP_EPOCHS))
 
 
-def may_prune(configuration: StudyConfiguration) -> bool:
+def may_prune(configuration: StudyConfig) -> bool:
     """Whether there is an epoch, neither of the warm-up nor the last one, after which a trial can be pruned."""
     return configuration.pruner != "none" and configuration.base.training.epochs - 1 > WARM_UP_EPOCHS

@@ -35,7 +35,7 @@ from study.storage.attributes import CONFIRMS
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from study.configuration import DeviceName, StudyConfiguration
+    from study.configuration import DeviceName, StudyConfig
 
 ORPHANED = 3  # the exit code of a worker whose supervisor is gone; nobody sees it
 EXAMPLES = """
@@ -163,14 +163,14 @@ def _work(
 
 
 def _on_this_machine(
-    configuration: "StudyConfiguration",
+    configuration: "StudyConfig",
     data: Path | None,
     vectors: Path | None,
     bert_model: Path | None,
     cache_dir: Path | None,
     artifact_dir: Path | None,
     device: "DeviceName | None",
-) -> "StudyConfiguration":
+) -> "StudyConfig":
     """The study's configuration with the paths of this machine. Raises `UserError` for files with another content."""
     from data.source import find_copy
     from study.model_settings import copies_of

@@ -16,8 +16,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study.analysis.interaction import Interaction, find_interaction
-from study.analysis.surrogate import position, value_at
-from study.configuration import StudyConfiguration
+from study.analysis.surrogate import from_unit, to_unit
+from study.configuration import StudyConfig
 from study.search_space import Space, apply_parameters, covers, describe
 from study.storage.attributes import FAILURE
 from study.storage.queries import best_trial, finished_trials, sample_of
@@ -85,7 +85,7 @@ class Findings:
     edges: tuple[str, ...]  # a sentence for each range that should be widened
 
 
-def find(study: Study, configuration: StudyConfiguration, *, seed: int = 0) -> Findings:
+def find(study: Study, configuration: StudyConfig, *, seed: int = 0) -> Findings:
     return Findings(
         find_importances(study, configuration, seed=seed),
         find_interaction(study, configuration, seed=seed),
@@ -95,7 +95,7 @@ def find(study: Study, configuration: StudyConfiguration, *, seed: int = 0) -> F
     )
 
 
-def find_importances(study: Study, configuration: StudyConfiguration, *, seed: int = 0) -> Importances:
+def find_importances(study: Study, configuration: StudyConfig, *, seed: int = 0) -> Importances:
     sample = sample_of(study, configuration)
     found = Importances(len(sample.trials), caveat=sample.caveat)
     if found.trials < TRIALS_FOR_IMPORTANCE:
@@ -113,7 +113,7 @@ def find_importances(study: Study, configuration: StudyConfiguration, *, seed: i
     return replace(found, parameters=tuple(sorted(parameters, key=lambda importance: -importance.mean)))
 
 
-def find_cost(study: Study, configuration: StudyConfiguration) -> Cost:
+def find_cost(study: Study, configuration: StudyConfig) -> Cost:
     trials = finished_trials(study)
     seconds = {trial.number: taken for trial in trials if (taken := trial_seconds(trial))}
     starts = [trial.datetime_start for trial in trials if trial.datetime_start]
@@ -140,7 +140,7 @@ def find_failures(study: Study) -> tuple[Failure, ...]:
     return tuple(sorted(failures, key=lambda failure: (-len(failure.trials), failure.trials)))
 
 
-def find_edges(study: Study, configuration: StudyConfiguration) -> tuple[str, ...]:
+def find_edges(study: Study, configuration: StudyConfig) -> tuple[str, ...]:
     """Not of an edge that cannot be moved, as no dropout at all."""
     if (best := best_trial(study)) is None:
         return ()
@@ -148,7 +148,7 @@ def find_edges(study: Study, configuration: StudyConfiguration) -> tuple[str, ..
     for name, range_ in configuration.search_space.items():
         if isinstance(range_, CategoricalDistribution) or not covers(best.params, {name: range_}):
             continue
-        place = position(range_, best.params[name])
+        place = to_unit(range_, best.params[name])
         edge = "lower" if place <= EDGE else "upper" if place >= 1 - EDGE else None
         if edge and _may_be_widened(configuration, name, range_, edge):
             notes.append(
@@ -185,8 +185,8 @@ def _evaluate_importance(trials: list[FrozenTrial]) -> dict[str, float]:
         return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
 
 
-def _may_be_widened(configuration: StudyConfiguration, name: str, range_: BaseDistribution, edge: str) -> bool:
-    value = value_at(range_, -EDGE if edge == "lower" else 1 + EDGE)
+def _may_be_widened(configuration: StudyConfig, name: str, range_: BaseDistribution, edge: str) -> bool:
+    value = from_unit(range_, -EDGE if edge == "lower" else 1 + EDGE)
     if isinstance(range_, IntDistribution):
         value = int(min(value, range_.low - 1)) if edge == "lower" else int(max(value, range_.high + 1))
     try:

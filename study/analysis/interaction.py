@@ -9,8 +9,8 @@ from optuna.study import Study
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
-from study.analysis.surrogate import TRIALS_OF_A_SURROGATE, Floats, encode, fit_surrogate, value_at
-from study.configuration import StudyConfiguration
+from study.analysis.surrogate import TRIALS_OF_A_SURROGATE, Floats, encode, fit_surrogate, from_unit
+from study.configuration import StudyConfig
 from study.search_space import Space, search_space
 from study.storage.queries import sample_of
 
@@ -32,7 +32,7 @@ class Interaction:
     caveat: str = ""  # what the share tells where the trials are biased; empty where they are not
 
 
-def find_interaction(study: Study, configuration: StudyConfiguration, *, seed: int = 0) -> Interaction:
+def find_interaction(study: Study, configuration: StudyConfig, *, seed: int = 0) -> Interaction:
     """The interaction of the default space's two parameters.
 
     By functional ANOVA of a Gaussian process (Matérn 5/2, a length scale per parameter, and noise) that is fitted to
@@ -98,7 +98,7 @@ def _grid_of(pair: tuple[str, str], backgrounds: list[dict[str, Any]], space: Sp
     """(GRID * GRID * backgrounds, features): all pairs of values, each with all settings of the others."""
     places = (np.arange(GRID) + 0.5) / GRID
     others = backgrounds if len(space) > 2 else backgrounds[:1]
-    first, second = ([value_at(space[name], place) for place in places] for name in pair)
+    first, second = ([from_unit(space[name], place) for place in places] for name in pair)
     return encode([{**other, pair[0]: one, pair[1]: two} for one in first for two in second for other in others], space)
 
 

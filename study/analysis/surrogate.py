@@ -20,14 +20,14 @@ Floats = npt.NDArray[np.float64]
 TRIALS_OF_A_SURROGATE = 150  # at most, the first ones: fitting is cubic in them
 
 
-def position(range_: BaseDistribution, value: Any) -> float:
+def to_unit(range_: BaseDistribution, value: Any) -> float:
     """Where in its range a number lies on the range's own scale, from 0 to 1."""
     assert isinstance(range_, IntDistribution | FloatDistribution)
     low, high, at = np.log([range_.low, range_.high, value]) if range_.log else (range_.low, range_.high, value)
     return float((at - low) / (high - low)) if high > low else 0.5
 
 
-def value_at(range_: BaseDistribution, place: float) -> float:
+def from_unit(range_: BaseDistribution, place: float) -> float:
     """The number at a position; outside of 0 to 1 it lies beyond the range."""
     assert isinstance(range_, IntDistribution | FloatDistribution)
     if range_.log:
@@ -43,7 +43,7 @@ def encode(parameters: list[dict[str, Any]], space: Space) -> Floats:
         if isinstance(range_, CategoricalDistribution):
             columns += [[float(value == choice) for value in values] for choice in range_.choices]
         else:
-            columns.append([position(range_, value) for value in values])
+            columns.append([to_unit(range_, value) for value in values])
     return np.array(columns, dtype=np.float64).T
 
 
@@ -72,7 +72,7 @@ def smooth_surface(
     z = np.clip(fit_surrogate(points, values).predict(grid), values.min(), values.max())
     distances = np.linalg.norm(grid[:, None] - points[None], axis=-1).min(axis=1)
     z[distances > REACH] = np.nan
-    x, y = ([value_at(space[name], place) for place in places] for name in names)
+    x, y = ([from_unit(space[name], place) for place in places] for name in names)
     return x, y, z.reshape(SURFACE, SURFACE)
 
 

@@ -15,8 +15,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from study.analysis.surrogate import position
-from study.configuration import StudyConfiguration
+from study.analysis.surrogate import to_unit
+from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.search_space import Space, default_parameters, is_configuration
 from study.storage.queries import complete_trials
@@ -59,7 +59,7 @@ class Ranked:
         return tuple(statistics.fmean([*claimed, *self.values[: count + 1]]) for count in range(len(self.trials)))
 
 
-def find_candidates(study: Study, configuration: StudyConfiguration, *, top: int) -> list[Candidate]:
+def find_candidates(study: Study, configuration: StudyConfig, *, top: int) -> list[Candidate]:
     """The best `top` configurations of a search, the best first; of near-identical ones only the best.
 
     One that is nearly the default configuration gives its place to that one. Raises `StudyError` when no trial is
@@ -81,7 +81,7 @@ def find_candidates(study: Study, configuration: StudyConfiguration, *, top: int
     return candidates
 
 
-def default_candidate(study: Study, configuration: StudyConfiguration) -> Candidate:
+def default_candidate(study: Study, configuration: StudyConfig) -> Candidate:
     """The default configuration, with its best complete trial."""
     space = configuration.search_space
     default = default_parameters(space, configuration.base)
@@ -103,7 +103,7 @@ def near_identical(space: Space, one: Parameters, other: Parameters) -> bool:
     return all(
         one[name] == other[name]
         if isinstance(range_, CategoricalDistribution)
-        else abs(position(range_, one[name]) - position(range_, other[name])) <= NEAR
+        else abs(to_unit(range_, one[name]) - to_unit(range_, other[name])) <= NEAR
         for name, range_ in space.items()
     )
 

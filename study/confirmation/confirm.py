@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.confirmation.candidates import Candidate, Ranked, default_candidate, find_candidates, rank, rounds, trainings
 from study.confirmation.pruning_audit import Audit, Chosen, audit, choose_pruned, to_finish
 from study.confirmation.trainings import (
@@ -32,8 +32,8 @@ from study.confirmation.trainings import (
 from study.errors import StudyError
 from study.formatting import plural
 from study.storage.attributes import CONFIRMS, DRAW, EXTENT, SUFFIX, TRIALS
-from study.storage.connection import PatientStorage, patiently
-from study.storage.lock import exclusive, only_one
+from study.storage.connection import RetryingStorage, retry
+from study.storage.lock import only_one, study_lock
 from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
 from study.storage.trial_queue import TrialQueue
 from study.trials.repeats import prepare_draw
@@ -50,8 +50,8 @@ class Confirmation:
 
     search: Study
     study: Study
-    storage: PatientStorage
-    configuration: StudyConfiguration
+    storage: RetryingStorage
+    configuration: StudyConfig
     ranking: tuple[Ranked, ...]  # the winner first
     winner: Confirmed
     default: Confirmed | None  # None: it is the winner, or it has failed
@@ -121,9 +121,9 @@ class _Crew:
     """The study of the confirmation, and who runs its trainings."""
 
     study: Study
-    storage: PatientStorage
+    storage: RetryingStorage
     queue: TrialQueue
-    configuration: StudyConfiguration
+    configuration: StudyConfig
     checkpoints: Path
     device: torch.device
     url: str
@@ -140,11 +140,11 @@ class _Crew:
         """
 
         def ask() -> int:
-            with exclusive(self.storage, self.study.study_name):
+            with study_lock(self.storage, self.study.study_name):
                 return enqueue(self.queue, wanted, along=along, checkpoints=self.checkpoints, since=self.since)
 
         lines = [*self.plan, step]
-        while total := patiently(self.storage, ask):
+        while total := retry(self.storage, ask):
             for line in lines:
                 self.console.print(line)
             lines = ["Trying once more what has failed."]
@@ -167,21 +167,21 @@ class _Crew:
 
 def _open_crew(
     search: Study,
-    storage: PatientStorage,
-    configuration: StudyConfiguration,
+    storage: RetryingStorage,
+    configuration: StudyConfig,
     *,
     url: str,
     workers: int | None,
     console: Console,
 ) -> _Crew:
     def open_alone() -> Study:
-        with exclusive(storage, search.study_name):
+        with study_lock(storage, search.study_name):
             return open_confirmation(search, storage, configuration)
 
-    study = patiently(storage, open_alone)
+    study = retry(storage, open_alone)
     own = load_configuration(study)
     queue = make_queue(study, storage, own)
-    queue.recover(blame=False)
+    queue.recover(count_crashes=False)
     device = find_study_device(configuration.device)
     checkpoints, since = checkpoints_of(study, configuration), len(study.get_trials(deepcopy=False))
     return _Crew(study, storage, queue, own, checkpoints, device, url, workers, console, since)
@@ -234,7 +234,7 @@ def _confirmed(candidate: Candidate, trials: Sequence[FrozenTrial | None]) -> Co
     return Confirmed(candidate, there) if len(there) == len(trials) else None
 
 
-def _choose_pruned(search: Study, configuration: StudyConfiguration, audits: int, console: Console) -> Chosen:
+def _choose_pruned(search: Study, configuration: StudyConfig, audits: int, console: Console) -> Chosen:
     chosen = choose_pruned(search, configuration.search_space, trials=audits, seed=configuration.seed)
     if len(pruned := to_finish(chosen)) < audits:
         few = f"only {plural(len(pruned), 'trial')} pruned, all to be finished" if pruned else "no trial was pruned"
@@ -242,13 +242,13 @@ def _choose_pruned(search: Study, configuration: StudyConfiguration, audits: int
     return chosen
 
 
-def _extent(search: Study, storage: PatientStorage, asked: dict[str, int | None], console: Console) -> Extent:
+def _extent(search: Study, storage: RetryingStorage, asked: dict[str, int | None], console: Console) -> Extent:
     """What is asked for; the rest as in the last confirmation if that was more, so that no report shrinks."""
     name, stored = search.study_name + SUFFIX, {}
     if name in optuna.get_all_study_names(storage):
         stored = optuna.load_study(study_name=name, storage=storage).user_attrs.get(EXTENT, {})
     last = Extent(**{option: max(number, stored.get(option, 0)) for option, number in asdict(Extent()).items()})
-    kept = {option: number for option, number in last.unusual().items() if asked[option] is None}
+    kept = {option: number for option, number in last.non_defaults().items() if asked[option] is None}
     if kept:
         console.print(f"As in the last report: {' '.join(f'--{option} {number}' for option, number in kept.items())}.")
     return replace(last, **{option: number for option, number in asked.items() if number is not None})

@@ -28,12 +28,12 @@ from models.learner import Learner
 from preprocessing.batches import limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_for_search, prepare_test
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.confirmation.trainings import Confirmed
 from study.errors import StudyError
 from study.storage.attributes import DRAW, OPENINGS, RESULTS
-from study.storage.connection import PatientStorage, patiently
-from study.storage.lock import exclusive
+from study.storage.connection import RetryingStorage, retry
+from study.storage.lock import study_lock
 from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights
 from study.trials.texts import word_pieces_of
 
@@ -65,9 +65,7 @@ class System:
 
 
 @dataclass(frozen=True)
-class TestResults:
-    __test__ = False  # pytest: not a test
-
+class HoldoutResults:
     labels: Numbers  # of the test texts
     classes: tuple[str, ...]
     systems: tuple[System, ...]  # the winner, the default configuration where that is another one, the baselines
@@ -84,26 +82,26 @@ class Opening:
     compared: str = ""  # for what: one that was interrupted before anything was seen goes on, and is no second one
 
 
-def load_results(confirmation: Study, compared: Sequence[Confirmed], *, checkpoints: Path) -> TestResults | None:
+def load_results(confirmation: Study, compared: Sequence[Confirmed], *, checkpoints: Path) -> HoldoutResults | None:
     """What these systems, with the weights that are there, predicted when the test split was opened, or None."""
     stored = confirmation.user_attrs.get(_results_of(compared, checkpoints))
     if stored is None:
         return None
     systems = tuple(_system_from(one) for one in stored["systems"])
-    return TestResults(_unpack(stored["labels"])[0], tuple(stored["classes"]), systems)
+    return HoldoutResults(_unpack(stored["labels"])[0], tuple(stored["classes"]), systems)
 
 
 def open_test_split(
     confirmation: Study,
-    storage: PatientStorage,
-    configuration: StudyConfiguration,
+    storage: RetryingStorage,
+    configuration: StudyConfig,
     compared: Sequence[Confirmed],
     *,
     search_trials: int,
     device: torch.device,
     checkpoints: Path,
     on_event: Callable[[str], None],
-) -> TestResults:
+) -> HoldoutResults:
     """Let the confirmed configurations and the baselines predict the test texts, and store that.
 
     Each of them once per repeat, fitted on that repeat's training texts. `compared`: the winner, then others. Raises
@@ -116,7 +114,7 @@ def open_test_split(
         search_trials=search_trials,
         compared=_results_of(compared, checkpoints),
     )
-    patiently(storage, lambda: _count(confirmation, storage, stamp))
+    retry(storage, lambda: _count(confirmation, storage, stamp))
     sides = _Sides(configuration, device)
     systems = []
     for number, one in enumerate(compared):
@@ -124,12 +122,12 @@ def open_test_split(
         systems.append(_predict(sides, one, "winner" if number == 0 else "default", title, checkpoints))
     draws = [int(trial.user_attrs[DRAW]) for trial in compared[0].trials]
     systems += _predict_baselines(configuration, draws, on_event=on_event)
-    results = TestResults(sides.labels, sides.classes, tuple(systems))
+    results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
     _store(confirmation, results, stamp.compared)
     return results
 
 
-def openings(storage: PatientStorage, configuration: StudyConfiguration) -> list[Opening]:
+def openings(storage: RetryingStorage, configuration: StudyConfig) -> list[Opening]:
     """Every opening of this test split by any study of the database, the first one first."""
     split = split_hash(configuration)
     found = []
@@ -138,7 +136,7 @@ def openings(storage: PatientStorage, configuration: StudyConfiguration) -> list
     return sorted(found, key=lambda opening: opening.moment)
 
 
-def split_hash(configuration: StudyConfiguration) -> str:
+def split_hash(configuration: StudyConfig) -> str:
     """Which test texts: those of a standard corpus do not depend on the seed of the split."""
     source = configuration.source
     seed = configuration.split_seed if source.path is not None else None
@@ -146,9 +144,9 @@ def split_hash(configuration: StudyConfiguration) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _count(confirmation: Study, storage: PatientStorage, opening: Opening) -> None:
+def _count(confirmation: Study, storage: RetryingStorage, opening: Opening) -> None:
     """Unless one for the same was interrupted before anything was seen."""
-    with exclusive(storage, confirmation.study_name):
+    with study_lock(storage, confirmation.study_name):
         stamps = confirmation.user_attrs.get(OPENINGS, [])
         if not any(stamp.get("compared") == opening.compared for stamp in stamps):
             confirmation.set_user_attr(OPENINGS, [*stamps, vars(opening)])
@@ -157,7 +155,7 @@ def _count(confirmation: Study, storage: PatientStorage, opening: Opening) -> No
 class _Sides:
     """The test texts as each repeat encodes them: the same texts, whose classes must have the same numbers."""
 
-    def __init__(self, configuration: StudyConfiguration, device: torch.device) -> None:
+    def __init__(self, configuration: StudyConfig, device: torch.device) -> None:
         self._configuration, self._device = configuration, device
         self.classes: tuple[str, ...] = ()
         self.labels: Numbers = np.empty(0, np.int64)
@@ -177,7 +175,7 @@ class _Sides:
         return learner, texts
 
 
-def _prepare_test(configuration: StudyConfiguration, draw: int) -> EncodedTexts:
+def _prepare_test(configuration: StudyConfig, draw: int) -> EncodedTexts:
     """The test texts as the study's model reads them."""
     source, seed, cache_dir = configuration.source, configuration.split_seed, Path(configuration.cache_dir)
     pieces = word_pieces_of(configuration)
@@ -210,7 +208,7 @@ def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: 
 
 
 def _predict_baselines(
-    configuration: StudyConfiguration, draws: list[int], *, on_event: Callable[[str], None]
+    configuration: StudyConfig, draws: list[int], *, on_event: Callable[[str], None]
 ) -> list[System]:
     """Fitted on the training texts of each repeat as the networks are, in words, all of them and none cut off."""
     fitted = []
@@ -225,7 +223,7 @@ def _predict_baselines(
         baselines = fit_baselines(
             limited_training_texts(prepared.training, configuration.base.limits),
             prepared.validation,
-            words=len(prepared.word_counts),
+            vocabulary_size=len(prepared.word_counts),
             classes=len(prepared.classes),
             metric=configuration.base.training.metric,
             on_fit=on_fit,
@@ -242,7 +240,7 @@ def _predict_baselines(
     return systems
 
 
-def _store(confirmation: Study, results: TestResults, name: str) -> None:
+def _store(confirmation: Study, results: HoldoutResults, name: str) -> None:
     systems = [_system_to(system) for system in results.systems]
     content = {"classes": results.classes, "labels": _pack(results.labels[None]), "systems": systems}
     confirmation.set_user_attr(name, content)

@@ -11,13 +11,13 @@ import optuna
 from optuna.study import Study
 
 from study.analysis.findings import find_cost
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate
 from study.confirmation.holdout import split_hash
 from study.errors import StudyError
 from study.model_settings import variant_of
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, IDENTITY, OUTCOME, SUFFIX
-from study.storage.connection import PatientStorage
+from study.storage.connection import RetryingStorage
 from study.storage.queries import best_trial, finished_trials
 from study.storage.studies import load_configuration
 
@@ -55,7 +55,7 @@ def save_outcome(confirmation: Study, outcome: Outcome) -> None:
     confirmation.set_user_attr(OUTCOME, asdict(outcome))
 
 
-def compare(storage: PatientStorage, configuration: StudyConfiguration) -> list[ComparedStudy]:
+def compare(storage: RetryingStorage, configuration: StudyConfig) -> list[ComparedStudy]:
     """The best confirmed study first; behind them those that are not confirmed.
 
     Studies of another version of this project, whose settings cannot be read, are none of them.
@@ -78,13 +78,13 @@ def compare(storage: PatientStorage, configuration: StudyConfiguration) -> list[
     return sorted(found, key=lambda one: (one.outcome is None, -(one.outcome.mean if one.outcome else one.best or 0.0)))
 
 
-def _basis(configuration: StudyConfiguration) -> tuple[object, ...]:
+def _basis(configuration: StudyConfig) -> tuple[object, ...]:
     """What two studies must share to be compared: training, validation and test texts, and the metric."""
     texts = split_hash(configuration), configuration.split_seed, configuration.base.limits.max_training_texts
     return (*texts, configuration.metric)
 
 
-def _compared(study: Study, configuration: StudyConfiguration, stored: dict[str, Any] | None) -> ComparedStudy:
+def _compared(study: Study, configuration: StudyConfig, stored: dict[str, Any] | None) -> ComparedStudy:
     outcome = None
     if stored and stored.get("rules") == OUTCOME_RULES:
         estimates = {name: Estimate(**stored[name]) for name in ("accuracy", "macro_f1")}

@@ -38,7 +38,7 @@ class Extent:
     seeds: int = 3  # repeats that confirm the winner and the default configuration
     audit: int = 0  # pruned trials to finish, or all if there are fewer
 
-    def unusual(self) -> dict[str, int]:
+    def non_defaults(self) -> dict[str, int]:
         """Those that are not the default."""
         return {option: number for option, number in asdict(self).items() if number != getattr(Extent, option)}
 

@@ -8,8 +8,8 @@ from optuna.study import Study
 from plotly.subplots import make_subplots
 
 from study.analysis.findings import Importances, most_important_pair, parallel_parameters
-from study.analysis.surrogate import position, smooth_surface, surface_limits
-from study.configuration import StudyConfiguration
+from study.analysis.surrogate import smooth_surface, surface_limits, to_unit
+from study.configuration import StudyConfig
 from study.figures.style import (
     COLOURS,
     COMPLETE,
@@ -31,7 +31,7 @@ from study.storage.queries import best_first, best_trial, complete_trials, finis
 STEPS = 8  # of the surface's colours
 
 
-def contour(study: Study, configuration: StudyConfiguration, importances: Importances) -> go.Figure:
+def contour(study: Study, configuration: StudyConfig, importances: Importances) -> go.Figure:
     space = configuration.search_space
     names = most_important_pair(space, importances)
     figure = new_figure(*(parameter_title(name) for name in names))
@@ -68,7 +68,7 @@ def contour(study: Study, configuration: StudyConfiguration, importances: Import
     return or_empty(figure, trials, "No trial has finished yet.")
 
 
-def slices(study: Study, configuration: StudyConfiguration) -> go.Figure:
+def slices(study: Study, configuration: StudyConfig) -> go.Figure:
     space, trials = configuration.search_space, finished_trials(study)
     columns = 1 if len(space) <= 2 else 2
     rows = -(-len(space) // columns)
@@ -91,7 +91,7 @@ def slices(study: Study, configuration: StudyConfiguration) -> go.Figure:
     return or_empty(figure, valued, "No trial has a value yet.")
 
 
-def parallel_coordinates(study: Study, configuration: StudyConfiguration, importances: Importances) -> go.Figure:
+def parallel_coordinates(study: Study, configuration: StudyConfig, importances: Importances) -> go.Figure:
     """Of lines, not plotly's own, which needs WebGL and cannot be hovered."""
     space = configuration.search_space
     names = parallel_parameters(space, importances)
@@ -163,7 +163,7 @@ def _number(range_: BaseDistribution, value: Any) -> Any:
 def _place(range_: BaseDistribution, value: Any) -> float:
     if isinstance(range_, CategoricalDistribution):
         return range_.choices.index(value) / max(len(range_.choices) - 1, 1)
-    return position(range_, value)
+    return to_unit(range_, value)
 
 
 def _ends(range_: BaseDistribution) -> tuple[str, str]:

@@ -11,8 +11,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from study.analysis.findings import Importances, find_importances, most_important_pair
-from study.analysis.surrogate import smooth_surface, surface_limits, value_at
-from study.configuration import StudyConfiguration
+from study.analysis.surrogate import from_unit, smooth_surface, surface_limits
+from study.configuration import StudyConfig
 from study.figures.parameters import STEPS
 from study.figures.style import BEST, COLOURS, MARGIN, SCALE, log_ticks
 from study.formatting import STATES, axis_title, parameter_title
@@ -37,7 +37,7 @@ MARKERS: dict[TrialState, dict[str, Any]] = {
 
 
 def save_pictures(
-    study: Study, configuration: StudyConfiguration, folder: Path, importances: Importances | None = None
+    study: Study, configuration: StudyConfig, folder: Path, importances: Importances | None = None
 ) -> list[Path]:
     """Write the files of `PICTURES`, in this order, into a folder that exists."""
     importances = importances or find_importances(study, configuration)
@@ -52,7 +52,7 @@ def save_pictures(
     return paths
 
 
-def draw_history(axes: Axes, study: Study, configuration: StudyConfiguration) -> None:
+def draw_history(axes: Axes, study: Study, configuration: StudyConfig) -> None:
     _style(axes, "Trial", axis_title(configuration))
     trials = finished_trials(study)
     floor = min((height for trial in trials if (height := height_of(trial)) is not None), default=0.0)
@@ -67,7 +67,7 @@ def draw_history(axes: Axes, study: Study, configuration: StudyConfiguration) ->
     _legend(axes)
 
 
-def draw_learning_curves(axes: Axes, study: Study, configuration: StudyConfiguration) -> None:
+def draw_learning_curves(axes: Axes, study: Study, configuration: StudyConfig) -> None:
     _style(axes, "Epoch", axis_title(configuration))
     best = best_trial(study)
     for state, group in _by_state(finished_trials(study)):
@@ -89,14 +89,14 @@ def draw_learning_curves(axes: Axes, study: Study, configuration: StudyConfigura
     _legend(axes)
 
 
-def draw_contour(axes: Axes, study: Study, configuration: StudyConfiguration, names: tuple[str, str]) -> None:
+def draw_contour(axes: Axes, study: Study, configuration: StudyConfig, names: tuple[str, str]) -> None:
     space = configuration.search_space
     _style(axes, *(parameter_title(name) for name in names))
     for name, axis, scale, limit in (
         (names[0], axes.xaxis, axes.set_xscale, axes.set_xlim),
         (names[1], axes.yaxis, axes.set_yscale, axes.set_ylim),
     ):
-        limit(value_at(space[name], -MARGIN), value_at(space[name], 1 + MARGIN))
+        limit(from_unit(space[name], -MARGIN), from_unit(space[name], 1 + MARGIN))
         if ticks := log_ticks(space[name]):
             scale("log")
             axis.set_ticks(ticks)

@@ -12,7 +12,7 @@ import plotly.io
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from study.analysis.surrogate import value_at
+from study.analysis.surrogate import from_unit
 from study.formatting import STATES, format_parameters
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
@@ -67,7 +67,7 @@ def log_ticks(range_: BaseDistribution) -> list[float]:
     """Few round numbers within a range that is searched on a logarithmic scale; none for another one."""
     if isinstance(range_, CategoricalDistribution) or not range_.log:  # type: ignore[attr-defined]
         return []
-    low, high = value_at(range_, -MARGIN), value_at(range_, 1 + MARGIN)
+    low, high = from_unit(range_, -MARGIN), from_unit(range_, 1 + MARGIN)
     ticks = [step * 10.0**power for power in range(-9, 10) for step in (1, 2, 5) if low <= step * 10.0**power <= high]
     return ticks if len(ticks) <= 5 else [tick for tick in ticks if not f"{tick:e}".startswith(("2", "5"))]
 
@@ -118,7 +118,7 @@ def parameter_axis(range_: BaseDistribution, *, narrow: bool = False) -> dict[st
     """Of a parameter: its whole range and a little more, with round numbers on a logarithmic scale."""
     if isinstance(range_, CategoricalDistribution):
         return {"type": "category", "categoryorder": "array", "categoryarray": [str(one) for one in range_.choices]}
-    low, high = (value_at(range_, place) for place in (-MARGIN, 1 + MARGIN))
+    low, high = (from_unit(range_, place) for place in (-MARGIN, 1 + MARGIN))
     if not (ticks := log_ticks(range_)):
         whole = isinstance(range_, IntDistribution) and range_.high - range_.low <= 5
         return {"range": [low, high], "nticks": 4 if narrow else 6, "dtick": 1 if whole else None}

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from optuna.study import Study
 
 from study.analysis.findings import find_cost, trial_seconds
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.figures.style import (
     BEST,
     COLOURS,
@@ -30,7 +30,7 @@ from study.storage.queries import (
 )
 
 
-def history(study: Study, configuration: StudyConfiguration) -> go.Figure:
+def history(study: Study, configuration: StudyConfig) -> go.Figure:
     figure = new_figure("Trial", axis_title(configuration))
     by_state = {state: [t for t in finished_trials(study) if t.state == state] for state in STATES}
     known = [height for trial in finished_trials(study) if (height := height_of(trial)) is not None]
@@ -49,7 +49,7 @@ def history(study: Study, configuration: StudyConfiguration) -> go.Figure:
     return or_empty(figure, finished_trials(study), "No trial has finished yet.")
 
 
-def learning_curves(study: Study, configuration: StudyConfiguration) -> go.Figure:
+def learning_curves(study: Study, configuration: StudyConfig) -> go.Figure:
     figure = new_figure("Epoch", axis_title(configuration))
     figure.update_xaxes(dtick=max(1, configuration.base.training.epochs // 8))
     best = best_trial(study)
@@ -85,7 +85,7 @@ def learning_curves(study: Study, configuration: StudyConfiguration) -> go.Figur
     return or_empty(figure, trials, "No trial has finished an epoch yet.")
 
 
-def durations(study: Study, configuration: StudyConfiguration) -> go.Figure:
+def durations(study: Study, configuration: StudyConfig) -> go.Figure:
     figure = new_figure("Trial", "Training time in seconds")
     trials = finished_trials(study)
     for state, name in STATES.items():

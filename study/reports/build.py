@@ -13,12 +13,12 @@ from study.confirmation.confirm import Confirmation, confirmed_search
 from study.confirmation.holdout import openings
 from study.confirmation.leaderboard import compare
 from study.errors import StudyError
-from study.reports.contents import Report, TestReport, confirmed_report, search_report
+from study.reports.contents import HoldoutReport, Report, confirmed_report, search_report
 from study.reports.folder import folder_name, new_folder, publish
 from study.reports.pages import write_report
 from study.reports.sentences import comparison_lines, headline, paragraphs
 from study.storage.attributes import DRAW
-from study.storage.connection import PatientStorage
+from study.storage.connection import RetryingStorage
 from study.storage.dashboard import browse_command, note_verdict
 from study.storage.studies import Progress, begun_studies, check_name, joined_study, load_configuration
 from study.trials.repeats import confirmed_learner, load_weights
@@ -51,7 +51,7 @@ def report_studies(
     if output and len(names) > 1:
         raise StudyError(f"--output is the folder of one report; say with --name which study: {', '.join(names)}.")
     with ExitStack() as stack:
-        found: list[tuple[Report, PatientStorage, Confirmation | None]] = []
+        found: list[tuple[Report, RetryingStorage, Confirmation | None]] = []
         for one in names:
             if len(names) > 1:
                 console.print(f"Study: {one}")
@@ -108,7 +108,7 @@ def _choose(studies: list[Progress], *, retrain: bool, console: Console) -> list
     return names
 
 
-def _beside_others(report: Report, storage: PatientStorage) -> Report:
+def _beside_others(report: Report, storage: RetryingStorage) -> Report:
     """With what is known when all studies have been confirmed."""
     test = report.test
     if test:
@@ -138,7 +138,7 @@ def _write(report: Report, confirmation: Confirmation | None, output: Path | Non
             console.print(f"Written: {folder / file}")
 
 
-def export_winner(confirmation: Confirmation, test: TestReport, folder: Path) -> None:
+def export_winner(confirmation: Confirmation, test: HoldoutReport, folder: Path) -> None:
     """The winner's model, of the training that is best on its own validation texts. Raises `ModelError`."""
     configuration, winner = confirmation.configuration, confirmation.winner
     trial, probabilities = winner.trials[winner.exported], test.tested[0].system.probabilities

@@ -8,7 +8,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from study.analysis.findings import Importances, find_cost, most_important_pair, parallel_parameters
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.formatting import (
     STATES,
     capital,
@@ -32,7 +32,7 @@ from study.storage.queries import (
 )
 
 
-def describe_figures(study: Study, configuration: StudyConfiguration, importances: Importances) -> dict[str, str]:
+def describe_figures(study: Study, configuration: StudyConfig, importances: Importances) -> dict[str, str]:
     """What each figure shows, in words and numbers, by its name."""
     metric, space, trials = metric_title(configuration), configuration.search_space, finished_trials(study)
     counts = Counter(trial.state for trial in trials)
@@ -93,7 +93,7 @@ def describe_figures(study: Study, configuration: StudyConfiguration, importance
     }
 
 
-def figure_titles(configuration: StudyConfiguration, importances: Importances) -> dict[str, tuple[str, str]]:
+def figure_titles(configuration: StudyConfig, importances: Importances) -> dict[str, tuple[str, str]]:
     """Title and caption of each figure."""
     metric, space = metric_title(configuration), configuration.search_space
     first, second = (parameter_words(name) for name in most_important_pair(space, importances))

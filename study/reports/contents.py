@@ -11,11 +11,11 @@ from models.baselines import PUBLISHED, PublishedResult
 from models.calibration import Bin, expected_calibration_error, reliability
 from models.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
 from study.analysis.findings import Findings, find, trial_seconds
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate, PairedComparison, bootstrap_interval, paired_bootstrap
 from study.confirmation.candidates import Ranked
 from study.confirmation.confirm import Confirmation
-from study.confirmation.holdout import Numbers, Opening, System, TestResults, load_results, open_test_split, openings
+from study.confirmation.holdout import HoldoutResults, Numbers, Opening, System, load_results, open_test_split, openings
 from study.confirmation.leaderboard import ComparedStudy, Outcome, save_outcome
 from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut
@@ -27,10 +27,8 @@ SEED = 0  # of the bootstrap
 
 
 @dataclass(frozen=True)
-class Tested:
+class HoldoutScores:
     """A system's scores on the test split, the mean over its draws, with 95 % intervals."""
-
-    __test__ = False  # pytest: not a test
 
     system: System
     accuracy: Estimate
@@ -60,10 +58,8 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class TestReport:
-    __test__ = False  # pytest: not a test
-
-    tested: tuple[Tested, ...]  # the winner first
+class HoldoutReport:
+    tested: tuple[HoldoutScores, ...]  # the winner first
     verdict: Verdict
     per_class: tuple[tuple[str, ClassScores], ...]  # of the winner
     confusion: tuple[tuple[float, ...], ...]  # of the winner: texts by class (rows) and predicted class
@@ -76,7 +72,7 @@ class TestReport:
 @dataclass(frozen=True)
 class Report:
     study: Study
-    configuration: StudyConfiguration
+    configuration: StudyConfig
     findings: Findings
     reproduction: Reproduction
     ranking: tuple[Ranked, ...] = ()  # the winner first; empty when nothing was trained again
@@ -84,7 +80,7 @@ class Report:
     default: Confirmed | None = None  # None: it is the winner, or it has failed
     left_out: tuple[LeftOut, ...] = ()  # since a training has failed
     audit: Audit | None = None  # None: not asked for
-    test: TestReport | None = None
+    test: HoldoutReport | None = None
     comparison: tuple[ComparedStudy, ...] = ()  # with the other studies of the same texts, this one included
 
     @property
@@ -94,7 +90,7 @@ class Report:
         return names.index(self.study.study_name) if names else 0
 
 
-def search_report(study: Study, configuration: StudyConfiguration) -> Report:
+def search_report(study: Study, configuration: StudyConfig) -> Report:
     """What the search alone tells."""
     return Report(study, configuration, find(study, configuration), reproduction(study, configuration, retrain=False))
 
@@ -121,7 +117,7 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
         search,
         configuration,
         find(search, configuration),
-        reproduction(search, configuration, **confirmation.extent.unusual()),
+        reproduction(search, configuration, **confirmation.extent.non_defaults()),
         ranking=confirmation.ranking,
         winner=confirmation.winner,
         default=confirmation.default,
@@ -131,7 +127,7 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
     )
 
 
-def _outcome(winner: Confirmed, tested: Tested, search_trials: int) -> Outcome:
+def _outcome(winner: Confirmed, tested: HoldoutScores, search_trials: int) -> Outcome:
     return Outcome(
         parameters=winner.candidate.parameters,
         mean=winner.mean,
@@ -145,10 +141,10 @@ def _outcome(winner: Confirmed, tested: Tested, search_trials: int) -> Outcome:
     )
 
 
-def _judge_test(results: TestResults, confirmation: Confirmation) -> TestReport:
+def _judge_test(results: HoldoutResults, confirmation: Confirmation) -> HoldoutReport:
     configuration, labels = confirmation.configuration, results.labels
     tested = tuple(
-        Tested(
+        HoldoutScores(
             system,
             bootstrap_interval(labels, system.predictions, "accuracy", seed=SEED),
             bootstrap_interval(labels, system.predictions, "macro_f1", seed=SEED),
@@ -157,7 +153,7 @@ def _judge_test(results: TestResults, confirmation: Confirmation) -> TestReport:
     )
     winner, classes = results.systems[0], len(results.classes)
     per_class = per_class_scores(labels, winner.predictions, classes=classes)
-    return TestReport(
+    return HoldoutReport(
         tested,
         _judge(results, confirmation),
         tuple(zip(results.classes, per_class, strict=True)),
@@ -169,7 +165,7 @@ def _judge_test(results: TestResults, confirmation: Confirmation) -> TestReport:
     )
 
 
-def _judge(results: TestResults, confirmation: Confirmation) -> Verdict:
+def _judge(results: HoldoutResults, confirmation: Confirmation) -> Verdict:
     """The winner against the default configuration and against the baseline that is best on validation texts."""
     metric = confirmation.configuration.base.training.metric
     systems = {system.name: system for system in results.systems}

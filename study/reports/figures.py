@@ -8,7 +8,7 @@ from optuna.study import Study
 
 from models.calibration import Bin
 from study.analysis.findings import Importances, find_importances
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.confirmation.leaderboard import ComparedStudy
 from study.figures.parameters import contour, importance, parallel_coordinates, slices
 from study.figures.style import BEST, COLOURS, COMPLETE, TEXT, new_figure
@@ -31,13 +31,11 @@ class Figure:
     name: str  # for an anchor or a file
     title: str
     caption: str  # a sentence
-    alternative: str  # what it shows, in words and numbers
+    alt_text: str  # what it shows, in words and numbers
     figure: go.Figure
 
 
-def all_figures(
-    study: Study, configuration: StudyConfiguration, importances: Importances | None = None
-) -> list[Figure]:
+def all_figures(study: Study, configuration: StudyConfig, importances: Importances | None = None) -> list[Figure]:
     """In the order of a report; also of a study without any trials, where they say so."""
     importances = importances or find_importances(study, configuration)
     drawn = {
@@ -50,12 +48,12 @@ def all_figures(
         "durations": durations(study, configuration),
         "timeline": timeline(study),
     }
-    alternatives = describe_figures(study, configuration, importances)
+    alt_texts = describe_figures(study, configuration, importances)
     titles = figure_titles(configuration, importances)
-    return [Figure(name, *titles[name], alternatives[name], figure) for name, figure in drawn.items()]
+    return [Figure(name, *titles[name], alt_texts[name], figure) for name, figure in drawn.items()]
 
 
-def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConfiguration) -> Figure:
+def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConfig) -> Figure:
     """Of those that are confirmed, at least one; the best one on top."""
     confirmed = [(one.name, one.outcome) for one in studies if one.outcome]
     figure = new_figure(axis_title(configuration), "")

@@ -30,7 +30,7 @@ class DrawnFigure:
     name: str
     title: str
     caption: str
-    alternative: str
+    alt_text: str
     html: Markup
 
 
@@ -42,15 +42,15 @@ def write_report(report: Report, folder: Path) -> None:
             figures.insert(0, comparison_figure(report.comparison, report.configuration))
         if report.test:
             figures.append(reliability_figure(report.test.calibration))
-        alternatives = {figure.name: figure.alternative for figure in figures}
+        alt_texts = {figure.name: figure.alt_text for figure in figures}
         paths = save_pictures(report.study, report.configuration, folder, report.findings.importances)
-        pictures = [(path.name, alternatives[path.stem]) for path in paths]
+        pictures = [(path.name, alt_texts[path.stem]) for path in paths]
         drawn = [
             DrawnFigure(
                 figure.name,
                 figure.title,
                 figure.caption,
-                figure.alternative,
+                figure.alt_text,
                 Markup(figure.figure.to_html(full_html=False, include_plotlyjs=False, config=PLOTLY_CONFIG)),
             )
             for figure in figures

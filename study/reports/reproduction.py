@@ -13,9 +13,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from data.source import DataSource
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.formatting import plural
-from study.model_settings import DEFAULT_MODEL, default_name, foreign_fields, options_of
+from study.model_settings import DEFAULT_MODEL, default_name, options_of, unsettable_fields
 from study.sampling import PRUNING_RULE, may_prune
 from study.storage.attributes import BESIDE_OTHERS, FINGERPRINT, WORKER
 from study.storage.fingerprint import ENVIRONMENT, PRUNING
@@ -24,7 +24,7 @@ from study.storage.queries import finished_trials
 DEVICE = f"{ENVIRONMENT}device"
 NO_VERSIONS = (DEVICE, PRUNING)
 # Of the options of `study.run` that no model decides; a test holds that its signature has the same.
-DEFAULTS = {field.name: field.default for kind in (DataSource, StudyConfiguration) for field in fields(kind)} | {
+DEFAULTS = {field.name: field.default for kind in (DataSource, StudyConfig) for field in fields(kind)} | {
     "model": DEFAULT_MODEL
 }
 
@@ -37,7 +37,7 @@ class Reproduction:
     versions: dict[str, str]  # of Python and the packages that decide, when the search began
 
 
-def reproduction(study: Study, configuration: StudyConfiguration, **report_options: Any) -> Reproduction:
+def reproduction(study: Study, configuration: StudyConfig, **report_options: Any) -> Reproduction:
     """`report_options`: those of `study.report` that are not the default, by their names there."""
     source = configuration.source
     place = "In a folder without a study.db"
@@ -61,7 +61,7 @@ def reproduction(study: Study, configuration: StudyConfiguration, **report_optio
             f"{place}, this searches in the same way. Not the same trials: several workers ran this study at a time, "
             "so what the sampler and the pruner knew depended on which trial ended first."
         )
-    if foreign := foreign_fields(configuration.base) | _foreign_pruning(study, configuration):
+    if foreign := unsettable_fields(configuration.base) | _foreign_pruning(study, configuration):
         told = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
         about = f"This comes to another study: what no option sets has changed since ({told})."
     environment = {
@@ -74,7 +74,7 @@ def reproduction(study: Study, configuration: StudyConfiguration, **report_optio
     )
 
 
-def search_command(study: Study, configuration: StudyConfiguration) -> str:
+def search_command(study: Study, configuration: StudyConfig) -> str:
     """`study.run` with one worker, the only way to have the same trials again, and all options that differ."""
     source = configuration.source
     options = {
@@ -96,7 +96,7 @@ def search_command(study: Study, configuration: StudyConfiguration) -> str:
     return _command("study.run", differing, "--trials", str(max(len(finished_trials(study)), 1)))
 
 
-def _foreign_pruning(study: Study, configuration: StudyConfiguration) -> dict[str, tuple[Any, Any]]:
+def _foreign_pruning(study: Study, configuration: StudyConfig) -> dict[str, tuple[Any, Any]]:
     """The rule of pruning that a study began with, and the one of now, where they differ."""
     began_with = study.user_attrs[FINGERPRINT].get(PRUNING, 1)
     if may_prune(configuration) and began_with != PRUNING_RULE:

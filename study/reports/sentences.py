@@ -7,7 +7,7 @@ from study.confirmation.bootstrap import Estimate
 from study.confirmation.holdout import Opening
 from study.confirmation.trainings import Confirmed
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds, plural
-from study.reports.contents import Report, TestReport
+from study.reports.contents import HoldoutReport, Report
 from study.storage.attributes import SUFFIX
 from study.storage.queries import best_trial
 
@@ -153,7 +153,7 @@ def _score_in_words(confirmed: Confirmed) -> str:
     )
 
 
-def _about_test(test: TestReport) -> list[str]:
+def _about_test(test: HoldoutReport) -> list[str]:
     first, exported = test.tested[0], test.exported
     told = [
         f"On the test split, {first.system.title} has accuracy {interval_in_words(first.accuracy)} and macro-F1 "

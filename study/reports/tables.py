@@ -9,7 +9,7 @@ from study.confirmation.holdout import System
 from study.confirmation.leaderboard import ComparedStudy
 from study.confirmation.pruning_audit import Audit
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds
-from study.reports.contents import Report, TestReport
+from study.reports.contents import HoldoutReport, Report
 from study.reports.sentences import interval_in_words
 
 
@@ -124,7 +124,7 @@ def _configuration(candidate: Candidate) -> str:
     return format_parameters(candidate.parameters) + (" (default)" if candidate.is_default else "")
 
 
-def _test_tables(test: TestReport) -> list[Table]:
+def _test_tables(test: HoldoutReport) -> list[Table]:
     found = [_systems_table(test)]
     if test.published:
         rows = [(row.model, f"{row.accuracy:.4f}", row.source) for row in test.published]
@@ -154,7 +154,7 @@ def _test_tables(test: TestReport) -> list[Table]:
     return found
 
 
-def _systems_table(test: TestReport) -> Table:
+def _systems_table(test: HoldoutReport) -> Table:
     rows = [
         (one.system.title, interval_in_words(one.accuracy), interval_in_words(one.macro_f1), _parameters(one.system))
         for one in test.tested

@@ -1,7 +1,7 @@
 """The names under which a database holds what Optuna has no field for. They keep their values: old studies are read."""
 
 # Attributes of a study
-CONFIGURATION = "configuration"  # `StudyConfiguration.to_dict()`
+CONFIGURATION = "configuration"  # `StudyConfig.to_dict()`
 FINGERPRINT = "fingerprint"  # what makes two runs the same study
 IDENTITY = "identity"  # a random number: the name of a deleted study may come again
 TRIALS = "trials"  # how many the last run has asked for
@@ -20,6 +20,6 @@ WORKER = "worker"  # the name of the worker that runs it
 BESIDE_OTHERS = "beside_others"  # set if it started while another one ran
 FAILURE = "failure"  # why it has failed
 WITHDRAWN = "withdrawn"  # set if it has failed only because nothing asks for it any more
-DEATHS = "deaths"  # [epoch after step, times]: how often its worker has crashed in the same epoch
+CRASHES = "deaths"  # [epoch after step, times]: how often its worker has crashed in the same epoch
 DRAW = "draw"  # the number of the repeat that it is trained on
 AUDITS = "audits"  # in the place of a repeat: the number of the pruned trial that it finishes

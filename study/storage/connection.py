@@ -17,11 +17,11 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from study.errors import StudyError
 from study.formatting import safe_url
-from study.storage.file_lock import told_lock
+from study.storage.file_lock import file_lock
 
 T = TypeVar("T")
 STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the database has failed, not what was done with it
-PATIENCE_SECONDS = {"sqlite": 60.0, "postgresql": 120.0}  # how long to wait for one that is locked, or away
+RETRY_SECONDS = {"sqlite": 60.0, "postgresql": 120.0}  # how long to wait for one that is locked, or away
 BUSY_SECONDS = 1.0  # how long SQLite itself waits; no signal is heard meanwhile
 SERVER_SETTINGS = {  # per connection; the others: what a machine that is gone or asleep has locked must become free
     "timezone": "UTC",  # signs of life are stored without one
@@ -43,7 +43,7 @@ NEVER_ALIVE = """
     SELECT trial_id FROM trials WHERE study_id = :study_id AND state = 'RUNNING'
     AND NOT EXISTS (SELECT 1 FROM trial_heartbeats WHERE trial_heartbeats.trial_id = trials.trial_id)
 """
-REPEATABLE = (  # calls that may have been done already when a connection breaks, and come to the same when done twice
+IDEMPOTENT_CALLS = (  # they may have been done already when a connection breaks, and can be done twice
     *("get_all_studies", "get_study_directions", "get_study_id_from_name", "get_study_name_from_id"),
     *("get_study_system_attrs", "get_study_user_attrs", "set_study_system_attr", "set_study_user_attr"),
     *("_get_trials", "get_all_trials", "get_trial", "get_trial_id_from_study_id_trial_number", "get_trial_param"),
@@ -52,15 +52,15 @@ REPEATABLE = (  # calls that may have been done already when a connection breaks
 )
 
 
-class PatientStorage(RDBStorage):
+class RetryingStorage(RDBStorage):
     """Waits for a database that is locked or away, in every call that bears to be done twice."""
 
-    patience_seconds = 0.0
-    exclusive_in: int | None = None  # the thread that holds a lock which a broken connection loses: it must not go on
+    retry_seconds = 0.0
+    locked_in: int | None = None  # the thread that holds a lock which a broken connection loses: it must not go on
 
     def silent_trials(self, study_id: int) -> set[int]:
         """The ids of running trials without a sign of life within the grace period, or without any at all."""
-        never_alive = patiently(self, lambda: self._never_alive(study_id))
+        never_alive = retry(self, lambda: self._never_alive(study_id))
         return never_alive.union(self._get_stale_trial_ids(study_id))
 
     def _never_alive(self, study_id: int) -> set[int]:
@@ -78,21 +78,21 @@ class PatientStorage(RDBStorage):
 def _repeated(name: str) -> Callable[..., Any]:
     once = getattr(RDBStorage, name)
 
-    def call(self: PatientStorage, *arguments: Any, **named: Any) -> Any:
-        return patiently(self, lambda: once(self, *arguments, **named))
+    def call(self: RetryingStorage, *arguments: Any, **named: Any) -> Any:
+        return retry(self, lambda: once(self, *arguments, **named))
 
     return call
 
 
-for _name in REPEATABLE:
-    setattr(PatientStorage, _name, _repeated(_name))
+for _name in IDEMPOTENT_CALLS:
+    setattr(RetryingStorage, _name, _repeated(_name))
 
 
-def patiently(storage: PatientStorage, call: Callable[[], T]) -> T:
+def retry(storage: RetryingStorage, call: Callable[[], T]) -> T:
     """Call again while the database is locked or away. What is called must bear to be called twice."""
-    if storage.exclusive_in == threading.get_ident():
+    if storage.locked_in == threading.get_ident():
         return call()
-    return _until_it_answers(call, seconds=storage.patience_seconds, between=storage.remove_session)
+    return _until_it_answers(call, seconds=storage.retry_seconds, between=storage.remove_session)
 
 
 def parse_url(url: str) -> URL:
@@ -101,7 +101,7 @@ def parse_url(url: str) -> URL:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):
         raise StudyError("--storage must be a URL such as sqlite:///study.db or postgresql://HOST/DATABASE.") from None
-    if parsed.get_backend_name() not in PATIENCE_SECONDS:
+    if parsed.get_backend_name() not in RETRY_SECONDS:
         raise StudyError(f"--storage must be a sqlite:/// or postgresql:// URL, not {parsed.get_backend_name()}.")
     file = sqlite_file(parsed)
     if file is not None and not file.parent.is_dir():
@@ -125,14 +125,14 @@ def locks_beside(file: Path) -> Path:
     return file.with_name(f".{file.name}.locks")
 
 
-def open_storage(url: str, *, patient: bool = False, create: bool = True) -> PatientStorage:
+def open_storage(url: str, *, patient: bool = False, create: bool = True) -> RetryingStorage:
     """Open the database, or create it where it may be created; `patient`: wait for a server that is away.
 
     Raises `StudyError`, also for a SQLite file that holds something else: then it is left as it is.
     """
     parsed = parse_url(url)
     file = sqlite_file(parsed)
-    seconds = PATIENCE_SECONDS[parsed.get_backend_name()]
+    seconds = RETRY_SECONDS[parsed.get_backend_name()]
     try:
         if file is None:
             storage = _until_it_answers(partial(_open_server, url), seconds=seconds if patient else 0)
@@ -144,7 +144,7 @@ def open_storage(url: str, *, patient: bool = False, create: bool = True) -> Pat
         raise StudyError(
             f"The storage {safe_url(url)} cannot be opened: {reason_of(error)}. Mend that, or use another --storage."
         ) from error
-    storage.patience_seconds = seconds
+    storage.retry_seconds = seconds
     return storage
 
 
@@ -156,7 +156,7 @@ def reason_of(error: Exception) -> str:
     return reason.split(" Is the server running")[0].rstrip(".")
 
 
-def close_storage(storage: PatientStorage) -> None:
+def close_storage(storage: RetryingStorage) -> None:
     """Close the database; one of SQLite becomes one whole file again, for those who copy it."""
     storage.remove_session()
     if sqlite_file(storage.engine.url) is not None:
@@ -165,22 +165,22 @@ def close_storage(storage: PatientStorage) -> None:
     storage.engine.dispose()
 
 
-def _open_file(url: str, file: Path, *, create: bool) -> PatientStorage:
+def _open_file(url: str, file: Path, *, create: bool) -> RetryingStorage:
     if not file.exists() and not create:
         raise StudyError(f"There is no file {file}; name that of a study with --storage, or begin one with study.run.")
     locks_beside(file).mkdir(exist_ok=True)
     engine_kwargs: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
-    with told_lock(locks_beside(file) / "creation.lock"):  # creating it twice at once would fail
+    with file_lock(locks_beside(file) / "creation.lock"):  # creating it twice at once would fail
         if file.exists():
             engine = sqlalchemy.create_engine(url, **engine_kwargs)
             tables = sqlalchemy.inspect(engine).get_table_names()
             engine.dispose()
             if "studies" not in tables and (tables or not create):
                 raise StudyError(f"{file} is a database without studies; name another file with --storage.")
-        return PatientStorage(url, engine_kwargs=engine_kwargs | {"pool_events": [(_set_pragmas, "connect")]})
+        return RetryingStorage(url, engine_kwargs=engine_kwargs | {"pool_events": [(_set_pragmas, "connect")]})
 
 
-def _open_server(url: str) -> PatientStorage:
+def _open_server(url: str) -> RetryingStorage:
     engine_kwargs: dict[str, Any] = {
         "connect_args": CLIENT_SETTINGS,
         "pool_size": 1,  # what a worker holds for good; servers allow for about a hundred connections
@@ -192,7 +192,7 @@ def _open_server(url: str) -> PatientStorage:
     try:
         with engine.begin() as connection:  # creating the tables twice at once would fail
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('optuna tables'))"))
-            return PatientStorage(url, engine_kwargs=engine_kwargs)
+            return RetryingStorage(url, engine_kwargs=engine_kwargs)
     finally:
         engine.dispose()
 

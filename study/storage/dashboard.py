@@ -6,7 +6,7 @@ from pathlib import Path
 
 from optuna.study import Study
 
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.formatting import METRIC_TITLES, describe_search
 from study.markdown import markdown_text
 
@@ -22,7 +22,7 @@ HOW_TO_READ = """
 """
 
 
-def note_search(study: Study, configuration: StudyConfiguration) -> None:
+def note_search(study: Study, configuration: StudyConfig) -> None:
     """What is searched, for one who opens the dashboard."""
     from optuna_dashboard import save_note  # takes a second to import
 

@@ -14,7 +14,7 @@ LONG_SECONDS = 5.0  # what is done within a lock takes a hundredth of that
 
 
 @contextmanager
-def told_lock(file: Path, *, timeout: float | None = None) -> Iterator[None]:
+def file_lock(file: Path, *, timeout: float | None = None) -> Iterator[None]:
     """Alone among all processes that ask for this file; a note on standard error tells whom a long wait is for.
 
     Raises `filelock.Timeout` after `timeout` seconds.

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from models.bert import BERTConfig
-from models.networks import CONFIGURATIONS
+from models.networks import CONFIGS
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from preprocessing.pretrained import bert_extra
-from study.configuration import RULES, StudyConfiguration
+from study.configuration import RULES, StudyConfig
 from study.errors import StudyError
 from study.model_settings import FIELDS, PARTS
 from study.sampling import PRUNING_RULE, may_prune
@@ -30,7 +30,7 @@ ENVIRONMENT = "environment."  # prefix of the keys that only warn
 PRUNING = f"{ENVIRONMENT}pruning rule"  # a fact of those studies that prune
 
 
-def fingerprint(configuration: StudyConfiguration, *, device: str) -> Fingerprint:
+def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
     """Flat: a name per fact, so that a difference can be named."""
     facts: Fingerprint = {
         "data": configuration.source.sha256,
@@ -86,7 +86,7 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
 
 
 def _field_defaults(asked: Fingerprint) -> Fingerprint:
-    kinds = {"model": CONFIGURATIONS[asked["model"]], "training": TrainingConfig, "limits": TextLimits}
+    kinds = {"model": CONFIGS[asked["model"]], "training": TrainingConfig, "limits": TextLimits}
     defaults = {f"{part}.{field.name}": field.default for part, kind in kinds.items() for field in fields(kind)}
     if PRUNING in asked:
         defaults[PRUNING] = 1

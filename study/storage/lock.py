@@ -11,14 +11,14 @@ from filelock import Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
 from study.errors import StudyError
-from study.storage.connection import PatientStorage, locks_beside, sqlite_file
-from study.storage.file_lock import told_lock
+from study.storage.connection import RetryingStorage, locks_beside, sqlite_file
+from study.storage.file_lock import file_lock
 
 SLEEP_SETTING = "SET idle_session_timeout = '60s'"  # one that sleeps, as a suspended process, must let go of the lock
 
 
 @contextmanager
-def exclusive(storage: PatientStorage, study_name: str, *, timeout: float | None = None) -> Iterator[None]:
+def study_lock(storage: RetryingStorage, study_name: str, *, timeout: float | None = None) -> Iterator[None]:
     """Alone among all processes that ask for the same study of the same database.
 
     Raises `filelock.Timeout` after `timeout` seconds (SQLite), or one of `STORAGE_ERRORS` (PostgreSQL).
@@ -28,18 +28,18 @@ def exclusive(storage: PatientStorage, study_name: str, *, timeout: float | None
         with _advisory_lock(storage, _number(study_name), timeout):
             yield
         return
-    with told_lock(_lock_file(file, study_name), timeout=timeout):
+    with file_lock(_lock_file(file, study_name), timeout=timeout):
         yield
 
 
 @contextmanager
-def only_one(storage: PatientStorage, name: str, busy: str) -> Iterator[None]:
+def only_one(storage: RetryingStorage, name: str, busy: str) -> Iterator[None]:
     """The only process in the block of this name, for hours if need be. Raises `StudyError(busy)` for a second one."""
     file = sqlite_file(storage.engine.url)
     if file is not None:
         with ExitStack() as stack:
             try:
-                stack.enter_context(told_lock(_lock_file(file, name), timeout=0))
+                stack.enter_context(file_lock(_lock_file(file, name), timeout=0))
             except Timeout:
                 raise StudyError(busy) from None
             yield
@@ -67,7 +67,7 @@ def _number(name: str) -> int:
 
 
 @contextmanager
-def _advisory_lock(storage: PatientStorage, number: int, timeout: float | None) -> Iterator[None]:
+def _advisory_lock(storage: RetryingStorage, number: int, timeout: float | None) -> Iterator[None]:
     """A lock of PostgreSQL that lives with its connection: within it, the thread uses this connection and no other.
 
     So when the lock is lost, what it protects cannot go on.
@@ -80,7 +80,7 @@ def _advisory_lock(storage: PatientStorage, number: int, timeout: float | None) 
             connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:number)"), {"number": number})
             connection.commit()
             storage.scoped_session(bind=connection)
-            storage.exclusive_in = threading.get_ident()
+            storage.locked_in = threading.get_ident()
             yield
             storage.remove_session()
             connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:number)"), {"number": number})
@@ -91,6 +91,6 @@ def _advisory_lock(storage: PatientStorage, number: int, timeout: float | None) 
             connection.invalidate()  # closes it, and with it goes the lock
             raise
         finally:
-            storage.exclusive_in = None
+            storage.locked_in = None
             with suppress(SQLAlchemyError):
                 storage.remove_session()

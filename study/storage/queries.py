@@ -9,7 +9,7 @@ import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.search_space import Space, covers, default_parameters, is_configuration
 from study.storage.attributes import WORKER
 
@@ -33,7 +33,7 @@ class TrialSample:
         )
 
 
-def sample_of(study: Study, configuration: StudyConfiguration) -> TrialSample:
+def sample_of(study: Study, configuration: StudyConfig) -> TrialSample:
     """The trials to judge parameters from. Where they are biased, an interval would promise what they cannot tell."""
     trials = [
         trial
@@ -78,7 +78,7 @@ def running_best(study: Study) -> dict[int, float]:
     return values
 
 
-def default_value(study: Study, configuration: StudyConfiguration) -> float | None:
+def default_value(study: Study, configuration: StudyConfig) -> float | None:
     """Of the first complete trial with the default configuration."""
     default = default_parameters(configuration.search_space, configuration.base)
     return next((trial.value for trial in complete_trials(study) if trial.params == default), None)

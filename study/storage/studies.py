@@ -14,16 +14,16 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.formatting import safe_url
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS, FINGERPRINT, IDENTITY, SUFFIX, TRIALS
-from study.storage.connection import STORAGE_ERRORS, PatientStorage, close_storage, open_storage, patiently, reason_of
+from study.storage.connection import STORAGE_ERRORS, RetryingStorage, close_storage, open_storage, reason_of, retry
 from study.storage.dashboard import note_search
 from study.storage.fingerprint import check_same_study, fingerprint
-from study.storage.lock import exclusive
+from study.storage.lock import study_lock
 from study.storage.queries import complete_trials, finished_trials
 from study.storage.trial_queue import TrialQueue
 
@@ -32,7 +32,7 @@ NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial tha
 
 @contextmanager
 def opened_study(
-    url: str, name: str, configuration: StudyConfiguration, *, device: torch.device, trials: int
+    url: str, name: str, configuration: StudyConfig, *, device: torch.device, trials: int
 ) -> Iterator[tuple[TrialQueue, list[str]]]:
     """The study, created or gone on with, as a queue of trials, and what the user should know about it.
 
@@ -41,13 +41,13 @@ def opened_study(
     with _opened(url, name) as storage:
 
         def open_alone() -> tuple[Study, list[str]]:
-            with exclusive(storage, name):
+            with study_lock(storage, name):
                 return open_study(storage, name, configuration, device=device, trials=trials)
 
-        study, notes = patiently(storage, open_alone)
+        study, notes = retry(storage, open_alone)
         _sweep(study, checkpoints_of(study, configuration))
         queue = make_queue(study, storage, configuration)
-        queue.recover(blame=False)
+        queue.recover(count_crashes=False)
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if interrupted := [str(trial.number) for trial in waiting if trial.params]:
             notes.append(f"interrupted before, and gone on with now: trial {', '.join(interrupted)}.")
@@ -61,7 +61,7 @@ def opened_study(
 
 
 @contextmanager
-def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, PatientStorage]]:
+def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, RetryingStorage]]:
     """A study that `study.run` has begun; without a name the only one there is.
 
     Raises `StudyError`, also when the database fails on the way.
@@ -105,7 +105,7 @@ def begun_studies(url: str) -> list[Progress]:
         return found
 
 
-def open_confirmation(study: Study, storage: PatientStorage, configuration: StudyConfiguration) -> Study:
+def open_confirmation(study: Study, storage: RetryingStorage, configuration: StudyConfig) -> Study:
     """The study that confirms this one, in the same database; to be called by one process at a time.
 
     Raises `StudyError` for the one of an earlier study of this name, which was deleted without it.
@@ -127,7 +127,7 @@ def open_confirmation(study: Study, storage: PatientStorage, configuration: Stud
     return confirmation
 
 
-def make_queue(study: Study, storage: PatientStorage, configuration: StudyConfiguration) -> TrialQueue:
+def make_queue(study: Study, storage: RetryingStorage, configuration: StudyConfig) -> TrialQueue:
     """The trials of a study, sampled and pruned as it was begun."""
     study.sampler = make_sampler(configuration.sampler, seed=configuration.seed)
     study.pruner = make_pruner(configuration.pruner)
@@ -135,7 +135,7 @@ def make_queue(study: Study, storage: PatientStorage, configuration: StudyConfig
     return TrialQueue(study, storage, folder, heartbeat_seconds=seconds)
 
 
-def checkpoints_of(study: Study, configuration: StudyConfiguration) -> Path:
+def checkpoints_of(study: Study, configuration: StudyConfig) -> Path:
     """Its interrupted trials' folder, named after a number of the study's own: its name may come again."""
     digest = hashlib.sha256(str(study.user_attrs[IDENTITY]).encode()).hexdigest()
     return Path(configuration.cache_dir) / "checkpoints" / digest[:16]
@@ -152,7 +152,7 @@ def check_name(name: str) -> None:
 
 
 def open_study(
-    storage: PatientStorage, name: str, configuration: StudyConfiguration, *, device: torch.device, trials: int
+    storage: RetryingStorage, name: str, configuration: StudyConfig, *, device: torch.device, trials: int
 ) -> tuple[Study, list[str]]:
     """Create the study, its first trial being the default configuration, or go on with it; and warnings about that.
 
@@ -187,13 +187,13 @@ def load_budget(study: Study) -> int:
     return int(study.user_attrs[TRIALS])
 
 
-def load_configuration(study: Study) -> StudyConfiguration:
+def load_configuration(study: Study) -> StudyConfig:
     """What the study was begun with. Raises `StudyError` for a study that is not ours, or is of another version."""
     stored = study.user_attrs.get(CONFIGURATION)
     if stored is None:
         raise StudyError(f"Study '{study.study_name}' was not made by study.run.")
     try:
-        return StudyConfiguration.from_dict(stored)
+        return StudyConfig.from_dict(stored)
     except (LookupError, TypeError, ValueError) as error:
         raise StudyError(
             f"Study '{study.study_name}' was begun by another version of this project ({error}). Use that version, or "
@@ -210,7 +210,7 @@ def _sweep(study: Study, checkpoints: Path) -> None:
 
 
 @contextmanager
-def _opened(url: str, name: str | None, *, patient: bool = False, create: bool = True) -> Iterator[PatientStorage]:
+def _opened(url: str, name: str | None, *, patient: bool = False, create: bool = True) -> Iterator[RetryingStorage]:
     storage = open_storage(url, patient=patient, create=create)
     try:
         yield storage

@@ -20,12 +20,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from study.search_space import Space, misfit
-from study.storage.attributes import BESIDE_OTHERS, DEATHS, FAILURE, WITHDRAWN, WORKER
-from study.storage.connection import STORAGE_ERRORS, PatientStorage, locks_beside, patiently, sqlite_file
-from study.storage.lock import exclusive
+from study.storage.attributes import BESIDE_OTHERS, CRASHES, FAILURE, WITHDRAWN, WORKER
+from study.storage.connection import STORAGE_ERRORS, RetryingStorage, locks_beside, retry, sqlite_file
+from study.storage.lock import study_lock
 from study.storage.queries import FINISHED, asked_parameters
 
-DEATHS_IN_AN_EPOCH = 5  # so many, and the trial has failed
+CRASHES_IN_AN_EPOCH = 5  # so many, and the trial has failed
 MISSED_HEARTBEATS = 4  # so many, and a worker whose lock is not here counts as gone
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -41,7 +41,7 @@ class TrialQueue:
     `folder` holds the locks of the workers on this machine where the storage is not a SQLite file, which has its own.
     """
 
-    def __init__(self, study: Study, storage: PatientStorage, folder: Path, *, heartbeat_seconds: int = 30) -> None:
+    def __init__(self, study: Study, storage: RetryingStorage, folder: Path, *, heartbeat_seconds: int = 30) -> None:
         self.study = study
         self._storage = storage
         file = sqlite_file(storage.engine.url)
@@ -65,7 +65,7 @@ class TrialQueue:
         """Within it, trials can be claimed."""
         name = f"{_machine()}-{os.getpid()}-{secrets.token_hex(3)}"
         lock = FileLock(self._lock_file(name))
-        patiently(self._storage, lambda: self._register(lock))
+        retry(self._storage, lambda: self._register(lock))
         stop = threading.Event()
         try:
             self._worker = name
@@ -82,7 +82,7 @@ class TrialQueue:
         Trials that wait come first, under their own numbers; one is never given to two workers. Those that wait with
         values which cannot be tried fail with their reason.
         """
-        return patiently(self._storage, lambda: self._claim(space, trials))
+        return retry(self._storage, lambda: self._claim(space, trials))
 
     def holds(self, trial: Trial) -> bool:
         """Whether the trial is still this worker's: one that has slept for too long was given to another."""
@@ -93,7 +93,7 @@ class TrialQueue:
         """Tell how a trial has ended; None when it was given to another worker meanwhile."""
 
         def tell() -> FrozenTrial | None:
-            with exclusive(self._storage, self.study.study_name):
+            with study_lock(self._storage, self.study.study_name):
                 if self.holds(trial):
                     return self.study.tell(trial, value, state)
                 frozen = self._storage.get_trial(trial._trial_id)
@@ -101,34 +101,34 @@ class TrialQueue:
                 return frozen if is_told else None  # told already, but the connection broke before the answer
 
         self._beating = None
-        return patiently(self._storage, tell)
+        return retry(self._storage, tell)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Put what this worker runs back into the queue, and what the dead have run, without waiting for long.
 
         A courtesy to those who look meanwhile: if it cannot be done now, the next claim does it.
         """
         self._beating = None
-        self._storage.patience_seconds = 0
-        with suppress(*STORAGE_ERRORS, Timeout), exclusive(self._storage, self.study.study_name, timeout=1):
-            self._recover(own=True, blame=False)
+        self._storage.retry_seconds = 0
+        with suppress(*STORAGE_ERRORS, Timeout), study_lock(self._storage, self.study.study_name, timeout=1):
+            self._recover(own=True, count_crashes=False)
 
     def withdraw(self, trial: FrozenTrial) -> None:
         """End a trial that waits. To be called by one process at a time."""
         self._storage.set_trial_user_attr(trial._trial_id, WITHDRAWN, True)
         self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
-    def recover(self, *, blame: bool = True) -> list[FrozenTrial]:
+    def recover(self, *, count_crashes: bool = True) -> list[FrozenTrial]:
         """Put the trials of workers that are gone back into the queue, under their own numbers; returns them.
 
-        `blame`: count the death of its worker against a trial. Not where all have been killed, as by a power cut.
+        `count_crashes`: count the crash of its worker against a trial; not where all were killed, as by a power cut.
         """
 
         def recover() -> list[FrozenTrial]:
-            with exclusive(self._storage, self.study.study_name):
-                return self._recover(blame=blame)
+            with study_lock(self._storage, self.study.study_name):
+                return self._recover(count_crashes=count_crashes)
 
-        return patiently(self._storage, recover)
+        return retry(self._storage, recover)
 
     def out_of_sight(self) -> list[FrozenTrial]:
         """Running trials of a SQLite file whose workers may live or not: their locks are not there.
@@ -142,7 +142,7 @@ class TrialQueue:
 
     def _register(self, lock: FileLock) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with exclusive(
+        with study_lock(
             self._storage, self.study.study_name
         ):  # or a file that is not yet locked looks like a dead one's
             self._recover()
@@ -153,7 +153,7 @@ class TrialQueue:
 
     def _claim(self, space: Space, trials: int) -> Trial | None:
         assert self._worker is not None
-        with exclusive(self._storage, self.study.study_name):
+        with study_lock(self._storage, self.study.study_name):
             self._recover(own=True)
             begun = self._begun(space, trials)
             if begun is None:
@@ -178,10 +178,10 @@ class TrialQueue:
                 return [trial for trial in every if trial.state != TrialState.WAITING]
             self._fail(waiting[0], reason)
 
-    def _recover(self, *, own: bool = False, blame: bool = True) -> list[FrozenTrial]:
+    def _recover(self, *, own: bool = False, count_crashes: bool = True) -> list[FrozenTrial]:
         """To be called by one process at a time: then a trial that runs without a worker was left by a dead one.
 
-        `own`: also what this worker itself has left; `blame`: count the death of its worker against the trial.
+        `own`: also what this worker itself has left; `count_crashes`: count the crash of its worker against the trial.
         """
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if not running:
@@ -192,17 +192,17 @@ class TrialQueue:
             worker = trial.user_attrs.get(WORKER)
             if worker == self._worker and worker is not None:
                 if own:
-                    self._put_back(trial, deaths=0)
+                    self._put_back(trial, crashes=0)
             elif self._is_gone(worker, is_silent=trial._trial_id in silent):
-                deaths = self._count_death(trial) if blame and worker is not None else 0
-                if self._put_back(trial, deaths=deaths):
+                crashes = self._count_crash(trial) if count_crashes and worker is not None else 0
+                if self._put_back(trial, crashes=crashes):
                     put_back.append(trial)
         return put_back
 
-    def _put_back(self, trial: FrozenTrial, *, deaths: int) -> bool:
+    def _put_back(self, trial: FrozenTrial, *, crashes: int) -> bool:
         """Or end it, when it ends all workers that run it."""
-        if deaths >= DEATHS_IN_AN_EPOCH:
-            reason = f"{deaths} workers have died of it in the same epoch; perhaps it needs more memory than there is"
+        if crashes >= CRASHES_IN_AN_EPOCH:
+            reason = f"{crashes} workers have died of it in the same epoch; perhaps it needs more memory than there is"
             self._fail(trial, reason)
             return False
         self._storage.set_trial_user_attr(trial._trial_id, WORKER, None)
@@ -213,10 +213,10 @@ class TrialQueue:
         self._storage.set_trial_user_attr(trial._trial_id, FAILURE, reason)
         self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
-    def _count_death(self, trial: FrozenTrial) -> int:
-        step, times = trial.user_attrs.get(DEATHS, [None, 0])
+    def _count_crash(self, trial: FrozenTrial) -> int:
+        step, times = trial.user_attrs.get(CRASHES, [None, 0])
         times = times + 1 if step == trial.last_step else 1
-        self._storage.set_trial_user_attr(trial._trial_id, DEATHS, [trial.last_step, times])
+        self._storage.set_trial_user_attr(trial._trial_id, CRASHES, [trial.last_step, times])
         return int(times)
 
     def _is_gone(self, worker: str | None, *, is_silent: bool) -> bool:

@@ -21,7 +21,7 @@ from study.trials.texts import describe_training_texts, describe_words
 
 
 @dataclass(frozen=True)
-class TrialStory:
+class TrialRecord:
     """What is known of a trial that ends."""
 
     settings: Settings
@@ -44,7 +44,7 @@ class ArtifactFolder:
         self._on_event = on_event
         self._has_told = False
 
-    def keep(self, trial: Trial, story: TrialStory) -> None:
+    def keep(self, trial: Trial, story: TrialRecord) -> None:
         """Link the files to a trial whose end is not stored yet; those of an interrupted run are replaced.
 
         A folder that cannot be written is no reason for a trial to fail: `on_event` hears of it, once.
@@ -71,7 +71,7 @@ class ArtifactFolder:
             self._store.write(artifact_id, content)
 
 
-def _write_files(folder: Path, trial: Trial, story: TrialStory) -> None:
+def _write_files(folder: Path, trial: Trial, story: TrialRecord) -> None:
     (folder / "log.txt").write_text("\n".join([*_log_lines(trial, story), ""]), encoding="utf-8")
     if story.curve:
         from study.figures.trial_pictures import (  # matplotlib takes its time to import
@@ -84,7 +84,7 @@ def _write_files(folder: Path, trial: Trial, story: TrialStory) -> None:
         save_confusion(folder, labels, story.best.predictions.numpy(), classes, epoch=story.best.epoch)
 
 
-def _log_lines(trial: Trial, story: TrialStory) -> Iterator[str]:
+def _log_lines(trial: Trial, story: TrialRecord) -> Iterator[str]:
     prepared, training = story.prepared, story.settings.training
     yield f"Trial {trial.number} of {trial.study.study_name}"
     yield f"Searched    {format_parameters(trial.params)}"
@@ -118,7 +118,7 @@ def _settings(part: dict[str, Any]) -> str:
     )
 
 
-def _end(story: TrialStory) -> str:
+def _end(story: TrialRecord) -> str:
     done, asked = len(story.curve), story.settings.training.epochs
     if isinstance(story.error, TrialPruned):
         return f"pruned after epoch {done} of {asked}, its best score being below the median of others at this epoch."

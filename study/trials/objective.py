@@ -15,7 +15,7 @@ from models.training import EpochResult, TrainingConfig, TrainingResult, best_ep
 from preprocessing.prepared import PreparedTexts
 from study.search_space import apply_parameters
 from study.storage.connection import STORAGE_ERRORS
-from study.trials.artifacts import ArtifactFolder, TrialStory
+from study.trials.artifacts import ArtifactFolder, TrialRecord
 
 CURVES = ("training_loss", "validation_loss", "accuracy", "macro_f1")
 
@@ -60,19 +60,19 @@ def run_trial(
     if reported_before is not None and not checkpoint.path.exists():
         on_event(f"There is no checkpoint of trial {trial.number} here; it starts anew.")
     try:
-        result = Learner(settings, prepared, cache_dir, device).learn(on_epoch_end=report, checkpoint=checkpoint)
+        result = Learner(settings, prepared, cache_dir, device).fit(on_epoch_end=report, checkpoint=checkpoint)
     except (*STORAGE_ERRORS, UserError):  # it will go on
         raise
     except Exception as error:  # pruned or failed
         _record(trial, curve, training)
         if artifacts:
-            artifacts.keep(trial, TrialStory(settings, prepared, device, tuple(curve), error))
+            artifacts.keep(trial, TrialRecord(settings, prepared, device, tuple(curve), error))
         raise
     if on_trained:
         on_trained(result)
     _record(trial, curve, training)
     if artifacts:
-        artifacts.keep(trial, TrialStory(settings, prepared, device, result.curve))
+        artifacts.keep(trial, TrialRecord(settings, prepared, device, result.curve))
     return training.score(result.best)
 
 

@@ -19,7 +19,7 @@ from data.files import replacing, sha256
 from models.learner import Learner
 from models.training import EpochResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.search_space import apply_parameters
 from study.storage.attributes import DRAW
@@ -88,7 +88,7 @@ def run_confirming_trial(
     trial: Trial,
     on_epoch_end: Callable[[EpochResult], None],
     *,
-    configuration: StudyConfiguration,
+    configuration: StudyConfig,
     device: torch.device,
     checkpoints: Path,
     on_event: Callable[[str], None],
@@ -113,14 +113,14 @@ def run_confirming_trial(
     )
 
 
-def confirmed_learner(configuration: StudyConfiguration, trial: FrozenTrial, device: torch.device) -> Learner:
+def confirmed_learner(configuration: StudyConfig, trial: FrozenTrial, device: torch.device) -> Learner:
     """What has learned in a training of the confirmation."""
     draw = int(trial.user_attrs[DRAW])
     settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
     return Learner(settings, prepare_draw(configuration, draw), Path(configuration.cache_dir), device)
 
 
-def with_draw(configuration: StudyConfiguration, draw: int) -> StudyConfiguration:
+def with_draw(configuration: StudyConfig, draw: int) -> StudyConfig:
     """The configuration with the training seed of a repeat, which is none of the search's."""
     training = configuration.base.training
     base = replace(configuration.base, training=replace(training, seed=training.seed + 1 + draw))
@@ -128,7 +128,7 @@ def with_draw(configuration: StudyConfiguration, draw: int) -> StudyConfiguratio
 
 
 @lru_cache(maxsize=1)
-def prepare_draw(configuration: StudyConfiguration, draw: int | None) -> PreparedTexts:
+def prepare_draw(configuration: StudyConfig, draw: int | None) -> PreparedTexts:
     """The texts as a repeat divides them; None: as the search does."""
     return prepare_for_search(
         configuration.source,

@@ -15,11 +15,11 @@ from models.learner import Learner, Settings
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.word_pieces import WordPieces, read_word_pieces
 from preprocessing.word_vectors import prepare_vectors
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.errors import StudyError
 
 
-def with_encoder(configuration: StudyConfiguration, console: Console) -> StudyConfiguration:
+def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
     """With the version of BERT's encoder as it is now, so that every other command of the study asks for that one.
 
     Raises `UserError` when there is none.
@@ -32,7 +32,7 @@ def with_encoder(configuration: StudyConfiguration, console: Console) -> StudyCo
     return replace(configuration, base=replace(base, encoder=encoder.version))
 
 
-def prepare_texts(configuration: StudyConfiguration, console: Console, *, device: torch.device) -> PreparedTexts:
+def prepare_texts(configuration: StudyConfig, console: Console, *, device: torch.device) -> PreparedTexts:
     """Features of a frozen encoder are computed on the `device`.
 
     Raises `UserError` for texts that cannot be used, or a cache that cannot be written.
@@ -83,7 +83,7 @@ def describe_words(settings: Settings, prepared: PreparedTexts) -> str:
 
 
 def compute_features(
-    configuration: StudyConfiguration, prepared: PreparedTexts, console: Console, *, device: torch.device
+    configuration: StudyConfig, prepared: PreparedTexts, console: Console, *, device: torch.device
 ) -> None:
     """Those that a frozen encoder gives, so that the workers find them."""
     if not configuration.base.reads_features:
@@ -98,7 +98,7 @@ def compute_features(
         learner.find_features(on_event=console.print, on_progress=on_progress)
 
 
-def word_pieces_of(configuration: StudyConfiguration, *, on_download: OnDownload | None = None) -> WordPieces | None:
+def word_pieces_of(configuration: StudyConfig, *, on_download: OnDownload | None = None) -> WordPieces | None:
     """How the study's model reads texts, where that is not in words. Raises `UserError`."""
     model, limits = configuration.base.model, configuration.base.limits
     if not isinstance(model, BERTConfig):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from preprocessing.prepared import PreparedTexts
 from study.command_line import BERT_MODEL_VARIABLE, DATA_VARIABLE, STORAGE_VARIABLE, VECTORS_VARIABLE
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.storage.attributes import CONFIRMS
 from study.storage.queries import finished_trials
@@ -26,7 +26,7 @@ class Deployment:
     """What is to be done, and the three ways to have it done."""
 
     queue: TrialQueue
-    configuration: StudyConfiguration
+    configuration: StudyConfig
     prepared: PreparedTexts | None  # those of the search; a confirmation divides the texts anew for each draw
     url: str
     trials: int  # in all
@@ -80,17 +80,19 @@ class Deployment:
             count = min(workers or cluster.default_workers(client), missing)
             self.console.print(f"Workers: {count} on the cluster {address}.")
             self._supervise(
-                count, lambda number: cluster.ClusterWorker(client, number, self._arguments(), self.url), alike=False
+                count,
+                lambda number: cluster.ClusterWorker(client, number, self._arguments(), self.url),
+                homogeneous=False,
             )
 
-    def _supervise(self, count: int, start_worker: Callable[[int], Worker], *, alike: bool = True) -> None:
+    def _supervise(self, count: int, start_worker: Callable[[int], Worker], *, homogeneous: bool = True) -> None:
         with self._display() as display:
             supervise(
                 self.queue,
                 start_worker,
                 workers=count,
                 trials=self.trials,
-                alike=alike,
+                homogeneous=homogeneous,
                 on_change=display.update,
                 on_event=self.console.print,
             )

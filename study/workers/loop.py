@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from data.errors import UserError
 from models.training import EpochResult
 from preprocessing.prepared import PreparedTexts
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.search_space import Space
 from study.signals import hold_signals, release_signals
@@ -70,7 +70,7 @@ def search(
                 on_change()
                 if trial is not None:
                     ended = _run_and_tell(queue, trial, run_trial, on_change)
-                    give_back_memory()
+                    release_memory()
                     on_change()
                     if ended is not None:
                         on_trial_end(ended.number)
@@ -82,7 +82,7 @@ def search(
                     time.sleep(queue.poll_seconds)
         except BaseException:
             hold_signals()
-            queue.give_back()
+            queue.release()
             raise
 
 
@@ -130,7 +130,7 @@ def _check_failures(queue: TrialQueue, failed: FrozenTrial, *, earlier: set[int]
 
 def work(
     queue: TrialQueue,
-    configuration: StudyConfiguration,
+    configuration: StudyConfig,
     prepared: PreparedTexts | None,
     *,
     device: torch.device,
@@ -177,7 +177,7 @@ def work(
         )
 
 
-def give_back_memory() -> None:
+def release_memory() -> None:
     """Return what was freed to the system, where the C library keeps it (glibc).
 
     Every trial has tensors of other sizes, so that what the last one freed fits the next one badly. On R8 (seven LSTMs

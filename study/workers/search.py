@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from rich.console import Console
 
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.formatting import describe_search, safe_url
 from study.storage.connection import STORAGE_ERRORS, parse_url, sqlite_file
@@ -22,7 +22,7 @@ from study.workers.display import summarize
 
 
 def search_study(
-    configuration: StudyConfiguration,
+    configuration: StudyConfig,
     name: str,
     url: str,
     *,
@@ -60,7 +60,7 @@ def search_study(
             deployment.run(workers, cluster, device)
 
 
-def _summarize(queue: TrialQueue, configuration: StudyConfiguration, url: str, console: Console, start: float) -> None:
+def _summarize(queue: TrialQueue, configuration: StudyConfig, url: str, console: Console, start: float) -> None:
     """Also after an interruption or a failure, which must not be hidden by one of the database here."""
     epochs, metric = configuration.base.training.epochs, configuration.metric
     with suppress(*STORAGE_ERRORS):

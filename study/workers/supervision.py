@@ -92,13 +92,13 @@ def supervise(
     *,
     workers: int,
     trials: int,
-    alike: bool,
+    homogeneous: bool,
     on_change: Callable[[], None],
     on_event: Callable[[str], None],
 ) -> None:
     """Keep `workers` processes at work until they say that nothing is left to do.
 
-    `alike`: what one of them cannot do, none can; otherwise, as on several machines, the others go on without it.
+    `homogeneous`: what one of them cannot do, none can; otherwise, as on several machines, the others go on without it.
     `on_change` is called about once a second, `on_event` with a sentence for the user. However it ends, no worker is
     left. Raises `WorkerError` when they cannot go on.
     """
@@ -126,7 +126,7 @@ def supervise(
                 worker.wait(0)
                 error = last_lines.pop(worker, "")
                 if code and error.startswith(ERROR):
-                    if alike or not team or code == ENDS_ALL:
+                    if homogeneous or not team or code == ENDS_ALL:
                         raise WorkerError(error.removeprefix(ERROR))
                     on_event(f"{NOTE}worker {worker.number} has left: {error.removeprefix(ERROR)}")
                 elif code:
@@ -144,7 +144,7 @@ def supervise(
         deadline = time.monotonic() + STOP_SECONDS
         for worker in team:
             worker.wait(deadline - time.monotonic())
-        queue.give_back()
+        queue.release()
         raise
 
 

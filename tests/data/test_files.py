@@ -22,9 +22,14 @@ def test_a_file_takes_its_place_when_all_has_gone_well(tmp_path: Path) -> None:
 def test_a_file_stays_as_it_was_when_writing_fails(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(file) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+
+    def fail_halfway() -> None:
+        with replacing(file) as temporary:
+            temporary.write_text("half")
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        fail_halfway()
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 

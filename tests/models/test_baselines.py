@@ -49,7 +49,9 @@ def unseen_texts() -> EncodedTexts:
 def fit(metric: Metric = "macro_f1", fits: list[Fit] | None = None) -> dict[str, Baseline]:
     training = EncodedTexts(*TRAINING, make_texts(200, 0)[1].astype(np.int32))
     on_fit = fits.append if fits is not None else None
-    found = fit_baselines(training, validation_texts(), words=len(VOCABULARY), classes=3, metric=metric, on_fit=on_fit)
+    found = fit_baselines(
+        training, validation_texts(), vocabulary_size=len(VOCABULARY), classes=3, metric=metric, on_fit=on_fit
+    )
     return {baseline.name: baseline for baseline in found}
 
 
@@ -87,7 +89,7 @@ def test_the_features_know_words_of_training_texts_only() -> None:
     validation = validation_texts()
     validation.token_ids[validation.token_ids == UNKNOWN_ID] = len(VOCABULARY)
     words = len(VOCABULARY) + 1
-    for baseline in fit_baselines(training, validation, words=words, classes=3, metric="accuracy"):
+    for baseline in fit_baselines(training, validation, vocabulary_size=words, classes=3, metric="accuracy"):
         assert baseline.model.tfidf.ngrams.tolist() == list(range(2, len(VOCABULARY)))
 
 
@@ -125,7 +127,7 @@ def test_texts_without_a_known_word_get_a_class_all_the_same() -> None:
 
 def test_training_texts_without_any_word_are_no_error() -> None:
     training, validation = encoded(["!", "?", ""], np.array([0, 0, 1])), encoded(["."], np.array([0]))
-    baselines = fit_baselines(training, validation, words=2, classes=2, metric="accuracy")
+    baselines = fit_baselines(training, validation, vocabulary_size=2, classes=2, metric="accuracy")
     assert [baseline.validation_score for baseline in baselines] == [1, 1, 1]
 
 
@@ -143,7 +145,9 @@ def test_the_linear_svm_reaches_its_known_accuracy_on_r8(standard_cache: Path) -
     prepared = prepare_for_search(source, split_seed=0, cache_dir=standard_cache)
     test = prepare_test(source, split_seed=0, cache_dir=standard_cache)
     words, classes = len(prepared.word_counts), len(prepared.classes)
-    found = fit_baselines(prepared.training, prepared.validation, words=words, classes=classes, metric="macro_f1")
+    found = fit_baselines(
+        prepared.training, prepared.validation, vocabulary_size=words, classes=classes, metric="macro_f1"
+    )
     majority, regression, svm = (accuracy(test.labels, baseline.predict(test)) for baseline in found)
     assert majority == pytest.approx(0.495, abs=0.001)
     assert regression >= 0.96

@@ -32,7 +32,9 @@ words = len(prepared.word_counts)
 def train_and_save(result_file, checkpoint):
     config, heard = TrainingConfig(epochs=epochs, patience=epochs), []
     torch.manual_seed(config.seed)
-    model = LSTMClassifier(LSTMConfig(hidden_size=8, layers=2), words=words, classes=len(prepared.classes))
+    model = LSTMClassifier(
+        LSTMConfig(hidden_size=8, layers=2), vocabulary_size=words, classes=len(prepared.classes)
+    )
     training = TrainingBatches(prepared.training, 32, 20, words, 0)
     result = train(
         model, training, EvaluationBatches(prepared.validation, 20, words), config, device=torch.device("cpu"),

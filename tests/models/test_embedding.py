@@ -22,10 +22,10 @@ WORDS, SIZE = 40, 6
 UNKNOWN_TO_THE_FILE = 20  # the words with the ids from here on
 NETWORKS: dict[str, Callable[..., Any]] = {
     "lstm": lambda vectors, **changes: LSTMClassifier(
-        LSTMConfig(SIZE, hidden_size=8, **changes), words=WORDS, classes=2, vectors=vectors
+        LSTMConfig(SIZE, hidden_size=8, **changes), vocabulary_size=WORDS, classes=2, vectors=vectors
     ),
     "cnn": lambda vectors, **changes: CNNClassifier(
-        CNNConfig(SIZE, filters=8, **changes), words=WORDS, classes=2, vectors=vectors
+        CNNConfig(SIZE, filters=8, **changes), vocabulary_size=WORDS, classes=2, vectors=vectors
     ),
 }
 every_network = pytest.mark.parametrize("make_network", NETWORKS.values(), ids=NETWORKS.keys())
@@ -81,7 +81,7 @@ def test_a_network_that_knows_none_of_the_words_with_vectors_is_as_without(vecto
 
 def test_vectors_of_another_size_are_refused(vectors: WordVectors) -> None:
     with pytest.raises(ValueError, match="`embedding_size` must be that of the vectors, 6, got 192"):
-        LSTMClassifier(LSTMConfig(), words=WORDS, classes=2, vectors=vectors)
+        LSTMClassifier(LSTMConfig(), vocabulary_size=WORDS, classes=2, vectors=vectors)
 
 
 @every_network

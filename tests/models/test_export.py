@@ -46,7 +46,7 @@ def trained(csv: Path, **config: Any) -> tuple[LSTMClassifier, PreparedTexts]:
     words = LIMITS.kept_words(prepared.word_counts)
     assert words < len(prepared.word_counts)
     torch.manual_seed(0)
-    model = LSTMClassifier(LSTMConfig(hidden_size=12, **config), words=words, classes=len(prepared.classes))
+    model = LSTMClassifier(LSTMConfig(hidden_size=12, **config), vocabulary_size=words, classes=len(prepared.classes))
     training = TrainingBatches(prepared.training, 16, LIMITS.max_tokens, words, 0)
     validation = EvaluationBatches(prepared.validation, LIMITS.max_tokens, words)
     train(model, training, validation, TrainingConfig(epochs=8, learning_rate=2e-2), device=CPU)
@@ -66,7 +66,7 @@ def small(folder: Path, *, classes: int = 2) -> None:
     torch.manual_seed(0)
     vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
     names = tuple(f"class {number}" for number in range(classes))
-    model = LSTMClassifier(LSTMConfig(4, 4), words=3, classes=classes)
+    model = LSTMClassifier(LSTMConfig(4, 4), vocabulary_size=3, classes=classes)
     save_model(folder, TextClassifier(model, vocabulary, names, 200, {}))
 
 
@@ -172,7 +172,7 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
 def test_another_models_vocabulary_or_classes_are_not_saved(tmp_path: Path) -> None:
     vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
     for words, classes in ((4, 2), (3, 3)):
-        model = LSTMClassifier(LSTMConfig(4, 4), words=words, classes=classes)
+        model = LSTMClassifier(LSTMConfig(4, 4), vocabulary_size=words, classes=classes)
         with pytest.raises(ValueError, match="another network's than one for 3 words and 2 classes"):
             save_model(tmp_path / "model", TextClassifier(model, vocabulary, ("a", "b"), 200, {}))
 

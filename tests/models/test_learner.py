@@ -50,7 +50,7 @@ def test_what_is_restored_or_exported_says_what_was_learned(
     kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder
 ) -> None:
     learner = make_learner(SETTINGS[kind], toy_csv, tiny_encoder)
-    result = learner.learn()
+    result = learner.fit()
     assert result.best.accuracy > 0.4  # of three classes: it has learned something
     validation = learner.prepared.validation
     classes = learner.logits(result.best_weights, validation).argmax(dim=1).numpy()
@@ -72,7 +72,7 @@ def test_what_is_restored_or_exported_says_what_was_learned(
 @every_kind
 def test_the_same_seed_learns_the_same(kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder) -> None:
     learner = make_learner(SETTINGS[kind], toy_csv, tiny_encoder)
-    first, again = learner.learn(), learner.learn()
+    first, again = learner.fit(), learner.fit()
     assert [epoch.validation_loss for epoch in first.curve] == [epoch.validation_loss for epoch in again.curve]
     assert all(torch.equal(first.best_weights[name], again.best_weights[name]) for name in first.best_weights)
 
@@ -96,7 +96,7 @@ def test_a_part_of_the_training_texts_teaches_another_model(
 ) -> None:
     settings = SETTINGS[kind]
     part = replace(settings, limits=replace(settings.limits, max_training_texts=30))
-    learned = [make_learner(one, toy_csv, tiny_encoder).learn() for one in (settings, part)]
+    learned = [make_learner(one, toy_csv, tiny_encoder).fit() for one in (settings, part)]
     assert learned[0].best.validation_loss != learned[1].best.validation_loss
 
 
@@ -112,7 +112,7 @@ def test_a_model_that_began_with_vectors_is_restored_with_them(
     model = LSTMConfig(vectors.size, 12, tune_vectors=tune)
     settings = replace(SETTINGS["lstm"], model=model, vectors=vectors)
     learner = make_learner(settings, toy_csv, tiny_encoder)
-    result = learner.learn()
+    result = learner.fit()
     classifier = learner.restore(result.best_weights, {})
     row = learner.prepared.vocabulary.words.index("hospital").as_py()
     begun = numbers[0] * VECTOR_SCALE / np.sqrt((numbers**2).mean())

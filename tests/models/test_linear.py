@@ -14,7 +14,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 from torch.nn import functional
 
-from models.linear import LinearClassifier, LinearConfig, fit_classifier, fit_linear, learn_features
+from models.linear import LinearClassifier, LinearConfig, fit_classifier, fit_features, fit_linear
 from models.training import TrainingResult, predict
 from preprocessing.batches import EvaluationBatches, make_batch
 from preprocessing.encoding import EncodedTexts
@@ -41,11 +41,11 @@ def make_texts(count: int, seed: int, classes: int = 3) -> EncodedTexts:
 
 def fit(config: LinearConfig, classes: int = 3) -> tuple[LinearClassifier, TrainingResult]:
     sides = make_texts(200, 0, classes), make_texts(90, 1, classes)
-    return fit_linear(config, *sides, words=WORDS, max_tokens=MAX_TOKENS, classes=classes, seed=0)
+    return fit_linear(config, *sides, vocabulary_size=WORDS, max_tokens=MAX_TOKENS, classes=classes, seed=0)
 
 
 def logits_of(model: LinearClassifier, texts: EncodedTexts) -> torch.Tensor:
-    batch = make_batch(texts, np.arange(len(texts)), max_tokens=MAX_TOKENS, words=WORDS)
+    batch = make_batch(texts, np.arange(len(texts)), max_tokens=MAX_TOKENS, vocabulary_size=WORDS)
     return model(batch.token_ids, batch.lengths)
 
 
@@ -103,7 +103,7 @@ def model() -> LinearClassifier:
 @given(st.lists(st.integers(0, 89), min_size=1, max_size=20), st.integers(0, 30))
 def test_neither_padding_nor_company_changes_a_bit(model: LinearClassifier, rows: list[int], padding: int) -> None:
     texts = make_texts(90, 1)
-    batch = make_batch(texts, np.array(rows), max_tokens=MAX_TOKENS, words=WORDS)
+    batch = make_batch(texts, np.array(rows), max_tokens=MAX_TOKENS, vocabulary_size=WORDS)
     padded = functional.pad(batch.token_ids, (0, padding))
     assert torch.equal(model(padded, batch.lengths), logits_of(model, texts)[rows])
 
@@ -113,7 +113,7 @@ def test_the_state_is_all_of_it(config: LinearConfig) -> None:
     model, result = fit(config)
     state = safetensors.torch.load(safetensors.torch.save(result.best_weights))
     with torch.device("meta"):
-        loaded = LinearClassifier(config, words=WORDS, classes=3, features=len(state["tfidf.ngrams"]))
+        loaded = LinearClassifier(config, vocabulary_size=WORDS, classes=3, features=len(state["tfidf.ngrams"]))
     shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in loaded.state_dict().items()}
     assert shapes == {name: (tensor.shape, tensor.dtype) for name, tensor in state.items()}
     loaded.to_empty(device="cpu").load_state_dict(state)
@@ -135,7 +135,7 @@ def test_a_text_of_unknown_words_gets_the_bias() -> None:
 
 def test_training_texts_of_unknown_words_give_a_classifier_all_the_same() -> None:
     texts = EncodedTexts(np.ones(6, np.int32), np.arange(7), np.array([0, 0, 0, 0, 1, 1], np.int32))
-    model, result = fit_linear(LinearConfig(), texts, texts, words=5, max_tokens=9, classes=2, seed=0)
+    model, result = fit_linear(LinearConfig(), texts, texts, vocabulary_size=5, max_tokens=9, classes=2, seed=0)
     assert model(torch.tensor([[3, 4]]), torch.tensor([2])).argmax() == 0
     assert result.best.accuracy == 4 / 6
 
@@ -145,7 +145,7 @@ def test_a_class_without_a_training_text_is_never_predicted(classifier: Any) -> 
     training, validation = make_texts(200, 0, classes=2), make_texts(90, 1, classes=4)
     sparse = EncodedTexts(training.token_ids, training.offsets, training.labels * 2)
     model, result = fit_linear(
-        LinearConfig(classifier), sparse, validation, words=WORDS, max_tokens=MAX_TOKENS, classes=4, seed=0
+        LinearConfig(classifier), sparse, validation, vocabulary_size=WORDS, max_tokens=MAX_TOKENS, classes=4, seed=0
     )
     probabilities = logits_of(model, validation).softmax(dim=1)
     assert set(probabilities.argmax(dim=1).tolist()) == {0, 2}
@@ -156,7 +156,9 @@ def test_a_class_without_a_training_text_is_never_predicted(classifier: Any) -> 
 def test_training_texts_of_one_class_are_refused() -> None:
     texts = make_texts(20, 0, classes=1)
     with pytest.raises(ValueError, match="at least two classes"):
-        fit_classifier(LinearConfig(), learn_features(LinearConfig(), texts, texts, words=WORDS), classes=2, seed=0)
+        fit_classifier(
+            LinearConfig(), fit_features(LinearConfig(), texts, texts, vocabulary_size=WORDS), classes=2, seed=0
+        )
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,12 @@ MakeNetwork = Callable[[], nn.Module]
 
 def lstm(**changes: object) -> MakeNetwork:
     config = LSTMConfig(**{"embedding_size": 12, "hidden_size": 10, "embedding_dropout": 0.2, **changes})  # type: ignore[arg-type]
-    return lambda: LSTMClassifier(config, words=WORDS, classes=CLASSES)
+    return lambda: LSTMClassifier(config, vocabulary_size=WORDS, classes=CLASSES)
 
 
 def cnn(**changes: object) -> MakeNetwork:
     config = CNNConfig(**{"embedding_size": 12, "filters": 10, **changes})  # type: ignore[arg-type]
-    return lambda: CNNClassifier(config, words=WORDS, classes=CLASSES)
+    return lambda: CNNClassifier(config, vocabulary_size=WORDS, classes=CLASSES)
 
 
 def bert(strategy: Strategy) -> MakeNetwork:
@@ -168,7 +168,7 @@ def test_a_cnn_configuration_survives_json() -> None:
 
 def fit_toy(classifier: ClassifierName) -> tuple[LinearClassifier, TrainingResult]:
     config, texts = LinearConfig(classifier, max_ngram=2), (toy_texts(600, seed=0), toy_texts(100, seed=1))
-    return fit_linear(config, *texts, words=WORDS, max_tokens=20, classes=CLASSES, seed=3)
+    return fit_linear(config, *texts, vocabulary_size=WORDS, max_tokens=20, classes=CLASSES, seed=3)
 
 
 @pytest.mark.parametrize("classifier", ["svm", "logistic_regression"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from models.tfidf import SparseRows, Tfidf, flat_tokens, learn_tfidf
+from models.tfidf import SparseRows, Tfidf, fit_tfidf, flat_tokens
 from preprocessing.encoding import EncodedTexts
 
 WORDS = 7  # of the ids in `texts`, 0 is padding, 1 unknown by name, 7 and 8 are beyond the words
@@ -40,7 +40,9 @@ def dense(rows: SparseRows, features: int) -> np.ndarray:
 def test_the_features_are_those_of_scikit_learn(
     training: list[list[int]], others: list[list[int]], max_ngram: int, minimum_texts: int
 ) -> None:
-    tfidf = learn_tfidf(*flat_tokens(encoded(training)), max_ngram=max_ngram, words=WORDS, minimum_texts=minimum_texts)
+    tfidf = fit_tfidf(
+        *flat_tokens(encoded(training)), max_ngram=max_ngram, vocabulary_size=WORDS, minimum_texts=minimum_texts
+    )
     vectorizer = TfidfVectorizer(
         analyzer=lambda text: known_ngrams(text, max_ngram), sublinear_tf=True, min_df=minimum_texts
     )
@@ -68,8 +70,10 @@ def test_longer_texts_are_cut_off(token_ids: list[list[int]], max_tokens: int) -
 def test_the_longest_ngrams_of_the_largest_vocabulary_are_told_apart() -> None:
     words = 2**21
     token_ids = [[words - 1] * 3, [words - 1, words - 1, words - 2], [words - 2, words - 1, words - 1], [2, 2, 2]]
-    tfidf = learn_tfidf(*flat_tokens(encoded(token_ids)), max_ngram=3, words=words)
+    tfidf = fit_tfidf(*flat_tokens(encoded(token_ids)), max_ngram=3, vocabulary_size=words)
     assert len(set(tfidf.ngrams.tolist())) == 3 + 4 + 4
     assert int(tfidf.ngrams.max()) == 2**63 - 1
-    with pytest.raises(ValueError, match=r"`words \*\* max_ngram <= 2 \*\* 63` must hold, got words=2097153"):
-        Tfidf(max_ngram=3, words=words + 1)
+    with pytest.raises(
+        ValueError, match=r"`vocabulary_size \*\* max_ngram <= 2 \*\* 63` must hold, got vocabulary_size=2097153"
+    ):
+        Tfidf(max_ngram=3, vocabulary_size=words + 1)

@@ -13,7 +13,7 @@ from rich.console import Console
 from data.source import find_source
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.confirmation.confirm import confirmed_search
 from study.model_settings import choose_settings
 from study.report import app as report_app
@@ -58,7 +58,7 @@ def test_features_are_computed_on_the_device_that_is_asked_for(
     tiny_encoder: PretrainedEncoder, toy_csv: Path, tmp_path: Path
 ) -> None:
     base = choose_settings("bert", {"bert_model": str(tiny_encoder.folder), "max_tokens": 20})
-    configuration = StudyConfiguration(find_source(str(toy_csv))[0], str(tmp_path / "cache"), base)
+    configuration = StudyConfig(find_source(str(toy_csv))[0], str(tmp_path / "cache"), base)
     with pytest.raises(RuntimeError, match="meta tensor"):  # which has no numbers
         prepare_texts(configuration, Console(quiet=True), device=torch.device("meta"))
     prepare_texts(configuration, Console(quiet=True), device=torch.device("cpu"))

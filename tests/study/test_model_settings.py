@@ -10,7 +10,7 @@ import pytest
 from preprocessing.word_vector_files import VectorsError
 from study.command_line import run_command
 from study.errors import StudyError
-from study.model_settings import DEFAULTS, choose_settings, copies_of, default_name, foreign_fields, options_of
+from study.model_settings import DEFAULTS, choose_settings, copies_of, default_name, options_of, unsettable_fields
 from study.run import app
 
 
@@ -42,14 +42,14 @@ def test_settings_tell_the_options_that_make_them(variant: str) -> None:
     assert told.pop("model") == model
     assert told == options
     assert choose_settings(model, told) == settings  # type: ignore[arg-type]
-    assert not foreign_fields(settings)
+    assert not unsettable_fields(settings)
     assert default_name("r8", settings) == f"r8-{variant}"
 
 
 def test_fields_that_no_option_sets_are_no_options() -> None:
     old = replace(DEFAULTS["lstm"], model=replace(DEFAULTS["lstm"].model, embedding_size=77))  # type: ignore[call-arg]
     assert options_of(old) == {"model": "lstm"}
-    assert foreign_fields(old) == {"embedding_size": (77, DEFAULTS["lstm"].model.embedding_size)}  # type: ignore[union-attr]
+    assert unsettable_fields(old) == {"embedding_size": (77, DEFAULTS["lstm"].model.embedding_size)}  # type: ignore[union-attr]
 
 
 def test_a_home_folder_of_nobody_is_left_to_who_looks_for_the_encoder() -> None:
@@ -91,7 +91,7 @@ def test_vectors_decide_the_size_of_embeddings_and_the_name(tmp_path: Path) -> N
     settings = choose_settings("cnn", {"vectors": str(file)})
     assert settings.model.embedding_size == 3  # type: ignore[union-attr]
     assert options_of(settings) == {"model": "cnn", "vectors": str(file)}
-    assert not foreign_fields(settings)
+    assert not unsettable_fields(settings)
     assert default_name("r8", settings) == "r8-cnn-mine.vec"
     assert choose_settings("cnn", {"vectors": "glove"}).model == replace(DEFAULTS["cnn"].model, embedding_size=50)
 

@@ -35,7 +35,7 @@ def write_model(folder: Path, **about: object) -> None:
     """A model whose weights are random, large ones, so that different texts get different labels."""
     torch.manual_seed(18)
     vocabulary = build_vocabulary(pa.array(WORDS, pa.large_string()), np.full(len(WORDS), 2))
-    model = LSTMClassifier(LSTMConfig(8, 8), words=len(vocabulary), classes=len(CLASSES))
+    model = LSTMClassifier(LSTMConfig(8, 8), vocabulary_size=len(vocabulary), classes=len(CLASSES))
     torch.nn.init.normal_(model.embedding.weight)
     torch.nn.init.normal_(model.head.weight, std=3)
     save_model(folder, TextClassifier(model, vocabulary, tuple(CLASSES), 200, about))

@@ -14,13 +14,13 @@ from models.bert import BERTConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import PretrainedEncoder
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.model_settings import DEFAULTS
 from study.storage.fingerprint import check_same_study, fingerprint
 
 Capture = pytest.CaptureFixture[str]
-LSTM = StudyConfiguration(DataSource("toy", "00"), "/cache", DEFAULTS["lstm"])
+LSTM = StudyConfig(DataSource("toy", "00"), "/cache", DEFAULTS["lstm"])
 
 
 def test_a_changed_range_is_named(toy: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_a_study_of_another_pruning_rule_continues_with_a_warning(toy: Any, caps
 @pytest.mark.parametrize(
     "configuration", [replace(LSTM, pruner="none"), replace(LSTM, base=DEFAULTS["linear"])], ids=["none", "linear"]
 )
-def test_the_pruning_rule_is_nothing_to_a_study_that_never_prunes(configuration: StudyConfiguration) -> None:
+def test_the_pruning_rule_is_nothing_to_a_study_that_never_prunes(configuration: StudyConfig) -> None:
     now = fingerprint(configuration, device="cpu")
     assert "environment.pruning rule" not in now
     assert check_same_study(now, now, name="old") == []

@@ -16,7 +16,7 @@ from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.run import run as run_function
 from study.storage.studies import load_configuration
 
@@ -75,7 +75,7 @@ def test_help_answers_at_once_with_every_default(monkeypatch: pytest.MonkeyPatch
 def test_the_options_defaults_are_those_of_the_configurations() -> None:
     parameters = inspect.signature(run_function).parameters
     source = DataSource("toy", "00")
-    study = StudyConfiguration(source, "", Settings(LSTMConfig(), TrainingConfig(), TextLimits()))
+    study = StudyConfig(source, "", Settings(LSTMConfig(), TrainingConfig(), TextLimits()))
     defaults = [
         (field.name, field.default)
         for configuration in (TrainingConfig(), TextLimits(), source, study)

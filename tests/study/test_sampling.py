@@ -13,7 +13,7 @@ from optuna.trial import TrialState, create_trial
 from study.configuration import SamplerName
 from study.sampling import make_pruner, make_sampler
 from study.signals import Interrupted
-from study.storage.connection import PatientStorage, close_storage, open_storage
+from study.storage.connection import RetryingStorage, close_storage, open_storage
 from study.storage.trial_queue import TrialQueue
 from study.workers.loop import search
 
@@ -21,7 +21,7 @@ SPACE = {name: FloatDistribution(0, 1) for name in "abc"}
 TRIALS = 14  # of which TPE draws some together
 
 
-def run(storage: PatientStorage, name: str, sampler: SamplerName) -> Study:
+def run(storage: RetryingStorage, name: str, sampler: SamplerName) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     study.sampler = make_sampler(sampler, seed=0)
@@ -48,11 +48,11 @@ def test_a_claim_that_is_cut_short_between_two_parameters_goes_on_with_the_same_
 ) -> None:
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
     whole = run(storage, "whole", sampler)
-    monkeypatch.setattr(PatientStorage, "_set_trial_param", interrupt_after(calls, PatientStorage._set_trial_param))
+    monkeypatch.setattr(RetryingStorage, "_set_trial_param", interrupt_after(calls, RetryingStorage._set_trial_param))
     with pytest.raises(Interrupted):
         run(storage, "parts", sampler)
     monkeypatch.undo()
-    storage.patience_seconds = 1
+    storage.retry_seconds = 1
     parts = run(storage, "parts", sampler)
     assert [trial.params for trial in parts.trials] == [trial.params for trial in whole.trials]
     assert [trial.number for trial in parts.trials] == list(range(TRIALS))

@@ -12,7 +12,7 @@ from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
-from study.configuration import RULES, StudyConfiguration
+from study.configuration import RULES, StudyConfig
 from study.model_settings import DEFAULTS
 from study.search_space import SpaceName, apply_parameters, default_parameters, describe, search_space
 
@@ -61,5 +61,5 @@ def test_parameters_change_the_fields_that_they_are_called_after() -> None:
 @pytest.mark.parametrize("variant", DEFAULTS)
 def test_a_configuration_survives_being_stored(variant: str) -> None:
     source, base = DataSource("toy", "00", "/toy.csv"), DEFAULTS[variant]
-    configuration = StudyConfiguration(source, "/cache", base, space="wide", seed=3)
-    assert StudyConfiguration.from_dict(json.loads(json.dumps(configuration.to_dict()))) == configuration
+    configuration = StudyConfig(source, "/cache", base, space="wide", seed=3)
+    assert StudyConfig.from_dict(json.loads(json.dumps(configuration.to_dict()))) == configuration

@@ -20,8 +20,8 @@ from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.analysis.findings import Importance, find, find_cost, find_edges, find_failures, find_importances
 from study.analysis.interaction import find_interaction
-from study.analysis.surrogate import position
-from study.configuration import StudyConfiguration
+from study.analysis.surrogate import to_unit
+from study.configuration import StudyConfig
 from study.model_settings import DEFAULTS
 from study.reports.sentences import interaction_sentences
 from study.search_space import SPACES, SpaceName, search_space
@@ -29,9 +29,9 @@ from study.storage.attributes import FAILURE
 from study.storage.connection import close_storage, open_storage
 
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
-TPE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE)
-RANDOM = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, sampler="random", pruner="none")
-WIDE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, space="wide", sampler="random", pruner="none")
+TPE = StudyConfig(DataSource("toy", "00"), "/cache", BASE)
+RANDOM = StudyConfig(DataSource("toy", "00"), "/cache", BASE, sampler="random", pruner="none")
+WIDE = StudyConfig(DataSource("toy", "00"), "/cache", BASE, space="wide", sampler="random", pruner="none")
 START = datetime(2026, 1, 1)
 
 Score = Callable[[float, float], float]  # of the default space's two, each as its place in its range
@@ -49,7 +49,7 @@ def add(
     study: Study,
     value: float | None = 0.5,
     *,
-    configuration: StudyConfiguration = TPE,
+    configuration: StudyConfig = TPE,
     state: TrialState = TrialState.COMPLETE,
     seconds: float = 1.0,
     epochs: int = 6,
@@ -72,12 +72,12 @@ def add(
     study.add_trial(trial)
 
 
-def sample(study: Study, score: Score, *, trials: int, configuration: StudyConfiguration = RANDOM) -> None:
+def sample(study: Study, score: Score, *, trials: int, configuration: StudyConfig = RANDOM) -> None:
     space, two = configuration.search_space, search_space("default", configuration.base)
     study.sampler = optuna.samplers.RandomSampler(seed=0)
     for _ in range(trials):
         trial = study.ask(space)
-        first, second = (position(space[name], trial.params[name]) for name in two)
+        first, second = (to_unit(space[name], trial.params[name]) for name in two)
         study.tell(trial, score(first, second))
 
 
@@ -289,9 +289,7 @@ def test_a_best_value_at_an_edge_that_can_be_moved_is_noted(
 
 
 @pytest.mark.parametrize("configuration", [TPE, RANDOM, WIDE])
-def test_of_a_study_without_trials_nothing_is_found_and_nothing_fails(
-    study: Study, configuration: StudyConfiguration
-) -> None:
+def test_of_a_study_without_trials_nothing_is_found_and_nothing_fails(study: Study, configuration: StudyConfig) -> None:
     findings = find(study, configuration)
     assert findings.importances.reason
     assert findings.interaction.reason

@@ -15,12 +15,12 @@ from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.confirmation.candidates import Candidate, find_candidates, near_identical, rank, rounds, trainings
 from study.errors import StudyError
 from study.trials.repeats import FIRST_CONFIRMING
 
-CONFIGURATION = StudyConfiguration(
+CONFIGURATION = StudyConfig(
     DataSource("toy", "00"), str(Path.cwd()), Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 )
 SPACE = CONFIGURATION.search_space

@@ -16,9 +16,9 @@ from rich.console import Console
 from models.baselines import fit_baselines
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.confirmation.confirm import Confirmation, confirmed_search
-from study.confirmation.holdout import TestResults, load_results, open_test_split, openings
+from study.confirmation.holdout import HoldoutResults, load_results, open_test_split, openings
 from study.errors import StudyError
 from study.storage.attributes import DRAW
 from study.storage.studies import load_configuration
@@ -191,7 +191,7 @@ def test_weights_that_are_damaged_are_trained_again(toy: Any) -> None:
         load_weights(first.checkpoints, damaged)
 
 
-def open_once(found: Confirmation) -> TestResults:
+def open_once(found: Confirmation) -> HoldoutResults:
     stored = load_results(found.study, found.compared, checkpoints=found.checkpoints)
     return stored or open_test_split(
         found.study,
@@ -253,7 +253,7 @@ def test_stored_results_are_those_that_were_computed(toy: Any) -> None:
 
 
 def test_repeats_that_number_classes_differently_are_refused(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prepare(configuration: StudyConfiguration, draw: int) -> PreparedTexts:
+    def prepare(configuration: StudyConfig, draw: int) -> PreparedTexts:
         prepared = prepare_draw(configuration, draw)
         return replace(prepared, classes=prepared.classes[::-1]) if draw == FIRST_CONFIRMING + 1 else prepared
 

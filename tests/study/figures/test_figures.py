@@ -21,7 +21,7 @@ from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.analysis.findings import Importance, Importances, most_important_pair
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.figures.report_pictures import save_pictures
 from study.figures.style import BEST, COLOURS, QUARTERS
 from study.reports.figures import all_figures
@@ -29,9 +29,9 @@ from study.storage.attributes import FAILURE, WORKER
 from study.storage.connection import close_storage, open_storage
 
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
-DEFAULT = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE)
+DEFAULT = StudyConfig(DataSource("toy", "00"), "/cache", BASE)
 RANDOM = replace(DEFAULT, sampler="random", pruner="none")
-WIDE = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, space="wide")
+WIDE = StudyConfig(DataSource("toy", "00"), "/cache", BASE, space="wide")
 NAMES = (
     "history",
     "learning-curves",
@@ -68,7 +68,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
     close_storage(storage)
 
 
-def fill(study: Study, configuration: StudyConfiguration, states: list[TrialState], value: float | None = None) -> None:
+def fill(study: Study, configuration: StudyConfig, states: list[TrialState], value: float | None = None) -> None:
     """Trials of these states with random parameters, the first one the default; two workers, a second a trial."""
     sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     space = configuration.search_space
@@ -95,7 +95,7 @@ def fill(study: Study, configuration: StudyConfiguration, states: list[TrialStat
         study.add_trial(trial)
 
 
-def draw(study: Study, configuration: StudyConfiguration = DEFAULT) -> dict[str, go.Figure]:
+def draw(study: Study, configuration: StudyConfig = DEFAULT) -> dict[str, go.Figure]:
     return {figure.name: figure.figure for figure in all_figures(study, configuration)}
 
 
@@ -107,16 +107,16 @@ def traces(figure: go.Figure) -> dict[str, Any]:
 @pytest.mark.parametrize("states", CASES.values(), ids=CASES.keys())
 @pytest.mark.parametrize("configuration", [DEFAULT, WIDE], ids=lambda configuration: configuration.space)
 def test_every_figure_is_drawn_of_every_study(
-    study: Study, configuration: StudyConfiguration, states: list[TrialState], value: float | None, tmp_path: Path
+    study: Study, configuration: StudyConfig, states: list[TrialState], value: float | None, tmp_path: Path
 ) -> None:
     fill(study, configuration, states, value)
     figures = all_figures(study, configuration)
     assert tuple(figure.name for figure in figures) == NAMES
     for figure in figures:
         json.loads(figure.figure.to_json())
-        words = f"{figure.title} {figure.caption} {figure.alternative}"
+        words = f"{figure.title} {figure.caption} {figure.alt_text}"
         assert not re.search(r"\b(nan|inf|None)\b", words)
-        assert figure.alternative.endswith(".")
+        assert figure.alt_text.endswith(".")
         assert figure.figure.data or figure.figure.layout.annotations
         assert figure.figure.layout.width is None
     for path in save_pictures(study, configuration, tmp_path):
@@ -207,8 +207,8 @@ def test_importance_has_no_interval_where_trials_were_chosen(study: Study) -> No
     assert set(bars.y) == {"Hidden size", "Learning rate"}
     assert bars.error_x.array is None
     assert "Taken from the trials that TPE chose, it tells where this search has looked" in figure.caption
-    assert "interval" not in figure.alternative
-    assert figure.alternative.endswith("; shares from 30 complete trials.")
+    assert "interval" not in figure.alt_text
+    assert figure.alt_text.endswith("; shares from 30 complete trials.")
 
 
 def test_the_timeline_has_a_row_for_each_worker(study: Study) -> None:
@@ -221,7 +221,7 @@ def test_the_timeline_has_a_row_for_each_worker(study: Study) -> None:
 
 def test_the_words_hold_the_numbers_of_the_study(study: Study) -> None:
     fill(study, DEFAULT, CASES["all kinds"])
-    words = {figure.name: figure.alternative for figure in all_figures(study, DEFAULT)}
+    words = {figure.name: figure.alt_text for figure in all_figures(study, DEFAULT)}
     assert words["history"].startswith(
         "21 trials finished: 12 complete, 7 pruned, 2 failed. The best validation macro-F1"
     )

@@ -30,7 +30,7 @@ def predicting(classes: np.ndarray) -> TrainingResult:
 def test_a_model_has_the_scores_of_its_best_epoch_and_the_time_of_all(prepared: PreparedTexts, tmp_path: Path) -> None:
     settings = choose_settings("cnn", {"epochs": 3, "max_tokens": 20, "patience": 3})
     learner = Learner(settings, prepared, tmp_path, torch.device("cpu"))
-    result = learner.learn()
+    result = learner.fit()
     scores = score_frame({"cnn": result}, {"cnn": learner}).loc["cnn"]
     assert scores["macro-F1"] == result.best.macro_f1
     assert scores["accuracy"] == result.best.accuracy

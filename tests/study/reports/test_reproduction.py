@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 
 from models.lstm import LSTMConfig
 from study.command_line import run_command
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.model_settings import choose_settings
 from study.report import app
 from study.reports.folder import folder_name
@@ -64,7 +64,7 @@ def test_the_command_of_best_params_comes_to_the_same_study_in_an_empty_folder(
 
 
 @pytest.fixture
-def configuration(toy: Any) -> StudyConfiguration:
+def configuration(toy: Any) -> StudyConfig:
     assert toy.run("--trials", 1) == 0
     return load_configuration(toy.load())
 
@@ -77,7 +77,7 @@ def test_the_defaults_that_are_left_out_are_those_of_the_command() -> None:
 
 
 @pytest.mark.parametrize("model", OF_SOME_MODELS)
-def test_every_option_that_decides_is_in_the_command(configuration: StudyConfiguration, model: Any) -> None:
+def test_every_option_that_decides_is_in_the_command(configuration: StudyConfig, model: Any) -> None:
     options = {"max_training_texts": 90, "metric": "accuracy", "seed": 2, "max_tokens": 7, **OF_SOME_MODELS[model]}
     other = replace(
         configuration,
@@ -100,9 +100,7 @@ def test_every_option_that_decides_is_in_the_command(configuration: StudyConfigu
         assert words[words.index(f"--{option.replace('_', '-')}") + 1] == str(value)
 
 
-def test_a_field_without_an_option_is_told_and_left_out_of_the_command(
-    toy: Any, configuration: StudyConfiguration
-) -> None:
+def test_a_field_without_an_option_is_told_and_left_out_of_the_command(toy: Any, configuration: StudyConfig) -> None:
     base = configuration.base
     old = replace(configuration, base=replace(base, model=replace(base.model, embedding_dropout=0.25)))  # type: ignore[call-arg]
     told = reproduction(toy.load(), old, retrain=False)
@@ -113,7 +111,7 @@ def test_a_field_without_an_option_is_told_and_left_out_of_the_command(
 
 
 def test_a_study_that_began_with_another_pruning_rule_is_not_promised_again(
-    toy: Any, configuration: StudyConfiguration
+    toy: Any, configuration: StudyConfig
 ) -> None:
     study = toy.load()
     assert "pruning rule" not in reproduction(study, configuration).versions
@@ -126,7 +124,7 @@ def test_a_study_that_began_with_another_pruning_rule_is_not_promised_again(
     assert "bit for bit" in reproduction(study, replace(configuration, pruner="none")).about
 
 
-def test_only_of_a_cpu_the_same_bits_are_promised(toy: Any, configuration: StudyConfiguration) -> None:
+def test_only_of_a_cpu_the_same_bits_are_promised(toy: Any, configuration: StudyConfig) -> None:
     study = toy.load()
     study.set_user_attr("fingerprint", {**study.user_attrs["fingerprint"], "environment.device": "cuda"})
     assert reproduction(study, configuration).about.endswith(
@@ -134,7 +132,7 @@ def test_only_of_a_cpu_the_same_bits_are_promised(toy: Any, configuration: Study
     )
 
 
-def test_options_as_they_are_by_default_are_left_out(toy: Any, configuration: StudyConfiguration) -> None:
+def test_options_as_they_are_by_default_are_left_out(toy: Any, configuration: StudyConfig) -> None:
     assert search_command(toy.load(), configuration) == (
         "python -m study.run --trials 1 --workers 1 --data toy.csv --epochs 3 --max-tokens 20"
     )
@@ -157,7 +155,7 @@ SEVERAL = "several workers ran this study at a time"
     ],
 )
 def test_trials_of_several_workers_and_unfinished_ones_are_not_promised_again(
-    gap: int, attributes: dict[str, Any], state: TrialState, sentence: str, configuration: StudyConfiguration
+    gap: int, attributes: dict[str, Any], state: TrialState, sentence: str, configuration: StudyConfig
 ) -> None:
     study = optuna.create_study(direction="maximize")
     environment = {"environment.device": "cpu", "environment.torch": "1", "environment.pruning rule": 2}

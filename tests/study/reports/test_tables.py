@@ -17,19 +17,19 @@ from models.scores import ClassScores
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.analysis.findings import find
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate, PairedComparison
 from study.confirmation.candidates import Candidate, Ranked
 from study.confirmation.holdout import Opening, System
 from study.confirmation.leaderboard import ComparedStudy, Outcome
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import judge
-from study.reports.contents import Calibration, Exported, Report, Tested, TestReport
+from study.reports.contents import Calibration, Exported, HoldoutReport, HoldoutScores, Report
 from study.reports.reproduction import Reproduction
 from study.reports.sentences import paragraphs
 from study.reports.tables import Table, comparison_table, tables
 
-CONFIGURATION = StudyConfiguration(
+CONFIGURATION = StudyConfig(
     DataSource("toy", "00"), str(Path.cwd()), Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 )
 SIZES = IntDistribution(16, 256)
@@ -44,8 +44,8 @@ def report_of(draws: int, estimate: Estimate = SOME) -> Report:
         System("winner", "the winner", {"hidden_size": 64, "dropout": 0.25}, (0.5,) * draws, predictions),
         System("linear_svm", "linear SVM", {"C": [1, 1, 0.3][:draws]}, (0.5,) * draws, predictions),
     ]
-    test = TestReport(
-        tuple(Tested(system, estimate, estimate) for system in systems),
+    test = HoldoutReport(
+        tuple(HoldoutScores(system, estimate, estimate) for system in systems),
         judge("macro_f1", default=None, baseline=TIE, baseline_title="linear SVM", is_default=True, rivals=1),
         (("there", ClassScores(0.5, 1.0, 0.667, 3)), ("nowhere", ClassScores(0.0, 0.0, 0.0, 0))),
         ((3.0, 0.0), (0.0, 0.0)),

@@ -13,24 +13,24 @@ import pytest
 from filelock import Timeout
 
 from study.storage.connection import close_storage, open_storage
-from study.storage.lock import exclusive
+from study.storage.lock import study_lock
 
 HOLDER = """
 import os, signal, sys
-from study.storage.lock import exclusive
+from study.storage.lock import study_lock
 from study.storage.connection import open_storage
 
-with exclusive(open_storage("sqlite:///study.db"), sys.argv[1]):
+with study_lock(open_storage("sqlite:///study.db"), sys.argv[1]):
     print("held", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
 """
 WAITER = """
 import study.storage.file_lock
-from study.storage.lock import exclusive
+from study.storage.lock import study_lock
 from study.storage.connection import open_storage
 
 study.storage.file_lock.LONG_SECONDS = 0.05
-with exclusive(open_storage("sqlite:///study.db"), "s"):
+with study_lock(open_storage("sqlite:///study.db"), "s"):
     print("alone")
 """
 
@@ -74,9 +74,9 @@ def test_one_that_will_not_wait_for_long_gives_up(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     with suspended("s", folder=tmp_path):
         storage = open_storage("sqlite:///study.db")
-        with pytest.raises(Timeout), exclusive(storage, "s", timeout=0.01):
+        with pytest.raises(Timeout), study_lock(storage, "s", timeout=0.01):
             pass
-        with exclusive(storage, "another study", timeout=0.01):
+        with study_lock(storage, "another study", timeout=0.01):
             pass
         close_storage(storage)
 

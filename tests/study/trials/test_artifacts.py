@@ -28,10 +28,10 @@ from preprocessing.batches import TextLimits
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study import worker
 from study.command_line import ARTIFACT_VARIABLE, run_command
-from study.configuration import StudyConfiguration
+from study.configuration import StudyConfig
 from study.figures.trial_pictures import save_confusion
 from study.signals import Interrupted
-from study.storage.connection import PatientStorage, close_storage, open_storage
+from study.storage.connection import RetryingStorage, close_storage, open_storage
 from study.storage.dashboard import browse_command
 from study.storage.fingerprint import fingerprint
 from study.storage.trial_queue import TrialQueue
@@ -46,7 +46,7 @@ GOOD, DIVERGING = (FloatDistribution(low, 2 * low) for low in (1e-2, 1e39))
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Iterator[PatientStorage]:
+def storage(tmp_path: Path) -> Iterator[RetryingStorage]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
     yield storage
@@ -54,7 +54,7 @@ def storage(tmp_path: Path) -> Iterator[PatientStorage]:
 
 
 @pytest.fixture
-def study(storage: PatientStorage) -> Study:
+def study(storage: RetryingStorage) -> Study:
     return optuna.create_study(storage=storage, study_name="toy", direction="maximize", pruner=NopPruner())
 
 
@@ -70,7 +70,7 @@ def objective(prepared: PreparedTexts, folder: Path, told: list[str] | None = No
     return partial(run_trial, base=base, prepared=prepared, device=torch.device("cpu"), on_event=print, **paths)
 
 
-def search_in(study: Study, storage: PatientStorage, run: RunTrial, *, rate: Any = GOOD, trials: int) -> None:
+def search_in(study: Study, storage: RetryingStorage, run: RunTrial, *, rate: Any = GOOD, trials: int) -> None:
     queue = TrialQueue(study, storage, Path("unused"))
     search(queue, {"learning_rate": rate}, run, trials=trials, deadline=float("inf"), on_change=lambda: None)
 
@@ -84,7 +84,7 @@ def files_of(trial: FrozenTrial, storage: Any, folder: Path) -> dict[str, bytes]
 
 
 def test_every_trial_has_its_files_however_it_ends(
-    study: Study, storage: PatientStorage, prepared: PreparedTexts, tmp_path: Path
+    study: Study, storage: RetryingStorage, prepared: PreparedTexts, tmp_path: Path
 ) -> None:
     folder = tmp_path / "new" / "artifacts"
     run = objective(prepared, folder)
@@ -112,7 +112,7 @@ def test_every_trial_has_its_files_however_it_ends(
 
 
 def test_value_reports_attributes_and_log_are_those_of_the_best_settled_epoch(
-    study: Study, storage: PatientStorage, prepared: PreparedTexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: Study, storage: RetryingStorage, prepared: PreparedTexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = [0.5, 0.9, 0.6, 0.8, 0.7]  # the peak comes while the rate is high
     labels = torch.tensor(prepared.validation.labels)
@@ -120,12 +120,12 @@ def test_value_reports_attributes_and_log_are_those_of_the_best_settled_epoch(
     training = TrainingConfig(epochs=5)
     assert training.first_settled_epoch == 3
 
-    def learn(_: object, *, on_epoch_end: Callable[[EpochResult], None], **__: object) -> TrainingResult:
+    def fit(_: object, *, on_epoch_end: Callable[[EpochResult], None], **__: object) -> TrainingResult:
         for result in curve:
             on_epoch_end(result)
         return TrainingResult(tuple(curve), best_epoch(curve, training), {})
 
-    monkeypatch.setattr("models.learner.Learner.learn", learn)
+    monkeypatch.setattr("models.learner.Learner.fit", fit)
     run = objective(prepared, tmp_path / "artifacts", base=replace(BASE, training=training))
     search_in(study, storage, run, trials=1)
     trial = study.trials[0]
@@ -137,7 +137,7 @@ def test_value_reports_attributes_and_log_are_those_of_the_best_settled_epoch(
 
 
 def test_a_trial_that_was_killed_before_its_end_was_stored_has_each_file_once_and_whole(
-    study: Study, storage: PatientStorage, prepared: PreparedTexts, tmp_path: Path
+    study: Study, storage: RetryingStorage, prepared: PreparedTexts, tmp_path: Path
 ) -> None:
     folder = tmp_path / "artifacts"
     run = objective(prepared, folder)
@@ -161,7 +161,7 @@ def test_a_trial_that_was_killed_before_its_end_was_stored_has_each_file_once_an
 
 
 def test_a_folder_that_cannot_be_written_is_told_once_and_no_trial_fails(
-    study: Study, storage: PatientStorage, prepared: PreparedTexts, toy_csv: Path
+    study: Study, storage: RetryingStorage, prepared: PreparedTexts, toy_csv: Path
 ) -> None:
     told: list[str] = []
     search_in(study, storage, objective(prepared, toy_csv / "artifacts", told), trials=3)
@@ -184,12 +184,12 @@ def test_a_confusion_matrix_is_drawn_of_few_and_many_classes_with_any_names(clas
 
 
 def test_the_folder_of_artifacts_is_no_part_of_what_a_study_is() -> None:
-    new = StudyConfiguration(DataSource("toy", "00"), "/cache", BASE, artifact_dir="/artifacts")
-    assert StudyConfiguration.from_dict(json.loads(json.dumps(new.to_dict()))) == new
+    new = StudyConfig(DataSource("toy", "00"), "/cache", BASE, artifact_dir="/artifacts")
+    assert StudyConfig.from_dict(json.loads(json.dumps(new.to_dict()))) == new
     old = new.to_dict()  # as it was stored before there was one
     del old["artifact_dir"]
-    assert StudyConfiguration.from_dict(old) == replace(new, artifact_dir=None)
-    assert fingerprint(new, device="cpu") == fingerprint(StudyConfiguration.from_dict(old), device="cpu")
+    assert StudyConfig.from_dict(old) == replace(new, artifact_dir=None)
+    assert fingerprint(new, device="cpu") == fingerprint(StudyConfig.from_dict(old), device="cpu")
 
 
 def test_a_search_and_its_workers_keep_files_where_they_are_told(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.search_space import Space
 from study.signals import Interrupted
 from study.storage.attributes import WORKER
-from study.storage.connection import STORAGE_ERRORS, PatientStorage, open_storage, reason_of
+from study.storage.connection import STORAGE_ERRORS, RetryingStorage, open_storage, reason_of
 from study.storage.trial_queue import TrialQueue
 from study.trials.objective import CURVES, checkpoint_file, run_trial
 from study.workers.loop import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
@@ -35,7 +35,7 @@ SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-2)}
 OnEpoch = Callable[[EpochResult], None]
 
 
-def search_in(study: Study, storage: PatientStorage, space: Space, run: RunTrial, **options: Any) -> None:
+def search_in(study: Study, storage: RetryingStorage, space: Space, run: RunTrial, **options: Any) -> None:
     queue = TrialQueue(study, storage, Path("unused"))
     search(queue, space, run, **{"deadline": float("inf"), "on_change": lambda: None} | options)
 
@@ -47,12 +47,12 @@ def objective(base: Settings, prepared: PreparedTexts) -> RunTrial:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> PatientStorage:
+def storage(tmp_path: Path) -> RetryingStorage:
     return open_storage(f"sqlite:///{tmp_path / 'study.db'}")
 
 
 @pytest.fixture
-def study(storage: PatientStorage) -> Study:
+def study(storage: RetryingStorage) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(storage=storage, study_name="s", direction="maximize", sampler=None, pruner=None)
 
@@ -63,7 +63,7 @@ def prepared(toy_csv: Path, tmp_path: Path) -> PreparedTexts:
 
 
 def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
-    study: Study, storage: PatientStorage, prepared: PreparedTexts
+    study: Study, storage: RetryingStorage, prepared: PreparedTexts
 ) -> None:
     base = Settings(LSTMConfig(), TrainingConfig(epochs=2), TextLimits())
     run = objective(base, prepared)
@@ -99,7 +99,7 @@ def test_a_trial_keeps_what_its_training_tells(study: Study, prepared: PreparedT
 
 
 def test_after_its_last_epoch_a_trial_is_not_pruned(
-    study: Study, storage: PatientStorage, prepared: PreparedTexts
+    study: Study, storage: RetryingStorage, prepared: PreparedTexts
 ) -> None:
     study.pruner = ThresholdPruner(lower=1.1, n_warmup_steps=1)  # which lets nothing pass from the second epoch on
     for epochs in (2, 3):
@@ -151,7 +151,7 @@ def test_a_trial_whose_checkpoint_is_gone_starts_anew_and_says_so(
 
 
 def test_a_checkpoint_of_other_parameters_is_not_used(
-    interrupted: tuple[RunTrial, Trial, list[EpochResult]], storage: PatientStorage
+    interrupted: tuple[RunTrial, Trial, list[EpochResult]], storage: RetryingStorage
 ) -> None:
     run, *_ = interrupted
     other = optuna.create_study(storage=storage, study_name="other", direction="maximize")
@@ -161,7 +161,7 @@ def test_a_checkpoint_of_other_parameters_is_not_used(
     assert "0.pt is not used (it is of another training or version)" in line
 
 
-def test_pruned_and_failed_trials_count_for_the_budget(study: Study, storage: PatientStorage) -> None:
+def test_pruned_and_failed_trials_count_for_the_budget(study: Study, storage: RetryingStorage) -> None:
     def run(trial: Trial, _: OnEpoch) -> float:
         trial.report(0.5, 0)
         if trial.number % 3 == 1:
@@ -177,7 +177,7 @@ def test_pruned_and_failed_trials_count_for_the_budget(study: Study, storage: Pa
     assert study.trials[1].value == 0.5
 
 
-def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: PatientStorage) -> None:
+def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: RetryingStorage) -> None:
     def run(trial: Trial, _: OnEpoch) -> float:
         raise ValueError(f"broken {trial.number}")
 
@@ -189,7 +189,7 @@ def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: Patien
         assert len(study.trials) == number + 1
 
 
-def test_failures_of_another_run_do_not_count_whatever_the_clocks_say(study: Study, storage: PatientStorage) -> None:
+def test_failures_of_another_run_do_not_count_whatever_the_clocks_say(study: Study, storage: RetryingStorage) -> None:
     later = datetime.now() + timedelta(hours=9)  # as stored by a machine in another time zone
     for number in range(FAILURES_IN_A_ROW):
         old = create_trial(state=TrialState.FAIL, user_attrs={WORKER: f"machine-{number}"})
@@ -205,7 +205,7 @@ def test_failures_of_another_run_do_not_count_whatever_the_clocks_say(study: Stu
     assert len(study.trials) == 4 * FAILURES_IN_A_ROW
 
 
-def test_failures_among_many_trials_that_run_at_a_time_are_no_row(study: Study, storage: PatientStorage) -> None:
+def test_failures_among_many_trials_that_run_at_a_time_are_no_row(study: Study, storage: RetryingStorage) -> None:
     others = [TrialQueue(study, storage, Path("unused")) for _ in range(2 * FAILURES_IN_A_ROW)]
     with ExitStack() as stack:
         for other in others:
@@ -225,13 +225,13 @@ def test_failures_among_many_trials_that_run_at_a_time_are_no_row(study: Study, 
         search_in(study, storage, SPACE, run, trials=2 * FAILURES_IN_A_ROW + 2)
 
 
-def test_failures_of_an_earlier_run_do_not_end_a_search(study: Study, storage: PatientStorage) -> None:
+def test_failures_of_an_earlier_run_do_not_end_a_search(study: Study, storage: RetryingStorage) -> None:
     for trials in (FAILURES_IN_A_ROW - 1, FAILURES_IN_A_ROW):
         search_in(study, storage, SPACE, lambda *_: 1 / 0, trials=trials)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * FAILURES_IN_A_ROW
 
 
-def test_failures_with_a_success_between_them_do_not_end_a_search(study: Study, storage: PatientStorage) -> None:
+def test_failures_with_a_success_between_them_do_not_end_a_search(study: Study, storage: RetryingStorage) -> None:
     def run(trial: Trial, _: OnEpoch) -> float:
         return {FAILURES_IN_A_ROW - 1: 0.5}[trial.number]
 
@@ -240,7 +240,7 @@ def test_failures_with_a_success_between_them_do_not_end_a_search(study: Study, 
     assert [trial.state for trial in study.trials] == [*failed, TrialState.COMPLETE, *failed]
 
 
-def test_the_end_of_each_trial_is_told_once_it_is_stored(study: Study, storage: PatientStorage) -> None:
+def test_the_end_of_each_trial_is_told_once_it_is_stored(study: Study, storage: RetryingStorage) -> None:
     told: list[tuple[int, TrialState]] = []
 
     def on_trial_end(number: int) -> None:
@@ -250,12 +250,12 @@ def test_the_end_of_each_trial_is_told_once_it_is_stored(study: Study, storage: 
     assert told == [(0, TrialState.FAIL), (1, TrialState.COMPLETE), (2, TrialState.COMPLETE)]
 
 
-def test_after_its_deadline_a_search_begins_no_trial(study: Study, storage: PatientStorage) -> None:
+def test_after_its_deadline_a_search_begins_no_trial(study: Study, storage: RetryingStorage) -> None:
     search_in(study, storage, SPACE, lambda *_: 0.5, trials=1, deadline=time.monotonic())
     assert study.trials == []
 
 
-def test_a_search_ends_only_when_the_last_trials_of_others_have(study: Study, storage: PatientStorage) -> None:
+def test_a_search_ends_only_when_the_last_trials_of_others_have(study: Study, storage: RetryingStorage) -> None:
     other = TrialQueue(study, storage, Path("unused"))
     with other.worker():
         trial = other.claim(SPACE, trials=1)
@@ -268,7 +268,7 @@ def test_a_search_ends_only_when_the_last_trials_of_others_have(study: Study, st
 
 @pytest.mark.parametrize("moment", ["at the end of an epoch", "when it fails"])
 def test_a_trial_that_was_given_to_another_worker_is_told_only_by_that_one(
-    moment: str, study: Study, storage: PatientStorage
+    moment: str, study: Study, storage: RetryingStorage
 ) -> None:
     runs: list[int] = []
     told: list[int] = []
@@ -291,7 +291,7 @@ def test_a_trial_that_was_given_to_another_worker_is_told_only_by_that_one(
     assert study.trials[0].value == 0.7
 
 
-def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: PatientStorage) -> None:
+def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: RetryingStorage) -> None:
     def interrupted(trial: Trial, _: OnEpoch) -> float:
         trial.report(0.1, 0)
         if trial.number == 1:
@@ -309,7 +309,7 @@ def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: 
 
 @pytest.mark.parametrize("moment", ["after the report", "before the end is told"])
 def test_a_trial_that_is_interrupted_while_it_is_pruned_is_pruned_at_the_same_epoch(
-    moment: str, storage: PatientStorage, prepared: PreparedTexts, monkeypatch: pytest.MonkeyPatch
+    moment: str, storage: RetryingStorage, prepared: PreparedTexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = Settings(LSTMConfig(), TrainingConfig(epochs=6, patience=6), TextLimits())
     run = objective(base, prepared)
@@ -353,7 +353,7 @@ def interrupt_in_the_second_trial(original: Callable[..., Any]) -> Callable[...,
     return method
 
 
-def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage: PatientStorage) -> None:
+def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage: RetryingStorage) -> None:
     def break_the_database(trial: Trial, _: OnEpoch) -> float:
         with storage.engine.begin() as connection:
             connection.execute(sqlalchemy.text("DROP TABLE trial_intermediate_values"))
@@ -365,7 +365,7 @@ def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage:
     assert reason_of(caught.value) == "no such table: trial_intermediate_values"
 
 
-def test_trials_of_a_process_that_is_gone_are_queued_again(study: Study, storage: PatientStorage) -> None:
+def test_trials_of_a_process_that_is_gone_are_queued_again(study: Study, storage: RetryingStorage) -> None:
     study.ask(SPACE)
     assert [trial.number for trial in TrialQueue(study, storage, Path("unused")).recover()] == [0]
     assert study.ask(SPACE).number == 0

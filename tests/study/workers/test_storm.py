@@ -50,7 +50,7 @@ def train_again(trial: FrozenTrial, base: Settings, prepared: PreparedTexts) -> 
     seed = trial.user_attrs["training_seed"]
     words, max_tokens = settings.limits.kept_words(prepared.word_counts), settings.limits.max_tokens
     torch.manual_seed(seed)
-    model = LSTMClassifier(settings.model, words=words, classes=len(prepared.classes))
+    model = LSTMClassifier(settings.model, vocabulary_size=words, classes=len(prepared.classes))
     batches = TrainingBatches(prepared.training, settings.training.batch_size, max_tokens, words, seed)
     validation = EvaluationBatches(prepared.validation, max_tokens, words)
     return train(model, batches, validation, settings.training, device=torch.device("cpu")).curve

@@ -15,9 +15,9 @@ import pytest
 from optuna.trial import TrialState
 
 from study.command_line import run_command
-from study.storage.attributes import DEATHS
+from study.storage.attributes import CRASHES
 from study.storage.connection import open_storage
-from study.storage.trial_queue import DEATHS_IN_AN_EPOCH, TrialQueue
+from study.storage.trial_queue import CRASHES_IN_AN_EPOCH, TrialQueue
 from study.worker import app as worker_app
 from study.workers.supervision import DEATHS_IN_A_ROW, WorkerError, _DeathWatch
 
@@ -122,7 +122,7 @@ def test_a_worker_may_name_the_database_in_another_way_from_another_folder(toy: 
     assert [trial.number for trial in trials] == list(range(3))
     assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
     assert len({trial.user_attrs["worker"] for trial in trials}) == 2
-    assert not any(DEATHS in trial.user_attrs for trial in trials)
+    assert not any(CRASHES in trial.user_attrs for trial in trials)
 
 
 def test_a_worker_refuses_other_data_and_takes_its_own_paths(toy: Any, capsys: Capture) -> None:
@@ -186,9 +186,9 @@ def test_a_trial_that_kills_its_workers_fails_in_the_end(toy: Any) -> None:
     storage = open_storage("sqlite:///study.db")
     study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
     kill_a_worker_in_its_trial(toy.folder)
-    TrialQueue(study, storage, Path()).recover(blame=False)  # as when all were killed together
-    assert DEATHS not in study.trials[0].user_attrs
-    for _ in range(DEATHS_IN_AN_EPOCH):
+    TrialQueue(study, storage, Path()).recover(count_crashes=False)  # as when all were killed together
+    assert CRASHES not in study.trials[0].user_attrs
+    for _ in range(CRASHES_IN_AN_EPOCH):
         assert all(trial.state in (TrialState.WAITING, TrialState.RUNNING) for trial in study.trials)
         kill_a_worker_in_its_trial(toy.folder)
     TrialQueue(study, storage, Path()).recover()
