@@ -2,7 +2,7 @@
 
     python benchmarks/epoch_choice.py
 
-On R8: the LSTM with its default settings and with twice its default hidden size, and the CNN. Of each of eight draws
+On R8: the LSTM with its default settings and with twice its default hidden size, and the CNN. Of each of eight repeats
 the validation texts are kept apart, and a tenth of the training texts takes their place. Macro-F1, means and standard
 errors of paired differences. Takes 15 minutes.
 """
@@ -25,7 +25,7 @@ from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import prepare_for_search
 from study.model_settings import DEFAULTS
 
-DRAWS = 8
+REPEATS = 8
 CPU = torch.device("cpu")
 LSTM = DEFAULTS["lstm"]
 assert isinstance(LSTM.model, LSTMConfig)
@@ -34,18 +34,18 @@ SETTINGS = {
     "lstm of 128": replace(LSTM, model=replace(LSTM.model, hidden_size=128)),
     "cnn": DEFAULTS["cnn"],
 }
-Job = tuple[str, bool, int]  # the name of the settings, whether words are dropped, the draw
+Job = tuple[str, bool, int]  # the name of the settings, whether words are dropped, the repeat
 
 
 def train_one(job: Job) -> tuple[float, float]:
     """Macro-F1 on the texts kept apart, of the epoch that counts and of the best one of all."""
-    model, drops_words, draw = job
+    model, drops_words, repeat = job
     settings = SETTINGS[model]
     config = settings.model if drops_words else replace(settings.model, word_dropout=0.0)  # type: ignore[call-arg]
-    training = replace(settings.training, seed=1 + draw, patience=settings.training.epochs)
-    prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"), draw=draw)
+    training = replace(settings.training, seed=1 + repeat, patience=settings.training.epochs)
+    prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"), repeat=repeat)
     texts, apart = prepared.training, prepared.validation
-    rows = train_test_split(np.arange(len(texts)), test_size=0.1, stratify=texts.labels, random_state=draw)
+    rows = train_test_split(np.arange(len(texts)), test_size=0.1, stratify=texts.labels, random_state=repeat)
     rest, validation = map(texts.take, rows)
     limits = settings.limits
     words = limits.kept_words(prepared.word_counts)
@@ -71,12 +71,14 @@ def show(title: str, scores: np.ndarray, without: np.ndarray) -> None:
 
 
 def main() -> None:
-    jobs: list[Job] = [(model, drops, draw) for draw in range(DRAWS) for model in SETTINGS for drops in (True, False)]
+    jobs: list[Job] = [
+        (model, drops, repeat) for repeat in range(REPEATS) for model in SETTINGS for drops in (True, False)
+    ]
     with ProcessPoolExecutor(os.cpu_count()) as processes:
         found = dict(zip(jobs, processes.map(train_one, jobs), strict=True))
     for model in SETTINGS:
         with_dropout, without = (
-            np.array([found[model, drops, draw] for draw in range(DRAWS)]) for drops in (True, False)
+            np.array([found[model, drops, repeat] for repeat in range(REPEATS)]) for drops in (True, False)
         )
         show(f"{model}, word dropout", with_dropout[:, 0], without[:, 0])
         show(f"{model}, the first epochs not counted", with_dropout[:, 0], with_dropout[:, 1])

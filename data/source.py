@@ -79,12 +79,12 @@ def load_search_texts(
     *,
     split_seed: int,
     cache_dir: Path,
-    draw: int | None = None,
+    repeat: int | None = None,
     on_download: OnDownload | None = None,
 ) -> SearchTexts:
     """The training and validation texts; raises `CorpusError` for texts that cannot be used.
 
-    `draw` divides the same texts another way between training and validation; the test split stays what it is.
+    `repeat` divides the same texts another way between training and validation; the test split stays what it is.
     """
     notes: tuple[str, ...]
     if source.path is None:
@@ -96,9 +96,9 @@ def load_search_texts(
     else:
         corpus, sides, notes = _read_and_split(source, split_seed)
         test_texts = int((sides == TEST).sum())
-    if draw is not None:
-        whole = classes_only_in_training(corpus, sides)  # no draw scores a class that the search does not
-        corpus, seed = corpus.take(np.flatnonzero(sides != TEST)), (split_seed, 1 + draw)  # with a 0 it is the search's
+    if repeat is not None:
+        whole = classes_only_in_training(corpus, sides)  # no repeat scores a class that the search does not
+        corpus, seed = corpus.take(np.flatnonzero(sides != TEST)), (split_seed, 1 + repeat)  # (seed, 0): the search's
         sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, whole=whole)
     if lonely := classes_only_in_training(corpus, sides):
         shown = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")

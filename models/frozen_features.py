@@ -1,6 +1,6 @@
 """Features of texts from a frozen encoder: computed once into the shared cache, so that a head trains in seconds.
 
-What they are is the encoder's affair. The texts of a study are one bank, however a draw divides them between training
+What they are is the encoder's affair. The texts of a study are one bank, however a repeat divides them between training
 and validation: a text's row is found by its token ids.
 """
 

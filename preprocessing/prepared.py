@@ -22,7 +22,7 @@ from preprocessing.encoding import EncodedTexts, encode, learn_and_encode
 from preprocessing.vocabulary import Vocabulary
 from preprocessing.word_pieces import WordPieces
 
-DRAW_VERSION = 2  # count up when the rule changes by which a draw divides the texts
+REPEAT_VERSION = 2  # count up when the rule changes by which a repeat divides the texts
 RULES = f"split {SPLIT_VERSION}, cleaning {CLEANING_VERSION}"
 ABOUT_FILE = "about.json"
 VOCABULARY_FILE = "vocabulary.txt"  # a word a line; the line's number from 0 is the word's id
@@ -54,23 +54,23 @@ def prepare_for_search(
     *,
     split_seed: int,
     cache_dir: Path,
-    draw: int | None = None,
+    repeat: int | None = None,
     pieces: WordPieces | None = None,
     on_event: OnEvent = ignore,
     on_download: OnDownload | None = None,
 ) -> PreparedTexts:
     """Prepare the training and validation texts, or open what has been prepared before.
 
-    `draw` divides them another way between training and validation than the search has done it. With `pieces` they are
-    word pieces of a pretrained encoder, otherwise words, in entries of their own. Raises `data.errors.CorpusError` for
-    texts that cannot be used, `CacheError` for a cache that cannot be written.
+    `repeat` divides them another way between training and validation than the search has done it. With `pieces` they
+    are word pieces of a pretrained encoder, otherwise words, in entries of their own. Raises `data.errors.CorpusError`
+    for texts that cannot be used, `CacheError` for a cache that cannot be written.
     """
 
     def build(folder: Path) -> None:
         steps = "split into word pieces" if pieces else "clean, tokenize, build the vocabulary, encode"
         on_event(f"Preparing {source.name}: read, {steps}.")
         texts = load_search_texts(
-            source, split_seed=split_seed, cache_dir=cache_dir, draw=draw, on_download=on_download
+            source, split_seed=split_seed, cache_dir=cache_dir, repeat=repeat, on_download=on_download
         )
         encode_texts: Encode
         if pieces:
@@ -88,9 +88,9 @@ def prepare_for_search(
         about = {"classes": classes, "notes": texts.notes, "test_texts": texts.test_texts}
         (folder / ABOUT_FILE).write_text(json.dumps(about, indent=1))
 
-    name, key = _name(source, pieces), _key(source, split_seed, draw, pieces)
+    name, key = _name(source, pieces), _key(source, split_seed, repeat, pieces)
     return _open(
-        open_or_build(cache_dir, name if draw is None else f"{name} draw {draw}", key, build, on_event=on_event)
+        open_or_build(cache_dir, name if repeat is None else f"{name} repeat {repeat}", key, build, on_event=on_event)
     )
 
 
@@ -104,7 +104,7 @@ def prepare_test(
     *,
     split_seed: int,
     cache_dir: Path,
-    draw: int | None = None,
+    repeat: int | None = None,
     pieces: WordPieces | None = None,
     on_event: OnEvent = ignore,
 ) -> EncodedTexts:
@@ -113,7 +113,7 @@ def prepare_test(
     Only the command that confirms a finished search may call this (held by a test).
     """
     prepared = prepare_for_search(
-        source, split_seed=split_seed, cache_dir=cache_dir, draw=draw, pieces=pieces, on_event=on_event
+        source, split_seed=split_seed, cache_dir=cache_dir, repeat=repeat, pieces=pieces, on_event=on_event
     )
 
     def build(folder: Path) -> None:
@@ -121,7 +121,7 @@ def prepare_test(
         encode_texts: Encode = pieces.encode if pieces else partial(encode, vocabulary=prepared.vocabulary)
         _save(folder, "test", _encode(texts, encode_texts, prepared.classes))
 
-    name, key = f"{_name(source, pieces)} test", {**_key(source, split_seed, draw, pieces), "side": "test"}
+    name, key = f"{_name(source, pieces)} test", {**_key(source, split_seed, repeat, pieces), "side": "test"}
     return _load(open_or_build(cache_dir, name, key, build, on_event=on_event).folder, "test")
 
 
@@ -129,7 +129,7 @@ def _name(source: DataSource, pieces: WordPieces | None) -> str:
     return f"{source.name} word pieces" if pieces else source.name
 
 
-def _key(source: DataSource, split_seed: int, draw: int | None, pieces: WordPieces | None) -> dict[str, Any]:
+def _key(source: DataSource, split_seed: int, repeat: int | None, pieces: WordPieces | None) -> dict[str, Any]:
     """What the arrays depend on; where the file lies and what it is called are no part of it."""
     key: dict[str, Any] = {
         "sha256": source.sha256,
@@ -138,8 +138,8 @@ def _key(source: DataSource, split_seed: int, draw: int | None, pieces: WordPiec
         "split_seed": split_seed,
         "rules": RULES,
     }
-    if draw is not None:
-        key |= {"draw": draw, "draw_rule": DRAW_VERSION}
+    if repeat is not None:
+        key |= {"draw": repeat, "draw_rule": REPEAT_VERSION}
     if pieces is not None:
         key["word_pieces"] = pieces.identity
     return key

@@ -31,12 +31,12 @@ from study.confirmation.trainings import (
 )
 from study.errors import StudyError
 from study.formatting import plural
-from study.storage.attributes import CONFIRMS, DRAW, EXTENT, SUFFIX, TRIALS
+from study.storage.attributes import CONFIRMS, EXTENT, REPEAT, SUFFIX, TRIALS
 from study.storage.connection import RetryingStorage, retry
 from study.storage.lock import only_one, study_lock
 from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
 from study.storage.trial_queue import TrialQueue
-from study.trials.repeats import prepare_draw
+from study.trials.repeats import prepare_repeat
 from study.trials.texts import compute_features
 from study.workers.deployment import Deployment
 from study.workers.devices import find_study_device
@@ -160,8 +160,8 @@ class _Crew:
         """Compute what a frozen encoder gives for the repeats to come, with progress, so that the workers find it."""
         if self.configuration.base.reads_features:
             waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            for draw in sorted({trial.user_attrs[DRAW] for trial in waiting if DRAW in trial.user_attrs}):
-                prepared = prepare_draw(self.configuration, draw)
+            for repeat in sorted({trial.user_attrs[REPEAT] for trial in waiting if REPEAT in trial.user_attrs}):
+                prepared = prepare_repeat(self.configuration, repeat)
                 compute_features(self.configuration, prepared, self.console, device=self.device)
 
 

@@ -31,7 +31,7 @@ from preprocessing.prepared import prepare_for_search, prepare_test
 from study.configuration import StudyConfig
 from study.confirmation.trainings import Confirmed
 from study.errors import StudyError
-from study.storage.attributes import DRAW, OPENINGS, RESULTS
+from study.storage.attributes import OPENINGS, REPEAT, RESULTS
 from study.storage.connection import RetryingStorage, retry
 from study.storage.lock import study_lock
 from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights
@@ -120,8 +120,8 @@ def open_test_split(
     for number, one in enumerate(compared):
         title = "the default configuration" if one.candidate.is_default else "the winner"
         systems.append(_predict(sides, one, "winner" if number == 0 else "default", title, checkpoints))
-    draws = [int(trial.user_attrs[DRAW]) for trial in compared[0].trials]
-    systems += _predict_baselines(configuration, draws, on_event=on_event)
+    repeats = [int(trial.user_attrs[REPEAT]) for trial in compared[0].trials]
+    systems += _predict_baselines(configuration, repeats, on_event=on_event)
     results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
     _store(confirmation, results, stamp.compared)
     return results
@@ -163,7 +163,7 @@ class _Sides:
     def open(self, trial: FrozenTrial) -> tuple[Learner, EncodedTexts]:
         """What has learned in a training, and the test texts for it. Raises `StudyError`."""
         learner = confirmed_learner(self._configuration, trial, self._device)
-        texts = _prepare_test(self._configuration, int(trial.user_attrs[DRAW]))
+        texts = _prepare_test(self._configuration, int(trial.user_attrs[REPEAT]))
         labels, classes = texts.labels.astype(np.int64), learner.prepared.classes
         if self.classes and (classes != self.classes or not np.array_equal(labels, self.labels)):
             raise StudyError(
@@ -175,11 +175,11 @@ class _Sides:
         return learner, texts
 
 
-def _prepare_test(configuration: StudyConfig, draw: int) -> EncodedTexts:
+def _prepare_test(configuration: StudyConfig, repeat: int) -> EncodedTexts:
     """The test texts as the study's model reads them."""
     source, seed, cache_dir = configuration.source, configuration.split_seed, Path(configuration.cache_dir)
     pieces = word_pieces_of(configuration)
-    return prepare_test(source, split_seed=seed, cache_dir=cache_dir, draw=draw, pieces=pieces)
+    return prepare_test(source, split_seed=seed, cache_dir=cache_dir, repeat=repeat, pieces=pieces)
 
 
 def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: Path) -> System:
@@ -208,18 +208,18 @@ def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: 
 
 
 def _predict_baselines(
-    configuration: StudyConfig, draws: list[int], *, on_event: Callable[[str], None]
+    configuration: StudyConfig, repeats: list[int], *, on_event: Callable[[str], None]
 ) -> list[System]:
     """Fitted on the training texts of each repeat as the networks are, in words, all of them and none cut off."""
     fitted = []
-    for number, draw in enumerate(draws, start=1):
+    for number, repeat in enumerate(repeats, start=1):
 
         def on_fit(fit: Fit, number: int = number) -> None:
             if fit.number == 1:
-                on_event(f"Baselines on repeat {number} of {len(draws)}: {fit.fits} fits.")
+                on_event(f"Baselines on repeat {number} of {len(repeats)}: {fit.fits} fits.")
 
         source, seed, cache_dir = configuration.source, configuration.split_seed, Path(configuration.cache_dir)
-        prepared = prepare_for_search(source, split_seed=seed, cache_dir=cache_dir, draw=draw)
+        prepared = prepare_for_search(source, split_seed=seed, cache_dir=cache_dir, repeat=repeat)
         baselines = fit_baselines(
             limited_training_texts(prepared.training, configuration.base.limits),
             prepared.validation,
@@ -228,7 +228,7 @@ def _predict_baselines(
             metric=configuration.base.training.metric,
             on_fit=on_fit,
         )
-        texts = prepare_test(source, split_seed=seed, cache_dir=cache_dir, draw=draw)
+        texts = prepare_test(source, split_seed=seed, cache_dir=cache_dir, repeat=repeat)
         fitted.append([(baseline, baseline.predict(texts)) for baseline in baselines])
     systems = []
     for kind in zip(*fitted, strict=True):
@@ -251,7 +251,7 @@ def _results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:
     facts = [
         [
             sorted(map(list, one.candidate.parameters.items())),
-            [[trial.user_attrs[DRAW], digest_of_weights(checkpoints, trial)] for trial in one.trials],
+            [[trial.user_attrs[REPEAT], digest_of_weights(checkpoints, trial)] for trial in one.trials],
         ]
         for one in compared
     ]

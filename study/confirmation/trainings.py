@@ -1,7 +1,7 @@
 """The trainings that confirm a search: each configuration on fresh repeats, since it was picked for being lucky on one.
 
 They are the trials of a study of its own beside the search, in the same database. Each holds a configuration and the
-number of a repeat (in code and database: a draw), which stands for a fresh training seed and a fresh division of the
+number of a repeat (in the database: a draw), which stands for a fresh training seed and a fresh division of the
 texts between training and validation. The repeats that rank candidates and those that confirm the winner have numbers
 of their own, so that no training does both: the luck by which a winner was chosen is not in its confirmed score, nor in
 its test. The same workers run them, with the same resume. The weights of confirming trainings are kept in the cache
@@ -19,7 +19,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from study.confirmation.candidates import Candidate, Parameters
-from study.storage.attributes import AUDITS, DRAW, FAILURE, WITHDRAWN
+from study.storage.attributes import AUDITS, FAILURE, REPEAT, WITHDRAWN
 from study.storage.queries import asked_parameters, complete_trials
 from study.storage.trial_queue import TrialQueue
 from study.trials.repeats import FIRST_CONFIRMING, has_weights
@@ -86,12 +86,12 @@ class Confirmed:
 
 def confirming(candidate: Candidate, *, repeats: int) -> list[Wanted]:
     """The trainings that confirm a candidate."""
-    return [(candidate.parameters, {DRAW: FIRST_CONFIRMING + number}) for number in range(repeats)]
+    return [(candidate.parameters, {REPEAT: FIRST_CONFIRMING + number}) for number in range(repeats)]
 
 
 def ranking(candidates: Sequence[Candidate], repeat: int) -> list[Wanted]:
     """The trainings of a round of the ranking."""
-    return [(candidate.parameters, {DRAW: repeat}) for candidate in candidates]
+    return [(candidate.parameters, {REPEAT: repeat}) for candidate in candidates]
 
 
 def enqueue(
@@ -142,17 +142,17 @@ def left_out(study: Study, candidate: Candidate) -> LeftOut:
     reasons = [
         trial.user_attrs.get(FAILURE, "no reason was recorded")
         for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        if DRAW in trial.user_attrs and WITHDRAWN not in trial.user_attrs and _asked(trial)[0] == candidate.parameters
+        if REPEAT in trial.user_attrs and WITHDRAWN not in trial.user_attrs and _asked(trial)[0] == candidate.parameters
     ]
     return LeftOut(candidate, reasons[-1] if reasons else "it was not trained")
 
 
 def _is_there(trial: FrozenTrial, checkpoints: Path) -> bool:
     """Whether a complete training has all that is needed of it: a confirming one its weights, in this cache."""
-    return trial.user_attrs.get(DRAW, 0) < FIRST_CONFIRMING or has_weights(checkpoints, trial.number)
+    return trial.user_attrs.get(REPEAT, 0) < FIRST_CONFIRMING or has_weights(checkpoints, trial.number)
 
 
 def _asked(trial: FrozenTrial) -> Wanted:
     """What a trial of the confirmation is for; also of one that still waits."""
-    purpose = {name: trial.user_attrs[name] for name in (DRAW, AUDITS) if name in trial.user_attrs}
+    purpose = {name: trial.user_attrs[name] for name in (REPEAT, AUDITS) if name in trial.user_attrs}
     return asked_parameters(trial), purpose

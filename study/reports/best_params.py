@@ -6,7 +6,7 @@ from typing import Any
 from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed
 from study.reports.contents import Report
-from study.storage.attributes import DRAW, FINGERPRINT
+from study.storage.attributes import FINGERPRINT, REPEAT
 from study.storage.queries import best_trial
 
 
@@ -61,7 +61,7 @@ def _confirmed_facts(confirmed: Confirmed) -> dict[str, Any]:
         "optimism": confirmed.optimism,
         "draws": [
             {
-                "draw": trial.user_attrs[DRAW],
+                "draw": trial.user_attrs[REPEAT],
                 "training_seed": trial.user_attrs.get("training_seed"),
                 "value": trial.value,
             }

@@ -17,7 +17,7 @@ from study.reports.contents import HoldoutReport, Report, confirmed_report, sear
 from study.reports.folder import folder_name, new_folder, publish
 from study.reports.pages import write_report
 from study.reports.sentences import comparison_lines, headline, paragraphs
-from study.storage.attributes import DRAW
+from study.storage.attributes import REPEAT
 from study.storage.connection import RetryingStorage
 from study.storage.dashboard import browse_command, note_verdict
 from study.storage.studies import Progress, begun_studies, check_name, joined_study, load_configuration
@@ -147,7 +147,7 @@ def export_winner(confirmation: Confirmation, test: HoldoutReport, folder: Path)
     about = {
         "study": confirmation.search.study_name,
         "text_column": configuration.source.text_column,
-        "draw": trial.user_attrs[DRAW],
+        "draw": trial.user_attrs[REPEAT],
         "training_seed": learner.settings.training.seed,
         "validation": {name: trial.user_attrs.get(name) for name in ("accuracy", "macro_f1")},
         "test": {"accuracy": test.exported.accuracy, "macro_f1": test.exported.macro_f1},

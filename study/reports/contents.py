@@ -28,7 +28,7 @@ SEED = 0  # of the bootstrap
 
 @dataclass(frozen=True)
 class HoldoutScores:
-    """A system's scores on the test split, the mean over its draws, with 95 % intervals."""
+    """A system's scores on the test split, the mean over its repeats, with 95 % intervals."""
 
     system: System
     accuracy: Estimate

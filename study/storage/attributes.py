@@ -21,5 +21,5 @@ BESIDE_OTHERS = "beside_others"  # set if it started while another one ran
 FAILURE = "failure"  # why it has failed
 WITHDRAWN = "withdrawn"  # set if it has failed only because nothing asks for it any more
 CRASHES = "deaths"  # [epoch after step, times]: how often its worker has crashed in the same epoch
-DRAW = "draw"  # the number of the repeat that it is trained on
+REPEAT = "draw"  # the number of the repeat that it is trained on
 AUDITS = "audits"  # in the place of a repeat: the number of the pruned trial that it finishes

@@ -22,7 +22,7 @@ from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.search_space import apply_parameters
-from study.storage.attributes import DRAW
+from study.storage.attributes import REPEAT
 from study.trials.artifacts import ArtifactFolder
 from study.trials.objective import run_trial
 from study.trials.texts import word_pieces_of
@@ -95,13 +95,13 @@ def run_confirming_trial(
     artifacts: ArtifactFolder | None = None,
 ) -> float:
     """Train one candidate on one repeat, or finish a pruned trial; otherwise as `run_trial`."""
-    draw = trial.user_attrs.get(DRAW)  # None: a pruned trial
-    keeps_weights = draw is not None and draw >= FIRST_CONFIRMING
+    repeat = trial.user_attrs.get(REPEAT)  # None: a pruned trial
+    keeps_weights = repeat is not None and repeat >= FIRST_CONFIRMING
     return run_trial(
         trial,
         on_epoch_end,
-        base=configuration.base if draw is None else with_draw(configuration, draw).base,
-        prepared=prepare_draw(configuration, draw),
+        base=configuration.base if repeat is None else with_repeat(configuration, repeat).base,
+        prepared=prepare_repeat(configuration, repeat),
         cache_dir=Path(configuration.cache_dir),
         device=device,
         checkpoints=checkpoints,
@@ -115,25 +115,25 @@ def run_confirming_trial(
 
 def confirmed_learner(configuration: StudyConfig, trial: FrozenTrial, device: torch.device) -> Learner:
     """What has learned in a training of the confirmation."""
-    draw = int(trial.user_attrs[DRAW])
-    settings = apply_parameters(with_draw(configuration, draw).base, trial.params)
-    return Learner(settings, prepare_draw(configuration, draw), Path(configuration.cache_dir), device)
+    repeat = int(trial.user_attrs[REPEAT])
+    settings = apply_parameters(with_repeat(configuration, repeat).base, trial.params)
+    return Learner(settings, prepare_repeat(configuration, repeat), Path(configuration.cache_dir), device)
 
 
-def with_draw(configuration: StudyConfig, draw: int) -> StudyConfig:
+def with_repeat(configuration: StudyConfig, repeat: int) -> StudyConfig:
     """The configuration with the training seed of a repeat, which is none of the search's."""
     training = configuration.base.training
-    base = replace(configuration.base, training=replace(training, seed=training.seed + 1 + draw))
+    base = replace(configuration.base, training=replace(training, seed=training.seed + 1 + repeat))
     return replace(configuration, base=base)
 
 
 @lru_cache(maxsize=1)
-def prepare_draw(configuration: StudyConfig, draw: int | None) -> PreparedTexts:
+def prepare_repeat(configuration: StudyConfig, repeat: int | None) -> PreparedTexts:
     """The texts as a repeat divides them; None: as the search does."""
     return prepare_for_search(
         configuration.source,
         split_seed=configuration.split_seed,
         cache_dir=Path(configuration.cache_dir),
-        draw=draw,
+        repeat=repeat,
         pieces=word_pieces_of(configuration),
     )

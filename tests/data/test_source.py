@@ -131,8 +131,8 @@ def test_a_draw_scores_the_classes_that_the_search_scores(tmp_path: Path) -> Non
     ]
     pd.DataFrame(rows, columns=["Category", "description_pre"]).to_csv(path)
     source, _ = find_source(str(path))
-    for draw in (None, 0, 1, 2):
-        texts = load_search_texts(source, split_seed=0, cache_dir=tmp_path, draw=draw)
+    for repeat in (None, 0, 1, 2):
+        texts = load_search_texts(source, split_seed=0, cache_dir=tmp_path, repeat=repeat)
         assert set(texts.validation.labels.to_pylist()) == {"a", "b"}
         assert set(texts.training.labels.to_pylist()) == set("abcd")
 
@@ -140,7 +140,7 @@ def test_a_draw_scores_the_classes_that_the_search_scores(tmp_path: Path) -> Non
 def test_the_texts_of_a_draw_are_the_same_on_every_machine_and_in_every_version(write_csv: WriteCsv) -> None:
     path = write_csv([("ab"[number % 2], f"text {number}") for number in range(40)])
     source, _ = find_source(str(path))
-    drawn = [load_search_texts(source, split_seed=0, cache_dir=path.parent, draw=draw) for draw in (None, 0, 1)]
+    drawn = [load_search_texts(source, split_seed=0, cache_dir=path.parent, repeat=repeat) for repeat in (None, 0, 1)]
     numbers = [[int(text.split()[1]) for text in texts.validation.texts.to_pylist()] for texts in drawn]
     assert numbers == [[4, 11, 24, 27], [1, 7, 18, 24], [10, 13, 19, 24]]
 
@@ -179,7 +179,7 @@ def test_a_draw_divides_the_same_texts_another_way_and_leaves_the_test_split_alo
     cache_dir = toy_csv.parent if data == "toy" else request.getfixturevalue("standard_cache")
     source, _ = find_source(str(toy_csv) if data == "toy" else data)
     searched, *drawn = (
-        load_search_texts(source, split_seed=0, cache_dir=cache_dir, draw=draw) for draw in (None, 0, 1, 1)
+        load_search_texts(source, split_seed=0, cache_dir=cache_dir, repeat=repeat) for repeat in (None, 0, 1, 1)
     )
     sides = [[sorted(side.texts.to_pylist()) for side in (texts.training, texts.validation)] for texts in drawn]
     assert sides[1] == sides[2] != sides[0]

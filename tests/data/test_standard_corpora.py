@@ -46,8 +46,8 @@ def test_the_search_reads_nothing_of_the_test_file(standard_cache: Path, monkeyp
         return original(archive, member, *arguments, **options)
 
     monkeypatch.setattr(zipfile.ZipFile, "open", record)
-    for draw in (None, 0):
-        load_search_texts(find_source("r8")[0], split_seed=0, cache_dir=standard_cache, draw=draw)
+    for repeat in (None, 0):
+        load_search_texts(find_source("r8")[0], split_seed=0, cache_dir=standard_cache, repeat=repeat)
     assert opened == ["orangecontrib/text/datasets/reuters-r8-train.tab"] * 2
 
 

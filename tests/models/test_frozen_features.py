@@ -42,10 +42,10 @@ def load(tiny_encoder: PretrainedEncoder) -> Loader:
     return Loader(tiny_encoder)
 
 
-def prepare(csv: Path, encoder: PretrainedEncoder, draw: int | None = None) -> PreparedTexts:
+def prepare(csv: Path, encoder: PretrainedEncoder, repeat: int | None = None) -> PreparedTexts:
     pieces = read_word_pieces(encoder, max_tokens=16)
     return prepare_for_search(
-        find_source(str(csv))[0], split_seed=0, cache_dir=csv.parent / "cache", draw=draw, pieces=pieces
+        find_source(str(csv))[0], split_seed=0, cache_dir=csv.parent / "cache", repeat=repeat, pieces=pieces
     )
 
 
@@ -77,8 +77,8 @@ def test_they_are_what_the_encoder_gives_for_each_text(toy_csv: Path, load: Load
 
 def test_they_are_computed_once_and_serve_every_draw(toy_csv: Path, load: Loader) -> None:
     events: list[str] = []
-    for draw in (None, None, 0, 1):
-        prepared = prepare(toy_csv, load.encoder, draw)
+    for repeat in (None, None, 0, 1):
+        prepared = prepare(toy_csv, load.encoder, repeat)
         sides = [prepared.training, prepared.validation]
         training, _ = features(toy_csv, load, sides, on_event=events.append)
         expected = alone(Loader(load.encoder), prepared.training)

@@ -109,7 +109,7 @@ def test_the_cache_holds_them_beside_the_words(toy_csv: Path, tiny_encoder: Pret
     assert shorter.training.lengths.max() == 8
     again = prepare_for_search(source, pieces=pieces, on_event=pytest.fail, **where)
     assert again.entry.folder == open_prepared(prepared.entry.folder).entry.folder == prepared.entry.folder
-    assert prepare_for_search(source, draw=0, pieces=pieces, **where).entry.folder != prepared.entry.folder
+    assert prepare_for_search(source, repeat=0, pieces=pieces, **where).entry.folder != prepared.entry.folder
 
 
 def test_the_test_texts_are_encoded_as_the_others(

@@ -20,10 +20,10 @@ from study.configuration import StudyConfig
 from study.confirmation.confirm import Confirmation, confirmed_search
 from study.confirmation.holdout import HoldoutResults, load_results, open_test_split, openings
 from study.errors import StudyError
-from study.storage.attributes import DRAW
+from study.storage.attributes import REPEAT
 from study.storage.studies import load_configuration
 from study.trials.objective import run_trial
-from study.trials.repeats import FIRST_CONFIRMING, load_weights, prepare_draw, save_weights
+from study.trials.repeats import FIRST_CONFIRMING, load_weights, prepare_repeat, save_weights
 
 URL = "sqlite:///study.db"
 
@@ -41,8 +41,8 @@ def confirm(**options: int) -> tuple[Confirmation, str]:
         return found, text.getvalue()
 
 
-def draws_of(trials: Sequence[FrozenTrial]) -> list[int]:
-    return [trial.user_attrs[DRAW] for trial in trials]
+def repeats_of(trials: Sequence[FrozenTrial]) -> list[int]:
+    return [trial.user_attrs[REPEAT] for trial in trials]
 
 
 def test_the_repeats_that_rank_are_none_of_those_that_confirm(toy: Any) -> None:
@@ -54,10 +54,10 @@ def test_the_repeats_that_rank_are_none_of_those_that_confirm(toy: Any) -> None:
     ranked = {str(one.candidate.parameters): one for one in found.ranking}
     assert ranked.keys() == {str(trial.params) for trial in best[:3]}
     assert sorted(len(one.trials) for one in found.ranking) == [1, 2, 2]
-    assert [draws_of(one.trials) for one in found.ranking[:2]] == [[0, 1]] * 2
+    assert [repeats_of(one.trials) for one in found.ranking[:2]] == [[0, 1]] * 2
     assert found.winner.candidate == found.ranking[0].candidate
     for one in found.compared:
-        assert draws_of(one.trials) == [FIRST_CONFIRMING, FIRST_CONFIRMING + 1]
+        assert repeats_of(one.trials) == [FIRST_CONFIRMING, FIRST_CONFIRMING + 1]
         assert [trial.user_attrs["training_seed"] for trial in one.trials] == [11, 12]  # the search's is 0
         assert one.mean == pytest.approx(sum(trial.value for trial in one.trials) / 2)
     assert found.winner.optimism == pytest.approx(found.winner.candidate.trial.value - found.winner.mean)
@@ -65,7 +65,7 @@ def test_the_repeats_that_rank_are_none_of_those_that_confirm(toy: Any) -> None:
     assert "up to 9 trainings" in printed
     weights = {int(file.stem) for file in toy.folder.glob(".cache/checkpoints/*/*.safetensors")}
     assert weights == {trial.number for one in found.compared for trial in one.trials}
-    validations = [prepare_draw(configuration, draw).validation.token_ids.tolist() for draw in (0, 1, 10, 11)]
+    validations = [prepare_repeat(configuration, repeat).validation.token_ids.tolist() for repeat in (0, 1, 10, 11)]
     assert len({str(texts) for texts in validations}) == 4
 
 
@@ -99,12 +99,12 @@ def test_what_an_interrupted_confirmation_has_asked_for_is_not_trained_by_a_smal
     assert toy.run("--trials", 2) == 0
     first, _ = confirm(top=1, seeds=1)
     confirmation = toy.load(name="toy-lstm/confirmation")
-    for draw in (17, 18):
-        confirmation.enqueue_trial(first.winner.candidate.parameters, user_attrs={DRAW: draw})
+    for repeat in (17, 18):
+        confirmation.enqueue_trial(first.winner.candidate.parameters, user_attrs={REPEAT: repeat})
     assert confirm(top=1, seeds=1)[1] == ""
     more, _ = confirm(top=1, seeds=2)
     assert {len(one.trials) for one in more.compared} == {2}
-    states = {trial.user_attrs[DRAW]: trial.state for trial in toy.load(name="toy-lstm/confirmation").trials}
+    states = {trial.user_attrs[REPEAT]: trial.state for trial in toy.load(name="toy-lstm/confirmation").trials}
     assert (states[17], states[18]) == (TrialState.FAIL, TrialState.FAIL)
     most, _ = confirm(top=1, seeds=9)  # asked for again, they are trained
     assert {len(one.trials) for one in most.compared} == {9}
@@ -127,7 +127,7 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Trial], bool], 
     failed = Counter[tuple[str, int]]()
 
     def run(trial: Trial, *arguments: Any, **options: Any) -> float:
-        training = str(trial.params), trial.user_attrs[DRAW]
+        training = str(trial.params), trial.user_attrs[REPEAT]
         failed[training] += fails(trial)
         if fails(trial) and failed[training] <= times:
             raise RuntimeError("no memory")
@@ -138,7 +138,7 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Trial], bool], 
 
 def test_a_training_that_fails_once_is_tried_once_more(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert toy.run("--trials", 3) == 0
-    fail_first(monkeypatch, lambda trial: trial.user_attrs[DRAW] == 0, times=1)
+    fail_first(monkeypatch, lambda trial: trial.user_attrs[REPEAT] == 0, times=1)
     found, printed = confirm(top=2, seeds=1)
     assert len(found.ranking) == 2
     assert found.left_out == ()
@@ -148,12 +148,12 @@ def test_a_training_that_fails_once_is_tried_once_more(toy: Any, monkeypatch: py
 def test_the_runner_up_stands_in_for_a_winner_that_fails(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert toy.run("--trials", 5) == 0
     with monkeypatch.context() as patch:
-        fail_first(patch, lambda trial: trial.user_attrs[DRAW] >= FIRST_CONFIRMING, times=9)
+        fail_first(patch, lambda trial: trial.user_attrs[REPEAT] >= FIRST_CONFIRMING, times=9)
         with pytest.raises(StudyError, match="could be trained on all repeats; the last one failed with: RuntimeError"):
             confirm(top=2, seeds=5)  # more failures in a row than a search bears
-    won = [trial for trial in toy.load(name="toy-lstm/confirmation").trials if trial.user_attrs[DRAW] == 0]
+    won = [trial for trial in toy.load(name="toy-lstm/confirmation").trials if trial.user_attrs[REPEAT] == 0]
     best = max(won, key=lambda trial: trial.value).params
-    fail_first(monkeypatch, lambda trial: trial.params == best and trial.user_attrs[DRAW] > 0, times=2)
+    fail_first(monkeypatch, lambda trial: trial.params == best and trial.user_attrs[REPEAT] > 0, times=2)
     second, _ = confirm(top=2, seeds=1)
     assert second.winner.candidate.parameters != best
     assert [(one.candidate.parameters, one.reason) for one in second.left_out] == [(best, "RuntimeError: no memory")]
@@ -253,13 +253,13 @@ def test_stored_results_are_those_that_were_computed(toy: Any) -> None:
 
 
 def test_repeats_that_number_classes_differently_are_refused(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prepare(configuration: StudyConfig, draw: int) -> PreparedTexts:
-        prepared = prepare_draw(configuration, draw)
-        return replace(prepared, classes=prepared.classes[::-1]) if draw == FIRST_CONFIRMING + 1 else prepared
+    def prepare(configuration: StudyConfig, repeat: int) -> PreparedTexts:
+        prepared = prepare_repeat(configuration, repeat)
+        return replace(prepared, classes=prepared.classes[::-1]) if repeat == FIRST_CONFIRMING + 1 else prepared
 
     assert toy.run("--trials", 1) == 0
     with confirming(top=1, seeds=2) as found:
-        monkeypatch.setattr("study.trials.repeats.prepare_draw", prepare)
+        monkeypatch.setattr("study.trials.repeats.prepare_repeat", prepare)
         with pytest.raises(StudyError, match=r"classes .* do not have the same numbers .* --clear --checkpoints"):
             open_once(found)
 
@@ -275,7 +275,7 @@ def test_baselines_are_fitted_on_the_training_texts_of_each_repeat(toy: Any, mon
     with confirming(top=1, seeds=3) as found:
         monkeypatch.setattr("study.confirmation.holdout.fit_baselines", fit)
         open_once(found)
-        repeats = [prepare_draw(found.configuration, draw) for draw in draws_of(found.winner.trials)]
+        repeats = [prepare_repeat(found.configuration, repeat) for repeat in repeats_of(found.winner.trials)]
     assert fitted == [(one.training.token_ids.tolist(), one.validation.token_ids.tolist()) for one in repeats]
     assert len({str(texts) for texts in fitted}) == 3
 

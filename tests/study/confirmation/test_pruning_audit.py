@@ -147,7 +147,7 @@ def finish(search: Study, *values: float | None, top: int) -> Audit:
     """The audit of as many trials, which end with these values."""
     chosen = choose_pruned(search, SPACE, trials=len(values), seed=0)
     confirmation = optuna.create_study(direction="maximize")
-    add(confirmation, COMPLETE, 0.99, 0.1, draw=0)  # no audit
+    add(confirmation, COMPLETE, 0.99, 0.1, repeat=0)  # no audit
     for trial, value in zip((*chosen.nearest, *chosen.random), values, strict=True):
         state = FAIL if value is None else COMPLETE
         add(confirmation, state, value, trial.params["learning_rate"], audits=trial.number)

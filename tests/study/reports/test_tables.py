@@ -37,12 +37,12 @@ SOME = Estimate(0.5, 0.4, 0.6)
 TIE = PairedComparison(0.0, -0.1, 0.1, 1.0)
 
 
-def report_of(draws: int, estimate: Estimate = SOME) -> Report:
+def report_of(repeats: int, estimate: Estimate = SOME) -> Report:
     study = optuna.create_study(direction="maximize")
-    predictions = np.zeros((draws, 3), np.int64)
+    predictions = np.zeros((repeats, 3), np.int64)
     systems = [
-        System("winner", "the winner", {"hidden_size": 64, "dropout": 0.25}, (0.5,) * draws, predictions),
-        System("linear_svm", "linear SVM", {"C": [1, 1, 0.3][:draws]}, (0.5,) * draws, predictions),
+        System("winner", "the winner", {"hidden_size": 64, "dropout": 0.25}, (0.5,) * repeats, predictions),
+        System("linear_svm", "linear SVM", {"C": [1, 1, 0.3][:repeats]}, (0.5,) * repeats, predictions),
     ]
     test = HoldoutReport(
         tuple(HoldoutScores(system, estimate, estimate) for system in systems),
@@ -58,32 +58,32 @@ def report_of(draws: int, estimate: Estimate = SOME) -> Report:
     return Report(study, CONFIGURATION, findings, NOTHING, test=test)
 
 
-def tables_of(draws: int) -> dict[str, Table]:
-    return {table.name: table for table in tables(report_of(draws))}
+def tables_of(repeats: int) -> dict[str, Table]:
+    return {table.name: table for table in tables(report_of(repeats))}
 
 
 NOTHING = Reproduction("", "", "", {})
 
 
 def test_a_baseline_shows_what_each_draw_was_tuned_to() -> None:
-    rows = tables_of(draws=3)["test"].rows
+    rows = tables_of(repeats=3)["test"].rows
     assert rows[0][-1] == "hidden_size=64  dropout=0.25"
     assert rows[1][-1] == "C=1, 1, 0.3"
 
 
 def test_a_class_without_a_text_in_the_test_has_no_scores() -> None:
-    rows = tables_of(draws=3)["classes"].rows
+    rows = tables_of(repeats=3)["classes"].rows
     assert rows == (("there", "0.500", "1.000", "0.667", "3"), ("nowhere", "-", "-", "-", "0"))
 
 
 def test_of_one_seed_the_intervals_do_not_claim_to_tell_of_seeds() -> None:
-    assert "over texts and seeds" in tables_of(draws=3)["test"].caption
-    assert "they do not tell" in tables_of(draws=1)["test"].caption
+    assert "over texts and seeds" in tables_of(repeats=3)["test"].caption
+    assert "they do not tell" in tables_of(repeats=1)["test"].caption
 
 
 def test_intervals_are_said_to_hold_for_this_pool_of_training_texts() -> None:
-    assert "hold for this pool of training texts" in tables_of(draws=3)["test"].caption
-    assert "other training texts decide" in tables_of(draws=1)["test"].caption
+    assert "hold for this pool of training texts" in tables_of(repeats=3)["test"].caption
+    assert "other training texts decide" in tables_of(repeats=1)["test"].caption
 
 
 def test_the_exported_training_and_the_calibration_are_told_beside_the_mean() -> None:
@@ -137,7 +137,7 @@ def test_the_ranking_is_told_apart_from_what_it_ranked_nothing_for() -> None:
 
 
 def test_ours_stand_beside_the_published_results() -> None:
-    rows = tables_of(draws=1)["published"].rows
+    rows = tables_of(repeats=1)["published"].rows
     assert rows[0] == ("LSTM", "0.9000", "someone")
     assert rows[1] == ("the winner", "0.5000", "this report")
 
