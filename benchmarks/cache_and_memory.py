@@ -31,7 +31,7 @@ from study.storage.connection import open_storage
 from study.storage.queries import finished_trials
 from study.storage.trial_queue import TrialQueue
 from study.trials.objective import run_trial
-from study.workers.loop import search
+from study.workers.loop import run_trials
 
 TEXTS, WORDS_PER_TEXT, ROUNDS, TRIALS = 200_000, 65, 9, 100
 
@@ -90,7 +90,7 @@ def measure_memory(folder: Path) -> None:
         return value
 
     queue, space = TrialQueue(study, storage, folder), search_space("default", base)
-    search(queue, space, run_and_note, trials=TRIALS, deadline=float("inf"), on_change=lambda: None)
+    run_trials(queue, space, run_and_note, trials=TRIALS, deadline=float("inf"), on_change=lambda: None)
     assert len(finished_trials(study)) == TRIALS
     readings = ", ".join(f"{megabytes[number - 1]:.0f}" for number in (1, *range(20, TRIALS + 1, 20)))
     print(f"resident memory in MB after trial 1, 20, 40, ...: {readings}")

@@ -18,7 +18,7 @@ from study.sampling import make_pruner
 from study.storage.connection import open_storage, sqlite_file
 from study.storage.trial_queue import TrialQueue
 from study.trials.objective import CURVES
-from study.workers.loop import search
+from study.workers.loop import run_trials
 
 TRIALS, EPOCHS = 300, 6
 SPACE = {"hidden_size": FloatDistribution(0, 1), "learning_rate": FloatDistribution(0, 1)}
@@ -46,7 +46,7 @@ def work(url: str, name: str) -> None:
         trial.set_user_attr("curve", {curve: [0.123456] * EPOCHS for curve in CURVES})
         return trial.params["hidden_size"]
 
-    search(queue, SPACE, report, trials=TRIALS, deadline=float("inf"), on_change=lambda: None)
+    run_trials(queue, SPACE, report, trials=TRIALS, deadline=float("inf"), on_change=lambda: None)
 
 
 def transactions(url: str) -> int:

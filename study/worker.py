@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,7 +52,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 
 
 @app.command(help=f"Run trials of a study that `study.run` has begun, as one process with one thread.\n{EXAMPLES}")
-def work(
+def join(
     storage: Storage = DEFAULT_STORAGE,
     name: ExistingStudy = None,
     trials: Annotated[
@@ -85,22 +85,9 @@ def work(
     if supervised:
         threading.Thread(target=_end_with_supervisor, daemon=True).start()
     console = Console(highlight=False, markup=False, soft_wrap=True, stderr=supervised)
+    paths = LocalPaths(data, vectors, bert_model, cache_dir, artifact_dir)
     try:
-        _work(
-            storage,
-            name,
-            trials=trials,
-            timeout=timeout,
-            data=data,
-            vectors=vectors,
-            bert_model=bert_model,
-            cache_dir=cache_dir,
-            artifact_dir=artifact_dir,
-            device=device,
-            prepared_in=prepared,
-            console=console,
-            show=not supervised,
-        )
+        _join(storage, name, trials, timeout, paths, device, prepared, console, show=not supervised)
     except Interrupted:
         hold_signals()
         console.print(f"Interrupted. To go on: {command_again('study.worker', sys.argv[1:])}")
@@ -108,20 +95,40 @@ def work(
     return 0
 
 
-def _work(
+@dataclass(frozen=True)
+class LocalPaths:
+    """Where this machine has what a study names by a path; None: where the study says."""
+
+    data: Path | None
+    vectors: Path | None
+    bert_model: Path | None
+    cache_dir: Path | None
+    artifact_dir: Path | None
+
+    def put_into(self, configuration: "StudyConfig") -> "StudyConfig":
+        """The study's configuration with these paths. Raises `UserError` for files with another content."""
+        from data.source import find_copy
+        from study.model_settings import copies_of
+
+        return replace(
+            configuration,
+            source=find_copy(configuration.source, self.data) if self.data else configuration.source,
+            base=copies_of(configuration.base, vectors=self.vectors, bert_model=self.bert_model),
+            cache_dir=str(self.cache_dir.resolve()) if self.cache_dir else configuration.cache_dir,
+            artifact_dir=str(self.artifact_dir.resolve()) if self.artifact_dir else configuration.artifact_dir,
+        )
+
+
+def _join(
     url: str,
     name: str | None,
-    *,
     trials: int | None,
     timeout: float | None,
-    data: Path | None,
-    vectors: Path | None,
-    bert_model: Path | None,
-    cache_dir: Path | None,
-    artifact_dir: Path | None,
+    paths: LocalPaths,
     device: "DeviceName | None",
     prepared_in: Path | None,
     console: "Console",
+    *,
     show: bool,
 ) -> None:
     from preprocessing.prepared import open_prepared
@@ -130,13 +137,12 @@ def _work(
     from study.trials.texts import prepare_texts
     from study.workers.devices import find_study_device
     from study.workers.display import SearchDisplay
-    from study.workers.loop import work as work_on
+    from study.workers.loop import run_worker
 
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     with joined_study(url, name) as (study, storage), ExitStack() as stack:
-        configuration = _on_this_machine(
-            load_configuration(study), data, vectors, bert_model, cache_dir, artifact_dir, device
-        )
+        configuration = paths.put_into(load_configuration(study))
+        configuration = replace(configuration, device=device or configuration.device)
         trials = trials or load_budget(study)
         found = find_study_device(configuration.device)
         prepared = open_prepared(prepared_in) if prepared_in else None
@@ -148,7 +154,7 @@ def _work(
             epochs = configuration.base.training.epochs
             display = SearchDisplay(console, study, trials=trials, epochs=epochs, metric=configuration.metric)
             on_change = stack.enter_context(display).update
-        work_on(
+        run_worker(
             make_queue(study, storage, configuration),
             configuration,
             prepared,
@@ -160,30 +166,6 @@ def _work(
         )
     if show:
         console.print("Nothing is left to do for this worker.")
-
-
-def _on_this_machine(
-    configuration: "StudyConfig",
-    data: Path | None,
-    vectors: Path | None,
-    bert_model: Path | None,
-    cache_dir: Path | None,
-    artifact_dir: Path | None,
-    device: "DeviceName | None",
-) -> "StudyConfig":
-    """The study's configuration with the paths of this machine. Raises `UserError` for files with another content."""
-    from data.source import find_copy
-    from study.model_settings import copies_of
-
-    source = configuration.source if data is None else find_copy(configuration.source, data)
-    return replace(
-        configuration,
-        source=source,
-        base=copies_of(configuration.base, vectors=vectors, bert_model=bert_model),
-        cache_dir=str(cache_dir.resolve()) if cache_dir else configuration.cache_dir,
-        artifact_dir=str(artifact_dir.resolve()) if artifact_dir else configuration.artifact_dir,
-        device=device or configuration.device,
-    )
 
 
 def _nothing() -> None: ...

@@ -62,7 +62,7 @@ class ClusterWorker:
         self._client = client
         key = f"study-worker-{number}-{secrets.token_hex(4)}"
         self._result: tuple[int, list[str]] | None = None
-        self._future: Future = client.submit(run_worker, number, list(arguments), Secret(url), key=key, pure=False)
+        self._future: Future = client.submit(run_on_node, number, list(arguments), Secret(url), key=key, pure=False)
 
     @property
     def exit_code(self) -> int | None:
@@ -97,7 +97,7 @@ class ClusterWorker:
         """Nothing here to wait for: its machine ends it."""
 
 
-def run_worker(number: int, arguments: list[str], url: Secret) -> tuple[int, list[str]]:
+def run_on_node(number: int, arguments: list[str], url: Secret) -> tuple[int, list[str]]:
     """The task: run a worker to its end, or until the task is cancelled; its exit code and what it has said."""
     node = get_worker()
     key = node.get_current_task()

@@ -17,7 +17,7 @@ from study.storage.queries import finished_trials
 from study.storage.trial_queue import TrialQueue
 from study.workers.devices import default_workers
 from study.workers.display import SearchDisplay
-from study.workers.loop import work
+from study.workers.loop import run_worker
 from study.workers.supervision import LocalWorker, Worker, supervise
 
 
@@ -49,7 +49,7 @@ class Deployment:
     def _run_here(self, device: torch.device) -> None:
         self.console.print(f"Workers: 1 on {device.type}.")
         with self._display() as display:
-            work(
+            run_worker(
                 self.queue,
                 self.configuration,
                 self.prepared,

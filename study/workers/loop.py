@@ -45,7 +45,7 @@ class _LostTrial(BaseException):
     """The trial was given to another worker, since this one has slept for too long."""
 
 
-def search(
+def run_trials(
     queue: TrialQueue,
     space: Space,
     run_trial: RunTrial,
@@ -128,7 +128,7 @@ def _check_failures(queue: TrialQueue, failed: FrozenTrial, *, earlier: set[int]
             )
 
 
-def work(
+def run_worker(
     queue: TrialQueue,
     configuration: StudyConfig,
     prepared: PreparedTexts | None,
@@ -165,7 +165,7 @@ def work(
                 cache_dir=Path(configuration.cache_dir),
                 **common,
             )
-        search(
+        run_trials(
             queue,
             configuration.search_space,
             run,

@@ -15,7 +15,7 @@ from study.sampling import make_pruner, make_sampler
 from study.signals import Interrupted
 from study.storage.connection import RetryingStorage, close_storage, open_storage
 from study.storage.trial_queue import TrialQueue
-from study.workers.loop import search
+from study.workers.loop import run_trials
 
 SPACE = {name: FloatDistribution(0, 1) for name in "abc"}
 TRIALS = 14  # of which TPE draws some together
@@ -26,7 +26,7 @@ def run(storage: RetryingStorage, name: str, sampler: SamplerName) -> Study:
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     study.sampler = make_sampler(sampler, seed=0)
     queue = TrialQueue(study, storage, Path())
-    search(queue, SPACE, lambda trial, _: trial.params["a"], trials=TRIALS, deadline=float("inf"), on_change=list)
+    run_trials(queue, SPACE, lambda trial, _: trial.params["a"], trials=TRIALS, deadline=float("inf"), on_change=list)
     return study
 
 

@@ -32,7 +32,7 @@ WORKER_PROGRAM = """
 import os, sys, optuna
 from pathlib import Path
 from optuna.distributions import FloatDistribution
-from study.workers.loop import search
+from study.workers.loop import run_trials
 from study.storage.connection import open_storage
 from study.storage.trial_queue import TrialQueue
 
@@ -46,7 +46,7 @@ storage = open_storage(sys.argv[1], patient=True)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 study = optuna.load_study(study_name=sys.argv[3], storage=storage)
 queue = TrialQueue(study, storage, Path(sys.argv[2]).parent)
-search(queue, {"x": FloatDistribution(0, 1)}, run, trials=60, deadline=float("inf"), on_change=lambda: None)
+run_trials(queue, {"x": FloatDistribution(0, 1)}, run, trials=60, deadline=float("inf"), on_change=lambda: None)
 """
 KILLED_PROGRAM = """
 import os, signal, sys, optuna

@@ -37,7 +37,7 @@ from study.storage.fingerprint import fingerprint
 from study.storage.trial_queue import TrialQueue
 from study.trials.artifacts import ArtifactFolder
 from study.trials.objective import run_trial
-from study.workers.loop import RunTrial, search
+from study.workers.loop import RunTrial, run_trials
 
 PICTURES = {"learning-curve.png", "confusion.png"}
 ALL = {*PICTURES, "confusion.csv", "log.txt"}
@@ -72,7 +72,7 @@ def objective(prepared: PreparedTexts, folder: Path, told: list[str] | None = No
 
 def search_in(study: Study, storage: RetryingStorage, run: RunTrial, *, rate: Any = GOOD, trials: int) -> None:
     queue = TrialQueue(study, storage, Path("unused"))
-    search(queue, {"learning_rate": rate}, run, trials=trials, deadline=float("inf"), on_change=lambda: None)
+    run_trials(queue, {"learning_rate": rate}, run, trials=trials, deadline=float("inf"), on_change=lambda: None)
 
 
 def files_of(trial: FrozenTrial, storage: Any, folder: Path) -> dict[str, bytes]:

@@ -29,7 +29,7 @@ from study.storage.attributes import WORKER
 from study.storage.connection import STORAGE_ERRORS, RetryingStorage, open_storage, reason_of
 from study.storage.trial_queue import TrialQueue
 from study.trials.objective import CURVES, checkpoint_file, run_trial
-from study.workers.loop import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, search
+from study.workers.loop import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, run_trials
 
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-2)}
 OnEpoch = Callable[[EpochResult], None]
@@ -37,7 +37,7 @@ OnEpoch = Callable[[EpochResult], None]
 
 def search_in(study: Study, storage: RetryingStorage, space: Space, run: RunTrial, **options: Any) -> None:
     queue = TrialQueue(study, storage, Path("unused"))
-    search(queue, space, run, **{"deadline": float("inf"), "on_change": lambda: None} | options)
+    run_trials(queue, space, run, **{"deadline": float("inf"), "on_change": lambda: None} | options)
 
 
 def objective(base: Settings, prepared: PreparedTexts) -> RunTrial:
