@@ -32,8 +32,12 @@ def test_every_option_that_is_shown_exists(command: str, arguments: str) -> None
     assert {word for word in shlex.split(arguments) if word.startswith("--")} <= known | {"--help"}
 
 
-def test_every_file_is_in_the_picture_of_how_it_is_built() -> None:
+def test_every_package_and_command_is_in_the_picture_of_how_it_is_built() -> None:
     root = Path(__file__).parent.parent
-    for folder in ("data", "preprocessing", "models", "study", "benchmarks"):
-        for path in (root / folder).glob("*.py"):
-            assert path.name == "__init__.py" or path.name in README, path
+    picture = README.partition("## How it is built")[2]
+    folders = [path.parent for path in root.glob("*/**/__init__.py") if path.is_relative_to(root / "study")]
+    assert len(folders) > 7
+    for folder in [*folders, root / "data", root / "preprocessing", root / "models", root / "benchmarks"]:
+        assert f"{folder.name}/ " in picture
+    commands = [path.name for path in (root / "study").glob("*.py") if "typer.Typer(" in path.read_text()]
+    assert " ".join(sorted(commands)) == " ".join(sorted(re.findall(r"\w+\.py", picture.split("the commands")[0])[-5:]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from models.scores import accuracy, macro_f1
+from models.scores import ClassScores, accuracy, confusion, macro_f1, per_class_scores
 
 
 def test_they_are_scikit_learns_where_all_classes_occur() -> None:
@@ -17,3 +17,23 @@ def test_they_are_scikit_learns_where_all_classes_occur() -> None:
 def test_a_stray_prediction_of_an_absent_class_does_not_change_the_denominator() -> None:
     labels = np.array([0, 0, 1, 1])
     assert macro_f1(labels, np.array([0, 0, 1, 7])) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_confusion_has_a_row_for_each_class_and_is_the_mean_over_the_repeats() -> None:
+    labels, predictions = np.array([0, 0, 1]), np.array([[0, 1, 1], [0, 0, 2]])
+    expected = [[1.5, 0.5, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    assert confusion(labels, predictions, classes=4).tolist() == expected
+
+
+def test_scores_of_a_class_are_the_mean_over_the_repeats_and_0_without_texts_and_predictions() -> None:
+    labels, predictions = np.array([0, 0, 1]), np.array([[0, 1, 1], [0, 0, 1]])
+    once = per_class_scores(labels, predictions[:1], classes=3)
+    assert once == (ClassScores(1, 0.5, 2 / 3, 2), ClassScores(0.5, 1, 2 / 3, 1), ClassScores(0, 0, 0, 0))
+    first, second, _ = per_class_scores(labels, predictions, classes=3)
+    assert (first.precision, first.recall, first.f1, first.support) == pytest.approx((1, 0.75, 5 / 6, 2))
+    assert (second.precision, second.recall, second.f1, second.support) == pytest.approx((0.75, 1, 5 / 6, 1))
+
+
+def test_predictions_of_other_texts_have_no_confusion() -> None:
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        confusion(np.array([0, 1]), np.array([[0, 1, 1]]), classes=2)

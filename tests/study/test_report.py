@@ -140,7 +140,7 @@ def test_a_default_configuration_that_fails_on_fresh_repeats_is_left_out_and_tol
         return run_trial(trial, *arguments, **options)
 
     assert toy.run("--trials", 4) == 0
-    monkeypatch.setattr("study.confirmation.trainings.run_trial", run)
+    monkeypatch.setattr("study.trials.repeats.run_trial", run)
     assert report(*QUICK) == 0
     printed = capsys.readouterr().out
     assert "The default configuration failed on fresh repeats, so that the winner is not compared" in printed

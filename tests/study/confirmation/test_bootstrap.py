@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from models.scores import Classes, ClassScores, Metric, accuracy, confusion, macro_f1, per_class_scores
+from models.scores import Classes, Metric, accuracy, macro_f1
 from study.confirmation.bootstrap import (
     _mean_over_seeds,
     _resample,
@@ -51,27 +50,6 @@ def test_weighted_scores_are_the_scores_of_the_texts_repeated_so_often(texts: tu
             for times in weights
         ]
         assert found == pytest.approx(np.array(expected), abs=1e-12)
-
-
-@given(some_texts)
-def test_class_scores_and_confusion_are_scikit_learns_averaged_over_seeds(
-    texts: tuple[Classes, Classes, Classes],
-) -> None:
-    labels, predictions, _ = texts
-    numbers = range(CLASSES)
-    expected = np.mean(
-        [precision_recall_fscore_support(labels, row, labels=numbers, zero_division=0) for row in predictions], axis=0
-    )
-    found = per_class_scores(labels, predictions, classes=CLASSES)
-    table = np.array([(scores.precision, scores.recall, scores.f1, scores.support) for scores in found]).T
-    assert table == pytest.approx(expected)
-    matrices = [confusion_matrix(labels, row, labels=numbers) for row in predictions]
-    assert np.array_equal(confusion(labels, predictions, classes=CLASSES), np.mean(matrices, axis=0))
-
-
-def test_the_scores_of_a_class_without_texts_and_predictions_are_0() -> None:
-    found = per_class_scores(np.array([0, 0, 1]), np.array([[0, 1, 1]]), classes=3)
-    assert found == (ClassScores(1, 0.5, 2 / 3, 2), ClassScores(0.5, 1, 2 / 3, 1), ClassScores(0, 0, 0, 0))
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
@@ -282,8 +260,6 @@ def test_predictions_of_another_shape_are_refused() -> None:
         bootstrap_interval(labels, labels, "accuracy", seed=0)
     with pytest.raises(ValueError, match=r"got \(1, 3\)"):
         paired_bootstrap(labels, labels[None], np.array([[0, 1, 1]]), "accuracy", seed=0)
-    with pytest.raises(ValueError, match=r"got \(1, 3\)"):
-        confusion(labels, np.array([[0, 1, 1]]), classes=2)
 
 
 def test_systems_of_different_numbers_of_seeds_are_refused() -> None:

@@ -133,7 +133,7 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Trial], bool], 
             raise RuntimeError("no memory")
         return run_trial(trial, *arguments, **options)
 
-    monkeypatch.setattr("study.confirmation.trainings.run_trial", run)
+    monkeypatch.setattr("study.trials.repeats.run_trial", run)
 
 
 def test_a_training_that_fails_once_is_tried_once_more(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
