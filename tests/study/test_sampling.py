@@ -10,8 +10,8 @@ from optuna.distributions import FloatDistribution
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
-from study.configuration import SamplerName
-from study.sampling import make_pruner, make_sampler
+from study.configuration import PrunerName, SamplerName
+from study.sampling import RANDOM_TRIALS_BEFORE_TPE, make_pruner, make_sampler
 from study.signals import Interrupted
 from study.storage.connection import RetryingStorage, close_storage, open_storage
 from study.storage.trial_queue import TrialQueue
@@ -59,9 +59,47 @@ def test_a_claim_that_is_cut_short_between_two_parameters_goes_on_with_the_same_
     close_storage(storage)
 
 
-def is_pruned(reported: list[float], *, complete: int = 5) -> bool:
+def sample(sampler: SamplerName, worth: Callable[[float], float]) -> list[dict[str, float]]:
+    """The parameters of trials that are worth this by their parameter a."""
+    study = optuna.create_study(direction="maximize", sampler=make_sampler(sampler, seed=0))
+    for _ in range(RANDOM_TRIALS_BEFORE_TPE + 4):
+        trial = study.ask(SPACE)
+        study.tell(trial, worth(trial.params["a"]))
+    return [trial.params for trial in study.trials]
+
+
+def test_a_random_sampler_learns_nothing_from_values_and_tpe_does_after_ten_trials() -> None:
+    assert sample("random", lambda a: a) == sample("random", lambda a: -a)
+    rising, falling = sample("tpe", lambda a: a), sample("tpe", lambda a: -a)
+    assert rising[:RANDOM_TRIALS_BEFORE_TPE] == falling[:RANDOM_TRIALS_BEFORE_TPE]
+    assert all(one != other for one, other in zip(rising[10:], falling[10:], strict=True))
+
+
+def draw_beside(state: TrialState) -> dict[str, float]:
+    """What TPE draws after trials that have ended, and four others that are in this state."""
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("tpe", seed=0))
+    ended = [
+        {name: (number * step) % 1 for name, step in zip(SPACE, (0.3, 0.7, 0.9), strict=True)} for number in range(12)
+    ]
+    study.add_trials([create_trial(params=one, distributions=SPACE, value=one["a"]) for one in ended])
+    others = [{"a": 0.99, "b": 0.1 * number, "c": 0.5} for number in range(4)]
+    study.add_trials([create_trial(params=one, distributions=SPACE, state=state) for one in others])
+    return study.ask(SPACE).params
+
+
+def test_tpe_keeps_away_from_what_other_workers_are_trying() -> None:
+    assert draw_beside(TrialState.RUNNING) != draw_beside(TrialState.FAIL)
+
+
+def test_tpe_draws_all_parameters_together() -> None:
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("tpe", seed=0))
+    study.add_trials([create_trial(params=dict.fromkeys(SPACE, 0.5), distributions=SPACE, value=0.5)] * 12)
+    assert study.sampler.infer_relative_search_space(study, study.ask()._cached_frozen_trial).keys() == SPACE.keys()
+
+
+def is_pruned(reported: list[float], *, complete: int = 5, pruner: PrunerName = "median") -> bool:
     """Whether a trial that has reported these is pruned, among complete trials that were worth 0.5 at every epoch."""
-    study = optuna.create_study(direction="maximize", pruner=make_pruner("median"))
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(pruner))
     steps = dict.fromkeys(range(7), 0.5)
     study.add_trials([create_trial(value=0.5, intermediate_values=steps, state=TrialState.COMPLETE)] * complete)
     trial = study.ask()
@@ -95,7 +133,4 @@ def test_no_trial_is_pruned_before_five_are_complete() -> None:
 
 def test_a_trial_that_has_reported_nothing_and_a_study_without_a_pruner_prune_nothing() -> None:
     assert not is_pruned([])
-    study = optuna.create_study(direction="maximize", pruner=make_pruner("none"))
-    trial = study.ask()
-    trial.report(0.0, 5)
-    assert not trial.should_prune()
+    assert not is_pruned([0.1, 0.1, 0.1], pruner="none")
