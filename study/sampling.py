@@ -28,11 +28,14 @@ class SeededPerTrialSampler(BaseSampler):
 
     def __init__(self, make_sampler: Callable[[int], BaseSampler], *, seed: int) -> None:
         self._make_sampler = make_sampler
+        self.on_start: Callable[[FrozenTrial], None] | None = None  # hears of a trial before its parameters are drawn
         self._seed = seed
         self._sampler = make_sampler(seed)
         self._drawn: set[str] = set()  # the parameters of the trial that were drawn one by one, or together
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        if self.on_start:
+            self.on_start(trial)
         seed = np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0]
         self._sampler = self._make_sampler(int(seed))
         self._drawn = set(trial.system_attrs.get("fixed_params", {}))  # those were given, not drawn

@@ -154,6 +154,11 @@ def covers(parameters: dict[str, Any], space: Space) -> bool:
     return all(name in parameters and contains(range_, parameters[name]) for name, range_ in space.items())
 
 
+def lies_in(parameters: dict[str, Any], space: Space) -> bool:
+    """Whether there are values, and all of them are of ranges of the space."""
+    return bool(parameters) and misfit(space, parameters) is None
+
+
 def is_configuration(parameters: dict[str, Any], space: Space) -> bool:
     """Whether there is a value of each range, and of nothing else."""
     return parameters.keys() == space.keys() and covers(parameters, space)

@@ -151,8 +151,7 @@ def _join(
         on_change: Callable[[], None] = _nothing
         if show:
             console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")
-            epochs = configuration.base.training.epochs
-            display = SearchDisplay(console, study, trials=trials, epochs=epochs, metric=configuration.metric)
+            display = SearchDisplay(console, study, configuration, trials=trials)
             on_change = stack.enter_context(display).update
         run_worker(
             make_queue(study, storage, configuration),

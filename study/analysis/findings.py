@@ -20,7 +20,7 @@ from study.analysis.surrogate import from_unit, to_unit
 from study.configuration import StudyConfig
 from study.search_space import Space, apply_parameters, covers, describe
 from study.storage.attributes import FAILURE
-from study.storage.queries import best_trial, finished_trials, sample_of
+from study.storage.queries import best_trial, epochs_of, finished_trials, sample_of, seconds_of
 
 AXES = 5  # parallel ones, at most: more cannot be read on a phone
 
@@ -115,34 +115,34 @@ def find_importances(study: Study, configuration: StudyConfig, *, seed: int = 0)
 
 def find_cost(study: Study, configuration: StudyConfig) -> Cost:
     trials = finished_trials(study)
-    seconds = {trial.number: taken for trial in trials if (taken := trial_seconds(trial))}
+    seconds = {trial.number: taken for trial in trials if (taken := seconds_of(trial))}
     starts = [trial.datetime_start for trial in trials if trial.datetime_start]
     ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
-    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and _epochs(trial)]
-    saved = {trial.number: max(configuration.base.training.epochs - _epochs(trial), 0) for trial in pruned}
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and epochs_of(trial)]
+    saved = {trial.number: max(configuration.base.training.epochs - epochs_of(trial), 0) for trial in pruned}
     return Cost(
         trial_seconds=seconds,
         total_seconds=sum(seconds.values()),
         median_seconds=statistics.median(seconds.values()) if seconds else 0.0,
         elapsed_seconds=(max(ends) - min(starts)).total_seconds() if starts and ends else 0.0,
-        epochs=sum(_epochs(trial) for trial in trials),
+        epochs=sum(epochs_of(trial) for trial in trials),
         pruned=len(pruned),
         epochs_saved=sum(saved.values()),
-        seconds_saved=sum(saved[trial.number] * seconds.get(trial.number, 0.0) / _epochs(trial) for trial in pruned),
+        seconds_saved=sum(saved[trial.number] * seconds.get(trial.number, 0.0) / epochs_of(trial) for trial in pruned),
     )
 
 
 def find_failures(study: Study) -> tuple[Failure, ...]:
     numbers = defaultdict(list)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
-        numbers[trial.user_attrs.get(FAILURE, "no reason was recorded")].append(trial.number)
+        numbers[str(trial.user_attrs.get(FAILURE, "no reason was recorded"))].append(trial.number)
     failures = [Failure(reason, tuple(failed)) for reason, failed in numbers.items()]
     return tuple(sorted(failures, key=lambda failure: (-len(failure.trials), failure.trials)))
 
 
 def find_edges(study: Study, configuration: StudyConfig) -> tuple[str, ...]:
     """Not of an edge that cannot be moved, as no dropout at all."""
-    if (best := best_trial(study)) is None:
+    if (best := best_trial(study, configuration.search_space)) is None:
         return ()
     notes = []
     for name, range_ in configuration.search_space.items():
@@ -156,13 +156,6 @@ def find_edges(study: Study, configuration: StudyConfig) -> tuple[str, ...]:
                 f"{describe({name: range_})[name]}: widen it in study/search_space.py."
             )
     return tuple(notes)
-
-
-def trial_seconds(trial: FrozenTrial) -> float:
-    """Of training, over all its interruptions; the wall clock's where it has finished no epoch."""
-    if "seconds" in trial.user_attrs:
-        return float(trial.user_attrs["seconds"])
-    return trial.duration.total_seconds() if trial.duration else 0.0
 
 
 def _resampled_shares(trials: list[FrozenTrial], names: list[str], *, seed: int) -> dict[str, list[float]]:
@@ -199,10 +192,6 @@ def _may_be_widened(configuration: StudyConfig, name: str, range_: BaseDistribut
 def _interval(values: list[float]) -> tuple[float, float]:
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
-
-
-def _epochs(trial: FrozenTrial) -> int:
-    return int(trial.user_attrs.get("epochs", len(trial.intermediate_values)))
 
 
 def most_important_pair(space: Space, importances: Importances) -> tuple[str, str]:

@@ -89,7 +89,7 @@ def _compared(study: Study, configuration: StudyConfig, stored: dict[str, Any] |
     if stored and stored.get("rules") == OUTCOME_RULES:
         estimates = {name: Estimate(**stored[name]) for name in ("accuracy", "macro_f1")}
         outcome = Outcome(**{**stored, **estimates})
-    best, vectors = best_trial(study), configuration.base.vectors
+    best, vectors = best_trial(study, configuration.search_space), configuration.base.vectors
     return ComparedStudy(
         name=study.study_name,
         model=variant_of(configuration.base) + (f" with {vectors.name}" if vectors else ""),

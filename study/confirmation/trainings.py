@@ -149,7 +149,7 @@ def left_out(study: Study, candidate: Candidate) -> LeftOut:
 
 def _is_there(trial: FrozenTrial, checkpoints: Path) -> bool:
     """Whether a complete training has all that is needed of it: a confirming one its weights, in this cache."""
-    return trial.user_attrs.get(REPEAT, 0) < FIRST_CONFIRMING or has_weights(checkpoints, trial.number)
+    return trial.user_attrs.get(REPEAT, 0) < FIRST_CONFIRMING or has_weights(checkpoints, trial)
 
 
 def _asked(trial: FrozenTrial) -> Wanted:

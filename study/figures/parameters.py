@@ -52,7 +52,7 @@ def contour(study: Study, configuration: StudyConfig, importances: Importances) 
         figure.update_layout(height=440, xaxis_title="", legend={"yref": "paper", "y": -0.22, "yanchor": "top"})
         note = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0, "yshift": -26, "yanchor": "top", "showarrow": False}
         figure.add_annotation(text=parameter_title(names[0]), font_size=14, **note)
-    best = best_trial(study)
+    best = best_trial(study, configuration.search_space)
     trials = with_values(finished_trials(study), space, names)
     for state in STATES:
         group = [trial for trial in trials if trial.state == state and trial is not best]

@@ -69,7 +69,7 @@ def draw_history(axes: Axes, study: Study, configuration: StudyConfig) -> None:
 
 def draw_learning_curves(axes: Axes, study: Study, configuration: StudyConfig) -> None:
     _style(axes, "Epoch", axis_title(configuration))
-    best = best_trial(study)
+    best = best_trial(study, configuration.search_space)
     for state, group in _by_state(finished_trials(study)):
         colour, label = COLOURS[state], STATES[state]
         for trial in group:
@@ -109,7 +109,7 @@ def draw_contour(axes: Axes, study: Study, configuration: StudyConfig, names: tu
         filled = axes.contourf(x, y, z, levels=levels, cmap=SCALE.lower(), extend="min")
         bar = axes.figure.colorbar(filled, ax=axes, label=axis_title(configuration), format="%.3f")
         bar.outline.set_visible(False)
-    best, trials = best_trial(study), with_values(finished_trials(study), space, names)
+    best, trials = best_trial(study, configuration.search_space), with_values(finished_trials(study), space, names)
     for state, group in _by_state(trials):
         shown = [trial for trial in group if trial is not best]
         x, y = ([trial.params[name] for trial in shown] for name in names)

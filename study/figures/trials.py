@@ -5,7 +5,7 @@ from datetime import datetime
 import plotly.graph_objects as go
 from optuna.study import Study
 
-from study.analysis.findings import find_cost, trial_seconds
+from study.analysis.findings import find_cost
 from study.configuration import StudyConfig
 from study.figures.style import (
     BEST,
@@ -26,6 +26,7 @@ from study.storage.queries import (
     finished_trials,
     height_of,
     running_best,
+    seconds_of,
     workers_of,
 )
 
@@ -52,7 +53,7 @@ def history(study: Study, configuration: StudyConfig) -> go.Figure:
 def learning_curves(study: Study, configuration: StudyConfig) -> go.Figure:
     figure = new_figure("Epoch", axis_title(configuration))
     figure.update_xaxes(dtick=max(1, configuration.base.training.epochs // 8))
-    best = best_trial(study)
+    best = best_trial(study, configuration.search_space)
     curves = {trial.number: curve_of(trial, configuration.metric) for trial in finished_trials(study)}
     trials = [trial for trial in finished_trials(study) if curves[trial.number]]
     for state, name in STATES.items():
@@ -93,7 +94,7 @@ def durations(study: Study, configuration: StudyConfig) -> go.Figure:
         if group:
             figure.add_bar(
                 x=[trial.number for trial in group],
-                y=[trial_seconds(trial) for trial in group],
+                y=[seconds_of(trial) for trial in group],
                 name=name,
                 marker=bar_marker(state),
                 text=[hover_text(trial) for trial in group],

@@ -14,7 +14,7 @@ def best_params(report: Report) -> dict[str, Any]:
     """What `best_params.json` holds: the parameters, how sure they are, and how to come to them again."""
     configuration = report.configuration
     winner = report.winner
-    best = best_trial(report.study)
+    best = best_trial(report.study, report.configuration.search_space)
     content: dict[str, Any] = {
         "study": report.study.study_name,
         "metric": configuration.metric,

@@ -56,8 +56,7 @@ def report_studies(
             if len(names) > 1:
                 console.print(f"Study: {one}")
             try:
-                with new_folder(_folder(one, output, retrain=retrain), one):
-                    pass  # whether it can be written is better known before hours of training than after
+                _check_folder(url, one, output, retrain=retrain)
                 if retrain:
                     confirmation = stack.enter_context(
                         confirmed_search(url, one, top=top, seeds=seeds, audits=audit, workers=workers, console=console)
@@ -116,6 +115,14 @@ def _beside_others(report: Report, storage: RetryingStorage) -> Report:
     return replace(report, test=test, comparison=tuple(compare(storage, report.configuration)))
 
 
+def _check_folder(url: str, name: str, output: Path | None, *, retrain: bool) -> None:
+    """Whether the report can be written is better known before hours of training than after."""
+    with joined_study(url, name) as (study, _):
+        load_configuration(study)
+        with new_folder(_folder(name, output, retrain=retrain), study, whole=retrain):
+            pass
+
+
 def _folder(study_name: str, output: Path | None, *, retrain: bool) -> Path:
     """What the search alone tells never replaces a whole report."""
     return output or Path("reports") / (folder_name(study_name) + ("" if retrain else "-search"))
@@ -123,7 +130,8 @@ def _folder(study_name: str, output: Path | None, *, retrain: bool) -> Path:
 
 def _write(report: Report, confirmation: Confirmation | None, output: Path | None, console: Console) -> None:
     name = report.study.study_name
-    with new_folder(_folder(name, output, retrain=confirmation is not None), name) as (folder, written):
+    place = _folder(name, output, retrain=confirmation is not None)
+    with new_folder(place, report.study, whole=confirmation is not None) as (folder, written):
         write_report(report, written)
         if confirmation and report.test:
             export_winner(confirmation, report.test, written / "model")

@@ -36,7 +36,11 @@ def describe_figures(study: Study, configuration: StudyConfig, importances: Impo
     """What each figure shows, in words and numbers, by its name."""
     metric, space, trials = metric_title(configuration), configuration.search_space, finished_trials(study)
     counts = Counter(trial.state for trial in trials)
-    best, default, complete = best_trial(study), default_value(study, configuration), complete_trials(study)
+    best, default, complete = (
+        best_trial(study, configuration.search_space),
+        default_value(study, configuration),
+        complete_trials(study),
+    )
     names = most_important_pair(space, importances)
     reached = with_parameters = f"No trial is complete, so there is no best {metric}."
     if best is not None:
@@ -57,7 +61,7 @@ def describe_figures(study: Study, configuration: StudyConfig, importances: Impo
     longest = max(cost.trial_seconds, key=lambda number: cost.trial_seconds[number], default=None)
     ran = [trial for trial in trials if trial.user_attrs.get(WORKER)]
     ran_by_state = Counter(trial.state for trial in ran)
-    workers = len({trial.user_attrs[WORKER] for trial in ran})
+    workers = len({str(trial.user_attrs[WORKER]) for trial in ran})
     tops = sorted(complete, key=best_first)[: max(1, len(complete) // 4)]
 
     def best_quarter(parameters: Iterable[str]) -> str:

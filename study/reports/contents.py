@@ -10,7 +10,7 @@ from rich.console import Console
 from models.baselines import PUBLISHED, PublishedResult
 from models.calibration import Bin, expected_calibration_error, reliability
 from models.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
-from study.analysis.findings import Findings, find, trial_seconds
+from study.analysis.findings import Findings, find
 from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate, PairedComparison, bootstrap_interval, paired_bootstrap
 from study.confirmation.candidates import Ranked
@@ -21,7 +21,7 @@ from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import Verdict, judge
 from study.reports.reproduction import Reproduction, reproduction
-from study.storage.queries import finished_trials
+from study.storage.queries import finished_trials, seconds_of
 
 SEED = 0  # of the bootstrap
 
@@ -134,7 +134,7 @@ def _outcome(winner: Confirmed, tested: HoldoutScores, search_trials: int) -> Ou
         deviation=winner.deviation if len(winner.trials) > 1 else None,
         draws=len(winner.trials),
         search_trials=search_trials,
-        seconds=statistics.fmean(trial_seconds(trial) for trial in winner.trials),
+        seconds=statistics.fmean(seconds_of(trial) for trial in winner.trials),
         weights=tested.system.weights,
         accuracy=tested.accuracy,
         macro_f1=tested.macro_f1,

@@ -12,34 +12,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from optuna.study import Study
+
 from data.files import replace_folder
 from study.errors import StudyError
 from study.reports.pages import FILES
 from study.signals import hold_signals, release_signals
+from study.storage.attributes import FINGERPRINT
+from study.storage.fingerprint import Fingerprint, decisive_facts
 
 LEFT_BY_A_FILE_BROWSER = (".DS_Store", "Thumbs.db", "desktop.ini")
 MOST_BYTES = 200  # of a name; a file system takes 255, and some are added to it
 
 
 @contextmanager
-def new_folder(folder: Path, study_name: str) -> Iterator[tuple[Path, Path]]:
+def new_folder(folder: Path, study: Study, *, whole: bool) -> Iterator[tuple[Path, Path]]:
     """The folder to write a report to in the end, and one beside it to write to now, which is gone afterwards.
 
-    Raises `StudyError` where that cannot be, or the folder holds what would be lost: all but a report of this study.
+    `whole`: the report is not of the search alone. Raises `StudyError` where that cannot be, or the folder holds what
+    would be lost: all but a report of this study that is no more than the new one.
     """
     if folder.is_symlink() or folder.name in ("", ".."):
         folder = folder.resolve()
-    if Path.cwd().is_relative_to(folder.resolve()):
-        raise StudyError(f"{folder} would be replaced, but it is where this was started; name another --output.")
-    if folder.exists() and not folder.is_dir():
-        raise StudyError(f"{folder} would be replaced, but it is a file; name another --output.")
-    if found := sorted(path.name for path in folder.glob("*") if path.name not in (*FILES, *LEFT_BY_A_FILE_BROWSER)):
-        raise StudyError(f"{folder} would be replaced, but {found[0]} is no part of a report; name another --output.")
-    if (other := _study_of(folder)) not in (None, study_name):
-        raise StudyError(
-            f"{folder} holds the report of '{other}', which that of '{study_name}' would replace; "
-            "name another --output."
-        )
+    if reason := _what_would_be_lost(folder, study, whole=whole):
+        raise StudyError(f"{folder} would be replaced, but {reason}; name another --output.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         written = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -75,8 +71,28 @@ def publish(written: Path, folder: Path) -> None:
         release_signals()
 
 
-def _study_of(folder: Path) -> str | None:
-    """The name in a report; None where there is no report, or one that cannot be read."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((folder / "best_params.json").read_text())["study"])
+def _what_would_be_lost(folder: Path, study: Study, *, whole: bool) -> str | None:
+    if Path.cwd().is_relative_to(folder.resolve()):
+        return "it is where this was started"
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        return "it is a file"
+    there = {path.name for path in folder.iterdir()} - set(LEFT_BY_A_FILE_BROWSER)
+    if foreign := sorted(there - set(FILES)):
+        return f"{foreign[0]} is no part of a report"
+    if not there:
+        return None
+    if "best_params.json" not in there:
+        return "it holds no report"
+    facts: Fingerprint | None = None
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # a damaged report may be replaced
+        stored = json.loads((folder / "best_params.json").read_text())
+        if (name := stored["study"]) != study.study_name:
+            return f"it holds the report of '{name}'"
+        facts = decisive_facts(stored["fingerprint"])
+    if facts not in (None, decisive_facts(study.user_attrs[FINGERPRINT])):
+        return f"it holds the report of another study of the name '{study.study_name}'"
+    if "model" in there and not whole:
+        return "it holds a whole report, and this one is of the search alone"
     return None

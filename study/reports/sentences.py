@@ -17,7 +17,7 @@ FEW_TEXTS = 200  # of the test: with fewer, the error of an accuracy of 90 % is 
 def headline(report: Report) -> str:
     if report.test:
         return report.test.verdict.sentence
-    if best_trial(report.study) is None:
+    if best_trial(report.study, report.configuration.search_space) is None:
         return "This report shows the search alone, in which no trial is complete yet."
     return "This report shows the search alone: its best value is optimistic. Leave --no-retrain out to confirm it."
 
@@ -27,7 +27,7 @@ def paragraphs(report: Report) -> list[str]:
     told = _about_winner(report.winner, metric) if report.winner else []
     if report.winner and report.default:
         told.append(_about_default(report.winner, report.default))
-    if report.winner and (best := best_trial(report.study)):
+    if report.winner and (best := best_trial(report.study, report.configuration.search_space)):
         told += _about_best_of_search(report, report.winner, best)
     if (most := report.configuration.base.limits.max_training_texts) and report.winner:
         told.append(f"All that is compared here was fitted on {most:,} training texts at most (--max-training-texts).")
@@ -38,7 +38,7 @@ def paragraphs(report: Report) -> list[str]:
     ]
     if report.test:
         told += _about_test(report.test)
-    if report.audit and (best := best_trial(report.study)):
+    if report.audit and (best := best_trial(report.study, report.configuration.search_space)):
         told.append(report.audit.describe(best.value or 0.0))
     return told
 

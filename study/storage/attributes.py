@@ -22,4 +22,5 @@ FAILURE = "failure"  # why it has failed
 WITHDRAWN = "withdrawn"  # set if it has failed only because nothing asks for it any more
 CRASHES = "deaths"  # [epoch after step, times]: how often its worker has crashed in the same epoch
 REPEAT = "draw"  # the number of the repeat that it is trained on
+WEIGHTS = "weights"  # the SHA-256 of the file that holds what it has learned
 AUDITS = "audits"  # in the place of a repeat: the number of the pruned trial that it finishes

@@ -1,6 +1,7 @@
 """A URL to an Optuna storage, with the settings that make it safe for many processes, and patience with it."""
 
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from study.errors import StudyError
 from study.formatting import safe_url
-from study.storage.file_lock import file_lock
+from study.storage.file_lock import LONG_SECONDS, file_lock
 
 T = TypeVar("T")
 STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the database has failed, not what was done with it
@@ -104,6 +105,13 @@ def parse_url(url: str) -> URL:
     if parsed.get_backend_name() not in RETRY_SECONDS:
         raise StudyError(f"--storage must be a sqlite:/// or postgresql:// URL, not {parsed.get_backend_name()}.")
     file = sqlite_file(parsed)
+    if file is not None and not file.name:
+        raise StudyError("--storage must name a file of SQLite, as in sqlite:///study.db.")
+    if file is not None and file.is_file() and file.stat().st_nlink > 1:
+        raise StudyError(
+            f"{file} has {file.stat().st_nlink} names (hard links), and processes that open it by different ones would "
+            "damage it. Keep one of them, or copy the file and name the copy with --storage."
+        )
     if file is not None and not file.parent.is_dir():
         raise StudyError(f"The folder of {file} does not exist; create it, or name another file with --storage.")
     if file is not None and "uri" in parsed.query:  # SQLite would read a file that is not the one above
@@ -139,8 +147,13 @@ def open_storage(url: str, *, patient: bool = False, create: bool = True) -> Ret
         else:
             storage = _until_it_answers(partial(_open_file, url, file, create=create), seconds=seconds)
     except ImportError:
+        if "+" in parsed.drivername:
+            raise StudyError(
+                f"The driver {parsed.drivername} is not installed; --storage needs none: write "
+                f"{parsed.get_backend_name()}://."
+            ) from None
         raise StudyError("The driver for PostgreSQL is not installed: pip install -e '.[postgres]'.") from None
-    except (SQLAlchemyError, sqlite3.Error, OptunaError, RuntimeError, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OptunaError, RuntimeError, OSError, ValueError, TypeError) as error:
         raise StudyError(
             f"The storage {safe_url(url)} cannot be opened: {reason_of(error)}. Mend that, or use another --storage."
         ) from error
@@ -168,11 +181,12 @@ def close_storage(storage: RetryingStorage) -> None:
 def _open_file(url: str, file: Path, *, create: bool) -> RetryingStorage:
     if not file.exists() and not create:
         raise StudyError(f"There is no file {file}; name that of a study with --storage, or begin one with study.run.")
-    locks_beside(file).mkdir(exist_ok=True)
     engine_kwargs: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
+    engine = sqlalchemy.create_engine(url, **engine_kwargs)
+    engine.dialect.create_connect_args(engine.url)  # raises for what the URL cannot ask for, before anything is made
+    locks_beside(file).mkdir(exist_ok=True)
     with file_lock(locks_beside(file) / "creation.lock"):  # creating it twice at once would fail
         if file.exists():
-            engine = sqlalchemy.create_engine(url, **engine_kwargs)
             tables = sqlalchemy.inspect(engine).get_table_names()
             engine.dispose()
             if "studies" not in tables and (tables or not create):
@@ -198,13 +212,21 @@ def _open_server(url: str) -> RetryingStorage:
 
 
 def _until_it_answers(call: Callable[[], T], *, seconds: float, between: Callable[[], None] | None = None) -> T:
-    deadline, pause = time.monotonic() + seconds, 0.1
+    start, pause, has_told = time.monotonic(), 0.1, False
     while True:
         try:
             return call()
         except STORAGE_ERRORS as error:
-            if not _may_answer_later(error) or time.monotonic() + pause > deadline:
+            waited = time.monotonic() - start
+            if not _may_answer_later(error) or waited + pause > seconds:
                 raise
+            if waited > LONG_SECONDS and not has_told:
+                print(
+                    f"Note: waiting for the database ({reason_of(error)}), for {seconds - waited:.0f} seconds more.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                has_told = True
         if between:
             between()
         time.sleep(pause)

@@ -63,6 +63,11 @@ def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
     return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # as it comes back from the storage
 
 
+def decisive_facts(stored: Fingerprint) -> Fingerprint:
+    """The facts that make another study of it when they differ: without those that only warn."""
+    return {key: value for key, value in stored.items() if not key.startswith(ENVIRONMENT)}
+
+
 def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> list[str]:
     """Warnings about another environment. Raises `StudyError`, naming the first difference, for another study.
 

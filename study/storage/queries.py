@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from study.configuration import StudyConfig
-from study.search_space import Space, covers, default_parameters, is_configuration
+from study.search_space import Space, covers, default_parameters, is_configuration, lies_in
 from study.storage.attributes import WORKER
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -64,9 +64,13 @@ def asked_parameters(trial: FrozenTrial) -> dict[str, Any]:
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
-def best_trial(study: Study) -> FrozenTrial | None:
-    """The complete trial with the highest value, the earliest of equals."""
-    return max(complete_trials(study), key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+def best_trial(study: Study, space: Space) -> FrozenTrial | None:
+    """The complete trial of the space with the highest value, the earliest of equals.
+
+    One that was added by hand with other parameters is no configuration that a model could be trained with.
+    """
+    trials = [trial for trial in complete_trials(study) if lies_in(trial.params, space)]
+    return max(trials, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
 
 def running_best(study: Study) -> dict[int, float]:
@@ -86,14 +90,29 @@ def default_value(study: Study, configuration: StudyConfig) -> float | None:
 
 def curve_of(trial: FrozenTrial, metric: str) -> list[float]:
     """A score per epoch; the best one so far where a trial has recorded no more."""
-    reported = [value for _, value in sorted(trial.intermediate_values.items())]
-    values = trial.user_attrs.get("curve", {}).get(metric) or reported
-    return [float(value) for value in values if np.isfinite(value)]
+    values = [value for _, value in sorted(trial.intermediate_values.items())]
+    if isinstance(curves := trial.user_attrs.get("curve"), dict):
+        values = curves.get(metric) or values
+    return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+
+
+def seconds_of(trial: FrozenTrial) -> float:
+    """The time of training, over all its interruptions; the wall clock's where it has finished no epoch."""
+    if isinstance(seconds := trial.user_attrs.get("seconds"), int | float):
+        return float(seconds)
+    return trial.duration.total_seconds() if trial.duration else 0.0
+
+
+def epochs_of(trial: FrozenTrial) -> int:
+    """The epochs that were run."""
+    epochs = trial.user_attrs.get("epochs")
+    return epochs if isinstance(epochs, int) else len(trial.intermediate_values)
 
 
 def workers_of(trials: list[FrozenTrial]) -> dict[int, str]:
     """A short name for the worker of each trial, by the trial's number; the first to begin is worker 1."""
-    by_number = {trial.number: trial.user_attrs.get(WORKER) for trial in sorted(trials, key=lambda trial: trial.number)}
+    ordered = sorted(trials, key=lambda trial: trial.number)
+    by_number = {trial.number: str(trial.user_attrs.get(WORKER) or "") for trial in ordered}
     names = [name for name in dict.fromkeys(by_number.values()) if name]
     short = {name: f"Worker {number}" for number, name in enumerate(names, start=1)}
     return {number: short.get(name, "By hand") for number, name in by_number.items()}

@@ -13,12 +13,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from study.sampling import SeededPerTrialSampler
 from study.search_space import Space, misfit
 from study.storage.attributes import BESIDE_OTHERS, CRASHES, FAILURE, WITHDRAWN, WORKER
 from study.storage.connection import STORAGE_ERRORS, RetryingStorage, locks_beside, retry, sqlite_file
@@ -69,10 +71,14 @@ class TrialQueue:
         stop = threading.Event()
         try:
             self._worker = name
+            if isinstance(self.study.sampler, SeededPerTrialSampler):  # a claim that is cut short is known as one, too
+                self.study.sampler.on_start = self._sign
             threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
             yield
         finally:
             stop.set()
+            if isinstance(self.study.sampler, SeededPerTrialSampler):
+                self.study.sampler.on_start = None
             self._worker = None
             lock.release(force=True)  # the file stays: being free, it tells that what is left to run was left
 
@@ -116,7 +122,7 @@ class TrialQueue:
     def withdraw(self, trial: FrozenTrial) -> None:
         """End a trial that waits. To be called by one process at a time."""
         self._storage.set_trial_user_attr(trial._trial_id, WITHDRAWN, True)
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        self._fail(trial, "withdrawn before it started, since the last report did not ask for it")
 
     def recover(self, *, count_crashes: bool = True) -> list[FrozenTrial]:
         """Put the trials of workers that are gone back into the queue, under their own numbers; returns them.
@@ -160,7 +166,7 @@ class TrialQueue:
                 return None
             trial = self.study.ask(space)
             self._storage.record_heartbeat(trial._trial_id)
-            trial.set_user_attr(WORKER, self._worker)
+            self._sign(trial)
             if any(other.state == TrialState.RUNNING for other in begun):
                 trial.set_user_attr(BESIDE_OTHERS, True)
             self._beating = trial._trial_id
@@ -193,7 +199,7 @@ class TrialQueue:
             if worker == self._worker and worker is not None:
                 if own:
                     self._put_back(trial, crashes=0)
-            elif self._is_gone(worker, is_silent=trial._trial_id in silent):
+            elif self._is_gone(trial, is_silent=trial._trial_id in silent):
                 crashes = self._count_crash(trial) if count_crashes and worker is not None else 0
                 if self._put_back(trial, crashes=crashes):
                     put_back.append(trial)
@@ -219,9 +225,15 @@ class TrialQueue:
         self._storage.set_trial_user_attr(trial._trial_id, CRASHES, [trial.last_step, times])
         return int(times)
 
-    def _is_gone(self, worker: str | None, *, is_silent: bool) -> bool:
+    def _sign(self, trial: Trial | FrozenTrial) -> None:
+        self._storage.set_trial_user_attr(trial._trial_id, WORKER, self._worker)
+
+    def _is_gone(self, trial: FrozenTrial, *, is_silent: bool) -> bool:
+        """Whether who runs a trial has ended; of another program, which gives no signs of life, after a while."""
+        worker = trial.user_attrs.get(WORKER)
         if worker is None:
-            return True
+            age = datetime.now() - (trial.datetime_start or datetime.min)
+            return is_silent and age.total_seconds() > (self._storage.grace_period or 0)
         file = self._lock_file(worker)
         if self._local:
             return _is_free(file) if file.exists() else is_silent

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from data.files import replacing, sha256
 from models.learner import Learner
-from models.training import EpochResult
+from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.search_space import apply_parameters
-from study.storage.attributes import REPEAT
+from study.storage.attributes import REPEAT, WEIGHTS
 from study.trials.artifacts import ArtifactFolder
 from study.trials.objective import run_trial
 from study.trials.texts import word_pieces_of
@@ -33,31 +33,34 @@ FIRST_CONFIRMING = 10
 Weights = dict[str, Tensor]
 
 
-def save_weights(folder: Path, number: int, weights: Weights) -> None:
-    """Those of the trial with this number. Raises `StudyError`."""
+def save_weights(folder: Path, number: int, weights: Weights) -> str:
+    """Keep the weights of the trial with this number; returns the SHA-256 of their file. Raises `StudyError`."""
     file = _file(folder, number)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
             save_file(weights, temporary)
+            return sha256(temporary)
     except (OSError, SafetensorError) as error:
         raise StudyError(
-            f"The weights {file} cannot be written: {error}. What has finished is kept; when the cause is mended, "
+            f"The weights {file} cannot be written: {error}. What has finished is kept; when the cause is fixed, "
             "start the same command again."
         ) from error
 
 
-def has_weights(folder: Path, number: int) -> bool:
-    """Whether they can be read: a file that was cut short cannot."""
+def has_weights(folder: Path, trial: FrozenTrial) -> bool:
+    """Whether what the trial has learned is there, whole, and its own: copies of a database share a folder."""
     try:
-        with safe_open(_file(folder, number), "pt"):
+        digest_of_weights(folder, trial)
+        with safe_open(_file(folder, trial.number), "pt"):
             return True
-    except (OSError, SafetensorError):
+    except (StudyError, OSError, SafetensorError):
         return False
 
 
 def load_weights(folder: Path, trial: FrozenTrial) -> Weights:
-    """Raises `StudyError` where they are gone or damaged."""
+    """Read what a trial has learned. Raises `StudyError` where it is gone, damaged, or another trial's."""
+    digest_of_weights(folder, trial)
     file = _file(folder, trial.number)
     try:
         return load_file(file)
@@ -66,17 +69,23 @@ def load_weights(folder: Path, trial: FrozenTrial) -> Weights:
 
 
 def digest_of_weights(folder: Path, trial: FrozenTrial) -> str:
-    """A digest of their bits. Raises `StudyError` where they are gone."""
+    """The SHA-256 of what a trial has learned. Raises `StudyError` where its file is gone or another trial's.
+
+    Trials of earlier versions have not recorded what theirs was; their file is believed.
+    """
     file = _file(folder, trial.number)
     try:
-        return sha256(file)
+        digest = sha256(file)
     except OSError as error:
         raise _unreadable(file, error) from error
+    if digest != trial.user_attrs.get(WEIGHTS, digest):
+        raise _unreadable(file, "they are another training's")
+    return digest
 
 
-def _unreadable(file: Path, error: Exception) -> StudyError:
+def _unreadable(file: Path, reason: object) -> StudyError:
     return StudyError(
-        f"The weights {file} cannot be read: {error}. Start the same command again; they are trained again."
+        f"The weights {file} cannot be read: {reason}. Start the same command again; they are trained again."
     )
 
 
@@ -97,6 +106,10 @@ def run_confirming_trial(
     """Train one candidate on one repeat, or finish a pruned trial; otherwise as `run_trial`."""
     repeat = trial.user_attrs.get(REPEAT)  # None: a pruned trial
     keeps_weights = repeat is not None and repeat >= FIRST_CONFIRMING
+
+    def keep(result: TrainingResult) -> None:
+        trial.set_user_attr(WEIGHTS, save_weights(checkpoints, trial.number, result.best_weights))
+
     return run_trial(
         trial,
         on_epoch_end,
@@ -107,9 +120,7 @@ def run_confirming_trial(
         checkpoints=checkpoints,
         on_event=on_event,
         artifacts=artifacts,
-        on_trained=(lambda result: save_weights(checkpoints, trial.number, result.best_weights))
-        if keeps_weights
-        else None,
+        on_trained=keep if keeps_weights else None,
     )
 
 

@@ -98,10 +98,9 @@ class Deployment:
             )
 
     def _display(self) -> SearchDisplay:
-        epochs, metric = self.configuration.base.training.epochs, self.configuration.metric
         study = self.queue.study
         noun = "training" if CONFIRMS in study.user_attrs else "trial"  # whose numbers a reader knows from the search
-        return SearchDisplay(self.console, study, trials=self.trials, epochs=epochs, metric=metric, noun=noun)
+        return SearchDisplay(self.console, study, self.configuration, trials=self.trials, noun=noun)
 
     def _arguments(self) -> list[str]:
         arguments = ["--name", self.queue.study.study_name, "--trials", str(self.trials)]

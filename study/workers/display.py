@@ -12,9 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 from rich.text import Text
 
+from study.configuration import StudyConfig
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds
-from study.storage.attributes import WITHDRAWN
-from study.storage.queries import FINISHED, best_trial
+from study.search_space import Space
+from study.storage.attributes import WITHDRAWN, WORKER
+from study.storage.queries import FINISHED, best_trial, epochs_of, seconds_of
 
 TRIALS_BEFORE_TIME_LEFT = 3  # with fewer, it jumps
 
@@ -23,11 +25,11 @@ class SearchDisplay:
     """Shows the trials of all workers as the storage knows them; a context manager, since a live display must end."""
 
     def __init__(
-        self, console: Console, study: Study, *, trials: int, epochs: int, metric: str, noun: str = "trial"
+        self, console: Console, study: Study, configuration: StudyConfig, *, trials: int, noun: str = "trial"
     ) -> None:
         self._console, self._noun = console, noun
         self._study = study
-        self._epochs, self._metric = epochs, metric
+        self._epochs, self._space = configuration.base.training.epochs, configuration.search_space
         self._shown = {trial.number for trial in study.get_trials(deepcopy=False, states=FINISHED)}
         self._start, self._finished_before = time.monotonic(), len(self._shown)
         self._ended, self._best = "", ""
@@ -76,7 +78,7 @@ class SearchDisplay:
             )
         states = Counter(trial.state for trial in ended if WITHDRAWN not in trial.user_attrs)
         self._ended = f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed"
-        self._best = _describe_best(self._study, self._noun)
+        self._best = _describe_best(self._study, self._space, self._noun)
         self._bars.update(self._all, completed=len(ended))
 
     def _render(self) -> RenderableType:
@@ -106,34 +108,31 @@ def notebook_console() -> Console:
 def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
     """One line that fits a log: number, state, value, effort and parameters."""
     value = "     -" if trial.value is None else f"{trial.value:.4f}"
-    epochs, seconds = trial.user_attrs.get("epochs", 0), trial.user_attrs.get("seconds", 0.0)
-    effort = f"{epochs:>3} {'epoch ' if epochs == 1 else 'epochs'}  {seconds:>6.1f} s"
+    epochs = epochs_of(trial)
+    effort = f"{epochs:>3} {'epoch ' if epochs == 1 else 'epochs'}  {seconds_of(trial):>6.1f} s"
     line = (
         f"{noun} {trial.number:>3}  {trial.state.name.lower():<8}  {value}  {effort}  {format_parameters(trial.params)}"
     )
     return f"{line}  {trial.user_attrs.get('failure', '')}".rstrip()
 
 
-def summarize(study: Study, *, epochs: int, metric: str, seconds: float) -> list[str]:
+def summarize(study: Study, configuration: StudyConfig, *, seconds: float) -> list[str]:
     """What a search has found and what it has cost, a sentence a line."""
     trials = study.get_trials(deepcopy=False)
     counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
     complete, pruned, failed = (counts[state] for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
     lines = ["No trial is complete yet, so there is no best one."]
-    if best := best_trial(study):
-        lines = [f"Best: trial {best.number}, {_describe_score(best, metric)}: {format_parameters(best.params)}"]
+    if best := best_trial(study, configuration.search_space):
+        score = _describe_score(best, configuration.metric)
+        lines = [f"Best: trial {best.number}, {score}: {format_parameters(best.params)}"]
     lines.append(
         f"Finished: {complete + pruned + failed} ({complete} complete, {pruned} pruned, {failed} failed); "
         f"this run took {format_seconds(seconds)}."
     )
-    ends = [
-        trial.user_attrs["epochs"]
-        for trial in trials
-        if trial.state == TrialState.PRUNED and "epochs" in trial.user_attrs
-    ]
-    if ends:
-        run = sum(trial.user_attrs.get("epochs", 0) for trial in trials)
-        lines.append(f"Pruning saved up to {epochs * len(ends) - sum(ends)} epochs; {run} were run.")
+    ends = [epochs_of(trial) for trial in trials if trial.state == TrialState.PRUNED and trial.user_attrs.get(WORKER)]
+    if any(ends):
+        run, most = sum(map(epochs_of, trials)), configuration.base.training.epochs * len(ends)
+        lines.append(f"Pruning saved up to {most - sum(ends)} epochs; {run} were run.")
     return lines
 
 
@@ -146,7 +145,7 @@ def _describe_score(trial: FrozenTrial, metric: str) -> str:
     return f"{score} after epoch {known['best_epoch'] + 1}" if "best_epoch" in known else score
 
 
-def _describe_best(study: Study, noun: str) -> str:
-    if (best := best_trial(study)) is None:
+def _describe_best(study: Study, space: Space, noun: str) -> str:
+    if (best := best_trial(study, space)) is None:
         return ""
     return f"best   {best.value:.4f} in {noun} {best.number}: {format_parameters(best.params)}"

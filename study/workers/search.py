@@ -62,8 +62,7 @@ def search_study(
 
 def _summarize(queue: TrialQueue, configuration: StudyConfig, url: str, console: Console, start: float) -> None:
     """Also after an interruption or a failure, which must not be hidden by one of the database here."""
-    epochs, metric = configuration.base.training.epochs, configuration.metric
     with suppress(*STORAGE_ERRORS):
-        for line in summarize(queue.study, epochs=epochs, metric=metric, seconds=time.monotonic() - start):
+        for line in summarize(queue.study, configuration, seconds=time.monotonic() - start):
             console.print(line)
     console.print(f"Browse: {browse_command(url, configuration.artifact_dir)}")

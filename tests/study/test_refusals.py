@@ -152,6 +152,9 @@ BAD_CALLS = [
     (["--storage", "study.db"], "must be a URL such as sqlite:///study.db"),
     (["--storage", "sqlite:///no/such/folder/study.db"], "does not exist"),
     (["--storage", "sqlite://"], "in memory"),
+    (["--storage", "sqlite:////"], "must name a file of SQLite"),
+    (["--storage", "sqlite:///study.db?timeout=abc"], "cannot be opened: could not convert string to float"),
+    (["--storage", "sqlite+aiosqlite:///study.db"], "needs none: write sqlite://"),
     (["--storage", "sqlite:///file:study.db?uri=true"], "by its path"),
     (["--storage", "oracle://host/db"], "oracle"),
     (["--name", ""], "1 to 255 characters"),
@@ -194,3 +197,14 @@ def test_fewer_training_texts_than_classes_are_refused(toy: Any, capsys: Capture
     assert "--max-training-texts 2 is less than a text for each of 3 classes." in capsys.readouterr().err
     assert toy.run("--trials", 1, "--max-training-texts", 40) == 0
     assert "Texts: 40 of 144 for training" in capsys.readouterr().out
+
+
+def test_a_database_with_two_names_is_refused(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1) == 0
+    (toy.folder / "other.db").hardlink_to(toy.folder / "study.db")
+    assert toy.run("--trials", 2) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "study.db has 2 names (hard links)" in error
+    (toy.folder / "other.db").unlink()
+    assert toy.run("--trials", 2) == 0

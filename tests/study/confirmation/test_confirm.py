@@ -20,7 +20,7 @@ from study.configuration import StudyConfig
 from study.confirmation.confirm import Confirmation, confirmed_search
 from study.confirmation.holdout import HoldoutResults, load_results, open_test_split, openings
 from study.errors import StudyError
-from study.storage.attributes import REPEAT
+from study.storage.attributes import REPEAT, WEIGHTS
 from study.storage.studies import load_configuration
 from study.trials.objective import run_trial
 from study.trials.repeats import FIRST_CONFIRMING, load_weights, prepare_repeat, save_weights
@@ -191,6 +191,23 @@ def test_weights_that_are_damaged_are_trained_again(toy: Any) -> None:
         load_weights(first.checkpoints, damaged)
 
 
+def test_weights_that_are_another_trainings_are_trained_again(toy: Any) -> None:
+    """As two copies of a database leave them, which share the folder of one cache."""
+    assert toy.run("--trials", 1) == 0
+    first, _ = confirm(top=1, seeds=2)
+    files = [first.checkpoints / f"{trial.number}.safetensors" for trial in first.winner.trials]
+    bits = [file.read_bytes() for file in files]
+    for file, others in zip(files, reversed(bits), strict=True):
+        file.write_bytes(others)
+    with pytest.raises(StudyError, match=r"cannot be read: they are another training's.*trained again"):
+        load_weights(first.checkpoints, first.winner.trials[0])
+    again, printed = confirm(top=1, seeds=2)
+    assert "Confirming the default configuration on 2 further repeats." in printed
+    assert again.winner.values == first.winner.values
+    kept = [(again.checkpoints / f"{trial.number}.safetensors").read_bytes() for trial in again.winner.trials]
+    assert kept == bits
+
+
 def open_once(found: Confirmation) -> HoldoutResults:
     stored = load_results(found.study, found.compared, checkpoints=found.checkpoints)
     return stored or open_test_split(
@@ -235,7 +252,7 @@ def test_what_was_predicted_belongs_to_the_weights_that_predicted_it(toy: Any) -
         save_weights(found.checkpoints, trial.number, load_weights(found.checkpoints, trial))
         assert load_results(found.study, found.compared, checkpoints=found.checkpoints) is not None
         weights = {name: tensor * -1 for name, tensor in load_weights(found.checkpoints, trial).items()}
-        save_weights(found.checkpoints, trial.number, weights)
+        trial.user_attrs[WEIGHTS] = save_weights(found.checkpoints, trial.number, weights)
         assert load_results(found.study, found.compared, checkpoints=found.checkpoints) is None
         second = open_once(found)
         assert len(openings(found.storage, found.configuration)) == 2

@@ -17,9 +17,10 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState, create_trial
 from sqlalchemy.pool import NullPool
 
+from study.sampling import make_sampler
 from study.search_space import Space
 from study.storage.attributes import FAILURE, WORKER
-from study.storage.connection import close_storage, open_storage
+from study.storage.connection import RetryingStorage, close_storage, open_storage
 from study.storage.trial_queue import TrialQueue
 
 SPACE = {"x": FloatDistribution(0, 1)}
@@ -123,12 +124,58 @@ def test_a_trial_of_a_living_worker_is_left_alone_and_the_budget_counts_it(new_q
         assert second.recover() == []
 
 
+def put_back(queue: TrialQueue, trial: Trial) -> None:
+    """As others do with the trial of one that was silent for too long."""
+    queue._storage.set_trial_user_attr(trial._trial_id, WORKER, None)
+    queue._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+
+def test_what_another_program_has_just_started_is_left_to_it(new_queue: NewQueue, tmp_path: Path) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    theirs = queue.study.ask(SPACE)
+    with queue.worker():
+        ours = queue.claim(SPACE, trials=2)
+        assert ours is not None
+        assert ours.number != theirs.number
+        assert queue.recover() == []
+        queue.study.tell(theirs, 0.7)
+        queue.finish(ours, 0.5)
+    assert [trial.value for trial in queue.study.trials] == [0.7, 0.5]
+
+
+def test_what_another_program_has_left_long_ago_goes_on(new_queue: NewQueue, tmp_path: Path) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    queue._storage.heartbeat_interval, queue._storage.grace_period = 1, 1
+    theirs = queue.study.ask(SPACE)
+    time.sleep(1.1)
+    assert [trial.number for trial in queue.recover()] == [theirs.number]
+
+
+def test_a_claim_that_is_cut_short_while_parameters_are_drawn_goes_on_at_once(
+    new_queue: NewQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    queue.study.sampler = make_sampler("random", seed=0)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with queue.worker():
+        monkeypatch.setattr(RetryingStorage, "_set_trial_param", stop)
+        with pytest.raises(KeyboardInterrupt):
+            queue.claim(SPACE, trials=1)
+        monkeypatch.undo()
+    with new_queue(tmp_path.name, tmp_path).worker():
+        trial = queue.study.get_trials(deepcopy=False)[0]
+        assert trial.state == TrialState.WAITING
+
+
 def test_a_worker_that_others_took_for_dead_does_not_tell(new_queue: NewQueue, tmp_path: Path) -> None:
     first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
     with first.worker(), second.worker():
         trial = first.claim(SPACE, trials=1)
         assert trial is not None
-        first._storage.set_trial_user_attr(trial._trial_id, WORKER, None)  # as for one that was silent for too long
+        put_back(first, trial)
         again = second.claim(SPACE, trials=1)
         assert again is not None
         assert again.number == 0
@@ -281,6 +328,7 @@ def test_a_waiting_trial_with_values_of_another_range_fails(new_queue: NewQueue,
 def test_a_trial_with_half_its_parameters_goes_on_with_them(new_queue: NewQueue, tmp_path: Path) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
     half = queue.study.ask({"x": ALL_KINDS["x"]})
+    put_back(queue, half)
     with queue.worker():
         trial = queue.claim(ALL_KINDS, trials=1)
         assert trial is not None

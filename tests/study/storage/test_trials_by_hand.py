@@ -1,9 +1,11 @@
 """Trials that others have put into a study: nothing ends over them, and what is told of them is true."""
 
 import json
+import re
 from typing import Any
 
 import optuna
+import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
@@ -12,16 +14,17 @@ from study.command_line import run_command
 from study.report import app as report_app
 
 WIDER = {"hidden_size": IntDistribution(16, 5000, log=True), "learning_rate": FloatDistribution(1e-6, 10, log=True)}
+ODD = {"seconds": "abc", "epochs": "many", "curve": [1, 2], "failure": ["a", 1], "number": 77, "state": "X"}
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
 
 def add_by_hand(study: optuna.Study) -> None:
-    """Without any of the attributes that a trial of `study.run` has; the best one is the third, number 5."""
+    """With attributes of another kind than those of `study.run`, or without any; the third is the best of all."""
     inside, outside = {"hidden_size": 32, "learning_rate": 0.02}, {"hidden_size": 4000, "learning_rate": 5.0}
     other = {"depth": 3}, {"depth": IntDistribution(1, 9)}
     study.add_trials(
         [
-            create_trial(state=COMPLETE, value=0.2, params=inside, distributions=WIDER),
+            create_trial(state=COMPLETE, value=0.2, params=inside, distributions=WIDER, user_attrs=ODD),
             create_trial(state=COMPLETE, value=0.3, params=outside, distributions=WIDER),
             create_trial(state=COMPLETE, value=0.9999, params=other[0], distributions=other[1]),
             create_trial(state=COMPLETE, value=float("inf")),
@@ -30,7 +33,7 @@ def add_by_hand(study: optuna.Study) -> None:
             create_trial(state=PRUNED, value=0.1, params=outside, distributions=WIDER),
             create_trial(state=PRUNED, intermediate_values={0: float("nan"), 7: 0.1}),
             create_trial(state=FAIL, params=other[0], distributions=other[1]),
-            create_trial(state=FAIL),
+            create_trial(state=FAIL, user_attrs=ODD),
         ]
     )
     study.tell(study.ask(WIDER), 0.4)
@@ -48,16 +51,21 @@ def test_a_search_and_its_report_bear_trials_that_were_added_by_hand(
     capsys.readouterr()
     assert toy.run("--trials", 18, "--pruner", "none") == 0
     printed = capsys.readouterr().out
-    assert "Best: trial 5, validation macro-F1 0.9999: depth=3\n" in printed
+    (best,) = re.findall(r"^Best: trial \d+, .*", printed, re.MULTILINE)  # not of what no model can be trained with
+    assert "hidden_size=" in best
+    assert "0.9999" not in best
     assert "Finished: 18 (" in printed
     assert "`hidden_size` must lie in 16-256 (log), got 0." in printed
     assert "Pruning saved" not in printed
     assert run_command(report_app, ["--no-retrain"]) == 0
     folder = toy.folder / "reports" / "toy-lstm-search"
     found = json.loads((folder / "best_params.json").read_text())
-    assert found["search"] == {"trial": 5, "value": 0.9999, "parameters": {"depth": 3}}
+    assert found["search"]["parameters"].keys() == {"hidden_size", "learning_rate"}
+    table = pd.read_csv(folder / "trials.csv")
+    assert table["number"].tolist() == list(range(18))
+    assert set(table["state"]) == {"COMPLETE", "PRUNED", "FAIL"}
     told = (folder / "report.md").read_text()
-    assert "The best validation macro-F1, 0.9999, was reached in trial 5" in told
+    assert f"was reached in trial {found['search']['trial']}." in told
     assert "added or queued by hand" in told
     assert "5 workers" not in told
     assert "nan" not in told

@@ -366,6 +366,8 @@ def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage:
 
 
 def test_trials_of_a_process_that_is_gone_are_queued_again(study: Study, storage: RetryingStorage) -> None:
-    study.ask(SPACE)
-    assert [trial.number for trial in TrialQueue(study, storage, Path("unused")).recover()] == [0]
+    queue = TrialQueue(study, storage, Path("unused"))
+    with queue.worker():
+        assert queue.claim(SPACE, trials=1) is not None
+    assert [trial.number for trial in queue.recover()] == [0]
     assert study.ask(SPACE).number == 0
