@@ -21,7 +21,7 @@ from study.sampling import make_sampler
 from study.search_space import Space
 from study.storage.attributes import FAILURE, WORKER
 from study.storage.connection import RetryingStorage, close_storage, open_storage
-from study.storage.trial_queue import TrialQueue
+from study.storage.trial_queue import CRASHES_IN_AN_EPOCH, TrialQueue
 
 SPACE = {"x": FloatDistribution(0, 1)}
 ALL_KINDS = {
@@ -35,7 +35,7 @@ from pathlib import Path
 from optuna.distributions import FloatDistribution
 from study.workers.loop import run_trials
 from study.storage.connection import open_storage
-from study.storage.trial_queue import TrialQueue
+from study.storage.trial_queue import CRASHES_IN_AN_EPOCH, TrialQueue
 
 def run(trial, on_epoch_end):
     with open(sys.argv[2], "a") as runs:
@@ -54,7 +54,7 @@ import os, signal, sys, optuna
 from pathlib import Path
 from optuna.distributions import FloatDistribution
 from study.storage.connection import open_storage
-from study.storage.trial_queue import TrialQueue
+from study.storage.trial_queue import CRASHES_IN_AN_EPOCH, TrialQueue
 
 storage = open_storage(sys.argv[1])
 study = optuna.load_study(study_name=sys.argv[3], storage=storage)
@@ -122,6 +122,38 @@ def test_a_trial_of_a_living_worker_is_left_alone_and_the_budget_counts_it(new_q
         assert {trial.number, other.number} == {0, 1}
         assert first.claim(SPACE, trials=2) is not None  # having claimed anew, the first has left its trial
         assert second.recover() == []
+
+
+def crash(queue: TrialQueue, *, epoch: int, count_crashes: bool = True) -> None:
+    """A worker ends without a word after this epoch, and others find its trial."""
+    with queue.worker():
+        trial = queue.claim(SPACE, trials=1)
+        assert trial is not None
+        queue._storage.set_trial_intermediate_value(trial._trial_id, epoch, 0.5)
+    queue.recover(count_crashes=count_crashes)
+
+
+def test_a_trial_that_ends_five_workers_in_the_same_epoch_fails_with_its_reason(
+    new_queue: NewQueue, tmp_path: Path
+) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    crash(queue, epoch=0)
+    for _ in range(CRASHES_IN_AN_EPOCH - 1):
+        crash(queue, epoch=1)
+        assert queue.study.trials[0].state == TrialState.WAITING
+    crash(queue, epoch=1)
+    (trial,) = queue.study.trials
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs[FAILURE].startswith("5 workers have died of it in the same epoch; perhaps")
+
+
+def test_neither_crashes_in_other_epochs_nor_a_power_cut_end_a_trial(new_queue: NewQueue, tmp_path: Path) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    for epoch in range(2 * CRASHES_IN_AN_EPOCH):
+        crash(queue, epoch=epoch)
+    for _ in range(2 * CRASHES_IN_AN_EPOCH):
+        crash(queue, epoch=99, count_crashes=False)
+    assert queue.study.trials[0].state == TrialState.WAITING
 
 
 def put_back(queue: TrialQueue, trial: Trial) -> None:
