@@ -69,9 +69,9 @@ def main() -> None:
         processes = [subprocess.Popen([sys.executable, __file__, url, name]) for _ in range(workers)]
         assert [process.wait() for process in processes] == [0] * workers
         trials = queue.study.trials
-        begun = min(trial.datetime_start for trial in trials if trial.datetime_start)
+        started = min(trial.datetime_start for trial in trials if trial.datetime_start)
         ended = max(trial.datetime_complete for trial in trials if trial.datetime_complete)
-        rate = TRIALS / (ended - begun).total_seconds()
+        rate = TRIALS / (ended - started).total_seconds()
         print(f"{workers} workers: {rate:.1f} trials per second", end="")
         print(f", {(transactions(url) - before) / TRIALS:.0f} transactions per trial" if counted else "")
 

@@ -41,9 +41,9 @@ def study_run(folder: Path, *arguments: object) -> None:
 def trials_per_minute(folder: Path, name: str) -> float:
     """While the workers were at work: without their start."""
     trials = optuna.load_study(study_name=name, storage=f"sqlite:///{folder / 'study.db'}").trials
-    begun = min(trial.datetime_start for trial in trials if trial.datetime_start)
+    started = min(trial.datetime_start for trial in trials if trial.datetime_start)
     ended = max(trial.datetime_complete for trial in trials if trial.datetime_complete)
-    return 60 * len(trials) / (ended - begun).total_seconds()
+    return 60 * len(trials) / (ended - started).total_seconds()
 
 
 @contextmanager

@@ -101,13 +101,15 @@ def _read_frame(path: Path, columns: list[str]) -> pd.DataFrame:
     except UnicodeDecodeError:
         raise CorpusError(_undecodable(path)) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise CorpusError(f"{path} is not a whole gzip file. Compress or copy it anew.") from error
+        raise CorpusError(f"{path} is not a whole gzip file. Compress or copy it again.") from error
     except pd.errors.EmptyDataError:
         raise CorpusError(f"{path} is empty; a header and at least {MINIMUM_ROWS} rows are needed.") from None
     except pd.errors.ParserError as error:
         raise CorpusError(f"{path}: {_parser_message(str(error))}") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}. Save it anew.") from None
+        raise CorpusError(
+            f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}. Save it again."
+        ) from None
 
 
 def _read_csv(path: Path, columns: list[str], separator: str = ",") -> pd.DataFrame:

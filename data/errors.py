@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something that the user can mend. The message is one line: what is wrong, and the way out."""
+    """Something that the user can fix. The message is one line: what is wrong, and the way out."""
 
     exit_code = 2
 

@@ -42,7 +42,7 @@ class Checkpoint:
         except OSError as error:
             raise CheckpointError(
                 f"The checkpoint {self.path} cannot be written: {error.strerror or error}. What has finished is kept; "
-                "when the cause is mended, start the same command again."
+                "when the cause is fixed, start the same command again."
             ) from error
 
     def load(self) -> dict[str, Any] | None:
@@ -78,4 +78,4 @@ class Checkpoint:
 
     def _tell(self, reason: str) -> None:
         if self.on_event:
-            self.on_event(f"The checkpoint {self.path} is not used ({reason}); its trial starts anew.")
+            self.on_event(f"The checkpoint {self.path} is not used ({reason}); its trial starts over.")

@@ -13,7 +13,7 @@ from models.layers import FastDropout, WordDropout, length_mask, word_embedding
 from preprocessing.vocabulary import PAD_ID
 from preprocessing.word_vectors import WordVectors
 
-# Texts are padded to a multiple of this, so that a training meets few shapes: oneDNN prepares each anew and keeps it.
+# Texts are padded to a multiple of this, so that a training meets few shapes: oneDNN prepares each again and keeps it.
 # On R8 (64 filters, one thread) without it an epoch took 1.35 times as long, and memory grew to 850 MB, not 620.
 LENGTH_STEP = 16
 

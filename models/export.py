@@ -85,7 +85,7 @@ def load_model(folder: Path) -> TextClassifier:
         files = {name: (folder / name).read_bytes() for name in config["sha256"]}
         for name, content in files.items():
             if hashlib.sha256(content).hexdigest() != config["sha256"][name]:
-                raise ModelError(f"The model {folder} is damaged: {name} differs from its checksum. Export it anew.")
+                raise ModelError(f"The model {folder} is damaged: {name} differs from its checksum. Export it again.")
         max_tokens, classes = int(config["max_tokens"]), tuple(map(str, config["classes"]))
         tokens = _read_tokens(files, max_tokens)
         model = build_network(

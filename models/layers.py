@@ -22,7 +22,7 @@ def word_embedding(
     vector_scale: float = EMBEDDING_SCALE,
     tune: bool = True,
 ) -> nn.Embedding:
-    """Token ids (...) to features (..., size), drawn anew or from pretrained `vectors`; padding is zero and stays it.
+    """Token ids (...) to features (..., size), drawn again or from pretrained `vectors`; padding is zero and stays it.
 
     Vectors are scaled as a whole to the standard deviation `vector_scale`, since files differ in it; a word without
     one is drawn at that scale, too. `vectors` may know more words than the network, whose ids are the lower ones.

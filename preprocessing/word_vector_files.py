@@ -48,7 +48,7 @@ def read_vector_file(path: Path, wanted: Iterable[str]) -> tuple[npt.NDArray[np.
                 found[place] = values
     if vectors == 0 or announced not in (None, vectors):
         expected = f" of {announced:,} that its first line announces" if announced else ""
-        raise VectorsError(f"{path} holds {vectors:,} vectors{expected}. Copy it anew, or mend its first line.")
+        raise VectorsError(f"{path} holds {vectors:,} vectors{expected}. Copy it again, or fix its first line.")
     return np.array(list(found), np.int64), np.array(list(found.values()), np.float32).reshape(-1, size)
 
 
@@ -70,7 +70,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, line
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise VectorsError(f"{path} cannot be read: {reason}. Is it whole? Copy it anew.") from None
+        raise VectorsError(f"{path} cannot be read: {reason}. Is it whole? Copy it again.") from None
 
 
 def _header(line: bytes) -> tuple[int | None, int]:

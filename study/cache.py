@@ -31,7 +31,7 @@ def cache(
         bool,
         typer.Option(
             "--checkpoints",
-            help="With --clear: also checkpoints of interrupted trials, which then start anew, and weights of "
+            help="With --clear: also checkpoints of interrupted trials, which then start over, and weights of "
             "confirmed ones, which a report then trains again.",
         ),
     ] = False,

@@ -85,7 +85,7 @@ def count(help_text: str, *, least: int = 1, most: int = MOST, default: str | No
 
 
 def own_copy(what: str, *, metavar: str, variable: str, stored: str = "path") -> typer.models.OptionInfo:
-    """An option for what lies elsewhere on this machine than where the study was begun."""
+    """An option for what lies elsewhere on this machine than where the study was started."""
     option: typer.models.OptionInfo = typer.Option(
         metavar=metavar, envvar=variable, help=f"This machine's {what}.", show_default=f"the {stored} that is stored"
     )

@@ -16,7 +16,7 @@ SamplerName = Literal["tpe", "random"]
 PrunerName = Literal["median", "none"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 # Of what a trial of the same settings comes to, and of the ranges that are searched. To be raised when that changes:
-# studies of before are neither gone on with nor reported on, as their values are not to be compared with those of now.
+# studies of before are neither continued nor reported on, as their values are not to be compared with those of now.
 RULES = 2
 
 

@@ -97,7 +97,7 @@ def label_file(classifier: "TextClassifier", source: Path, target: Path, columns
     except UnicodeDecodeError:
         raise PredictionError(f"{source} is not UTF-8. Convert it, for example: iconv -f latin1 -t utf-8.") from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise PredictionError(f"{source} is not a whole gzip file. Compress or copy it anew.") from None
+        raise PredictionError(f"{source} is not a whole gzip file. Compress or copy it again.") from None
     except (ArrowException, OSError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()).rstrip(".")
         raise PredictionError(f"{source} could not be labelled into {target}: {reason}.") from error

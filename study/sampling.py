@@ -20,7 +20,7 @@ PRUNING_RULE = 2  # count up when `make_pruner` changes; 1 took the best of all 
 
 
 class SeededPerTrialSampler(BaseSampler):
-    """Another sampler, made anew for each trial and seeded by the study's seed and the trial's number.
+    """Another sampler, made for each trial and seeded by the study's seed and the trial's number.
 
     A sampler with one seed for the whole study would draw the same points again after a restart. And where a claim was
     cut short between two parameters, what the first one took from the random numbers is taken again before the second.

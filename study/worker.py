@@ -1,4 +1,4 @@
-"""`python -m study.worker`: join a study that `study.run` has begun, from another shell or another machine."""
+"""`python -m study.worker`: join a study that `study.run` has started, from another shell or another machine."""
 
 import os
 import sys
@@ -51,7 +51,7 @@ Examples:
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-@app.command(help=f"Run trials of a study that `study.run` has begun, as one process with one thread.\n{EXAMPLES}")
+@app.command(help=f"Run trials of a study that `study.run` has started, as one process with one thread.\n{EXAMPLES}")
 def join(
     storage: Storage = DEFAULT_STORAGE,
     name: ExistingStudy = None,
@@ -72,7 +72,7 @@ def join(
         Path | None, own_copy("folder for pictures and logs of trials", metavar="DIR", variable=ARTIFACT_VARIABLE)
     ] = None,
     device: Annotated[
-        Device | None, typer.Option(help="Where to compute.", show_default="as the study was begun")
+        Device | None, typer.Option(help="Where to compute.", show_default="as the study was started")
     ] = None,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     prepared: Annotated[Path | None, typer.Option(hidden=True)] = None,

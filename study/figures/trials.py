@@ -113,10 +113,10 @@ def timeline(study: Study) -> go.Figure:
     """A trial that was interrupted has its last part."""
     trials = finished_trials(study)
     times = ((trial.number, trial.datetime_start, trial.datetime_complete) for trial in trials)
-    begun = [(number, start, end) for number, start, end in times if start and end]
-    first = min((start for _, start, _ in begun), default=datetime.min)
-    starts = {number: (start - first).total_seconds() for number, start, _ in begun}
-    lengths = {number: (end - start).total_seconds() for number, start, end in begun}
+    started = [(number, start, end) for number, start, end in times if start and end]
+    first = min((start for _, start, _ in started), default=datetime.min)
+    starts = {number: (start - first).total_seconds() for number, start, _ in started}
+    lengths = {number: (end - start).total_seconds() for number, start, end in started}
     last = max((starts[number] + lengths[number] for number in starts), default=0.0)
     unit, seconds = ("seconds", 1) if last < 180 else ("minutes", 60) if last < 3 * 3600 else ("hours", 3600)
     trials = [trial for trial in trials if trial.number in starts]

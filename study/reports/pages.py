@@ -72,7 +72,7 @@ def write_report(report: Report, folder: Path) -> None:
         _trials(report).to_csv(folder / "trials.csv", index=False)
     except OSError as error:
         raise StudyError(
-            f"The report cannot be written to {folder.parent}: {error.strerror or error}. Mend that, or name another "
+            f"The report cannot be written to {folder.parent}: {error.strerror or error}. Fix that, or name another "
             "--output."
         ) from error
 

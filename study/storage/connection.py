@@ -155,7 +155,7 @@ def open_storage(url: str, *, patient: bool = False, create: bool = True) -> Ret
         raise StudyError("The driver for PostgreSQL is not installed: pip install -e '.[postgres]'.") from None
     except (SQLAlchemyError, sqlite3.Error, OptunaError, RuntimeError, OSError, ValueError, TypeError) as error:
         raise StudyError(
-            f"The storage {safe_url(url)} cannot be opened: {reason_of(error)}. Mend that, or use another --storage."
+            f"The storage {safe_url(url)} cannot be opened: {reason_of(error)}. Fix that, or use another --storage."
         ) from error
     storage.retry_seconds = seconds
     return storage
@@ -236,7 +236,7 @@ def _until_it_answers(call: Callable[[], T], *, seconds: float, between: Callabl
 def _may_answer_later(error: BaseException | None) -> bool:
     """Whether the database is locked, or its server down or being started; not when it has refused something."""
     while error is not None and not isinstance(error, DBAPIError):
-        if isinstance(error, PendingRollbackError):  # Optuna has gone on with a connection that broke
+        if isinstance(error, PendingRollbackError):  # Optuna has continued with a connection that broke
             return True
         error = error.__cause__
     if error is None:

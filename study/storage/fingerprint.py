@@ -77,12 +77,12 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
     differences = [key for key in asked | stored if stored.get(key) != asked.get(key)]
     decisive = [key for key in differences if not key.startswith(ENVIRONMENT)]
     for key in sorted(decisive, key=_is_of_a_version):  # what an option sets comes first: others may follow from it
-        begun = f"Study '{name}' was begun"
+        started = f"Study '{name}' was started"
         facts = f"{_describe(key)} {_short(stored.get(key))}, now it is {_short(asked.get(key))}."
         if _is_of_a_version(key):
             way_out = "Go on with that version, or name another study with --name."
-            raise StudyError(f"{begun} by another version of this project, with {facts} {way_out}")
-        raise StudyError(f"{begun} with {facts} Repeat its first run's options, or name another with --name.")
+            raise StudyError(f"{started} by another version of this project, with {facts} {way_out}")
+        raise StudyError(f"{started} with {facts} Repeat its first run's options, or name another with --name.")
     return [
         f"{key.removeprefix(ENVIRONMENT)} was {stored.get(key)} when the study began and is {asked.get(key)} now; "
         "it continues, but not bit for bit."

@@ -34,7 +34,7 @@ NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial tha
 def opened_study(
     url: str, name: str, configuration: StudyConfig, *, device: torch.device, trials: int
 ) -> Iterator[tuple[TrialQueue, list[str]]]:
-    """The study, created or gone on with, as a queue of trials, and what the user should know about it.
+    """The study, created or continued, as a queue of trials, and what the user should know about it.
 
     Any number of processes may have it at a time. Raises `StudyError`, also when the database fails on the way.
     """
@@ -50,7 +50,7 @@ def opened_study(
         queue.recover(count_crashes=False)
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if interrupted := [str(trial.number) for trial in waiting if trial.params]:
-            notes.append(f"interrupted before, and gone on with now: trial {', '.join(interrupted)}.")
+            notes.append(f"interrupted before, and continued now: trial {', '.join(interrupted)}.")
         if unseen := [str(trial.number) for trial in queue.out_of_sight()]:
             notes.append(
                 f"trial {', '.join(unseen)} may still have a worker, whose lock is not here, as when the database "
@@ -62,7 +62,7 @@ def opened_study(
 
 @contextmanager
 def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, RetryingStorage]]:
-    """A study that `study.run` has begun; without a name the only one there is.
+    """A study that `study.run` has started; without a name the only one there is.
 
     Raises `StudyError`, also when the database fails on the way.
     """
@@ -88,7 +88,7 @@ class Progress:
 
 
 def begun_studies(url: str) -> list[Progress]:
-    """The studies of `study.run`, in the order in which they were begun.
+    """The studies of `study.run`, in the order in which they were started.
 
     Raises `StudyError` where there is none, also when the database fails on the way.
     """
@@ -128,7 +128,7 @@ def open_confirmation(study: Study, storage: RetryingStorage, configuration: Stu
 
 
 def make_queue(study: Study, storage: RetryingStorage, configuration: StudyConfig) -> TrialQueue:
-    """The trials of a study, sampled and pruned as it was begun."""
+    """The trials of a study, sampled and pruned as it was started."""
     study.sampler = make_sampler(configuration.sampler, seed=configuration.seed)
     study.pruner = make_pruner(configuration.pruner)
     folder, seconds = Path(configuration.cache_dir) / "workers", configuration.heartbeat_seconds
@@ -162,8 +162,8 @@ def open_study(
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     asked = fingerprint(configuration, device=device.type)
     stored = study.user_attrs.get(FINGERPRINT)
-    begun = study.get_trials(deepcopy=False)
-    if study.direction != StudyDirection.MAXIMIZE or (stored is None and begun):
+    started = study.get_trials(deepcopy=False)
+    if study.direction != StudyDirection.MAXIMIZE or (stored is None and started):
         raise StudyError(f"Study '{name}' was not made by study.run; name another with --name.")
     notes = [] if stored is None else check_same_study(stored, asked, name=name)
     if stored is None:
@@ -175,7 +175,7 @@ def open_study(
         study.set_user_attr(IDENTITY, secrets.token_hex(8))
     study.set_user_attr(TRIALS, trials)
     study.set_user_attr(CONFIGURATION, configuration.to_dict())  # each time: the paths may have changed
-    if not begun:
+    if not started:
         study.enqueue_trial(default_parameters(configuration.search_space, configuration.base))
     return study, notes
 
@@ -183,12 +183,12 @@ def open_study(
 def load_budget(study: Study) -> int:
     """How many trials the last `study.run` has asked for. Raises `StudyError` for a study that is not ours."""
     if TRIALS not in study.user_attrs:
-        raise StudyError(f"Study '{study.study_name}' has not been begun yet; start study.run first.")
+        raise StudyError(f"Study '{study.study_name}' has not been started yet; start study.run first.")
     return int(study.user_attrs[TRIALS])
 
 
 def load_configuration(study: Study) -> StudyConfig:
-    """What the study was begun with. Raises `StudyError` for a study that is not ours, or is of another version."""
+    """What the study was started with. Raises `StudyError` for a study that is not ours, or is of another version."""
     stored = study.user_attrs.get(CONFIGURATION)
     if stored is None:
         raise StudyError(f"Study '{study.study_name}' was not made by study.run.")
@@ -196,8 +196,8 @@ def load_configuration(study: Study) -> StudyConfig:
         return StudyConfig.from_dict(stored)
     except (LookupError, TypeError, ValueError) as error:
         raise StudyError(
-            f"Study '{study.study_name}' was begun by another version of this project ({error}). Use that version, or "
-            "name another study with --name."
+            f"Study '{study.study_name}' was started by another version of this project ({error}). Use that version, "
+            "or name another study with --name."
         ) from error
 
 
@@ -217,7 +217,7 @@ def _opened(url: str, name: str | None, *, patient: bool = False, create: bool =
     except STORAGE_ERRORS as error:
         raise StudyError(
             f"The storage {safe_url(url)} has failed: {reason_of(error)}. What has finished is kept; "
-            "when the cause is mended, start the same command again."
+            "when the cause is fixed, start the same command again."
         ) from error
     except KeyError as error:
         if NO_RECORD not in error.args:

@@ -161,19 +161,19 @@ class TrialQueue:
         assert self._worker is not None
         with study_lock(self._storage, self.study.study_name):
             self._recover(own=True)
-            begun = self._begun(space, trials)
-            if begun is None:
+            started = self._begun(space, trials)
+            if started is None:
                 return None
             trial = self.study.ask(space)
             self._storage.record_heartbeat(trial._trial_id)
             self._sign(trial)
-            if any(other.state == TrialState.RUNNING for other in begun):
+            if any(other.state == TrialState.RUNNING for other in started):
                 trial.set_user_attr(BESIDE_OTHERS, True)
             self._beating = trial._trial_id
             return trial
 
     def _begun(self, space: Space, trials: int) -> list[FrozenTrial] | None:
-        """All trials that have begun, or None when there is no room for another one; then the next can be asked for."""
+        """All trials that have started, or None when there is no room for another one."""
         while True:
             every = self.study.get_trials(deepcopy=False)
             waiting = [trial for trial in every if trial.state == TrialState.WAITING]

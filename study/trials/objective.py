@@ -58,7 +58,7 @@ def run_trial(
     identity = {"trial": trial.number, "parameters": trial.params, "device": device.type, "torch": version("torch")}
     checkpoint = Checkpoint(checkpoint_file(checkpoints, trial.number), identity, on_event)
     if reported_before is not None and not checkpoint.path.exists():
-        on_event(f"There is no checkpoint of trial {trial.number} here; it starts anew.")
+        on_event(f"There is no checkpoint of trial {trial.number} here; it starts over.")
     try:
         result = Learner(settings, prepared, cache_dir, device).fit(on_epoch_end=report, checkpoint=checkpoint)
     except (*STORAGE_ERRORS, UserError):  # it will go on

@@ -27,7 +27,7 @@ class Deployment:
 
     queue: TrialQueue
     configuration: StudyConfig
-    prepared: PreparedTexts | None  # those of the search; a confirmation divides the texts anew for each repeat
+    prepared: PreparedTexts | None  # those of the search; a confirmation divides the texts again for each repeat
     url: str
     trials: int  # in all
     deadline: float  # on the monotonic clock: no new trial begins after it

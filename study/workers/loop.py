@@ -124,7 +124,7 @@ def _check_failures(queue: TrialQueue, failed: FrozenTrial, *, earlier: set[int]
         if state == TrialState.FAIL and failed.number in numbers and len(numbers) >= FAILURES_IN_A_ROW:
             raise TooManyFailuresError(
                 f"{len(numbers)} trials in a row have failed, the last one with {failed.user_attrs.get(FAILURE)}. "
-                "Mend the cause, then start the same command again."
+                "Fix the cause, then start the same command again."
             )
 
 
@@ -141,7 +141,7 @@ def run_worker(
 ) -> None:
     """Run trials of a search or of its confirmation; `on_event` gets a sentence for the user.
 
-    `prepared`: the texts of a search; a confirmation divides them anew.
+    `prepared`: the texts of a search; a confirmation divides them again.
     """
     checkpoints = checkpoints_of(queue.study, configuration)
 

@@ -166,7 +166,7 @@ class _DeathWatch:
         self._in_a_row = 1 if progress != self._progress else self._in_a_row + 1
         self._progress = progress
         if self._in_a_row >= DEATHS_IN_A_ROW:
-            raise WorkerError(f"{DEATHS_IN_A_ROW} workers have died in a row, the last one {reason}. Mend the cause.")
+            raise WorkerError(f"{DEATHS_IN_A_ROW} workers have died in a row, the last one {reason}. Fix the cause.")
 
     def _epochs(self) -> int:
         """That have been reported so far, and trials that have ended."""

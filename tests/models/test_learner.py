@@ -115,8 +115,8 @@ def test_a_model_that_began_with_vectors_is_restored_with_them(
     result = learner.fit()
     classifier = learner.restore(result.best_weights, {})
     row = learner.prepared.vocabulary.words.index("hospital").as_py()
-    begun = numbers[0] * VECTOR_SCALE / np.sqrt((numbers**2).mean())
-    changed = np.abs(classifier.model.state_dict()["embedding.weight"][row].numpy() - begun).max()
+    started = numbers[0] * VECTOR_SCALE / np.sqrt((numbers**2).mean())
+    changed = np.abs(classifier.model.state_dict()["embedding.weight"][row].numpy() - started).max()
     assert bool(changed > 1e-3) is tune
     validation = learner.prepared.validation
     classes = learner.logits(result.best_weights, validation).argmax(dim=1).numpy()

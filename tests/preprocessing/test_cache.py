@@ -168,7 +168,7 @@ def test_ten_processes_that_start_at_once_prepare_it_once(toy_csv: Path, cache_d
 def test_a_kill_at_any_moment_leaves_nothing_or_a_whole_entry(toy_csv: Path, cache_dir: Path) -> None:
     toy_csv.write_text(toy_csv.read_text() + "".join(f"painter,{'word ' * 2000}{n}\n" for n in range(500)))
     killed_while_building = 0
-    for delay in (*np.linspace(0, 0.04, 8), 0.3, 0.6):  # seconds after the building has begun
+    for delay in (*np.linspace(0, 0.04, 8), 0.3, 0.6):  # seconds after the building has started
         process = start_preparing(toy_csv, cache_dir)
         go(process)
         while not list(cache_dir.glob("prepared/*.building-*")) and process.poll() is None:

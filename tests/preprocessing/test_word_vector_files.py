@@ -64,7 +64,7 @@ def test_a_word_that_was_cut_inside_a_character_harms_no_other(path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "holds 0 vectors. Copy it anew"),
+        ("", "holds 0 vectors. Copy it again"),
         ("4 3\nthe 1 2 3\nof 1 2 3\n", "holds 2 vectors of 4 that its first line announces"),
         ("the 1 2 3\n\nof 1 2\n", "line 3 has 2 numbers, but 3 are expected. Each line must be a word and its numbers"),
         ("2 3\nthe 1 2\n", "line 2 has 2 numbers, but 3 are expected"),
@@ -95,5 +95,5 @@ def test_the_line_that_is_wrong_is_named(content: str, message: str, path: Path)
 def test_a_damaged_gzip_file_is_one_line(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt.gz"
     path.write_bytes(content)
-    with pytest.raises(VectorsError, match=f"cannot be read: .*{message}.*Copy it anew"):
+    with pytest.raises(VectorsError, match=f"cannot be read: .*{message}.*Copy it again"):
         read(path, ["of"])

@@ -121,4 +121,4 @@ def test_another_encoder_in_the_folder_is_refused_by_all(
     assert run_command(worker_app, ["--trials", "2", *copy]) == 0
     assert "Nothing is left to do for this worker." in capsys.readouterr().out
     assert run_command(run_app, [*options, "--trials", "2"]) == 2
-    assert "begun with --bert-model" in capsys.readouterr().err
+    assert "started with --bert-model" in capsys.readouterr().err

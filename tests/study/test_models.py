@@ -1,4 +1,4 @@
-"""Every model as a user meets it: searched, gone on with, reported side by side, asked for labels."""
+"""Every model as a user meets it: searched, continued, reported side by side, asked for labels."""
 
 import json
 import shutil

@@ -59,7 +59,7 @@ def test_other_data_under_the_same_name_is_refused(toy: Any, capsys: Capture) ->
     assert toy.run("--trials", 1) == 0
     toy.csv.write_text(toy.csv.read_text() + "surgeon,one more\n")
     assert toy.run("--trials", 2) == 2
-    assert "begun with other data" in capsys.readouterr().err
+    assert "started with other data" in capsys.readouterr().err
 
 
 def test_another_package_version_only_warns(toy: Any, capsys: Capture) -> None:
@@ -93,7 +93,8 @@ def test_the_pruning_rule_is_nothing_to_a_study_that_never_prunes(configuration:
 @pytest.mark.parametrize("field", ["model.embedding_dropout", "training.gradient_norm"])
 def test_a_default_that_has_changed_since_is_told_as_another_version(field: str) -> None:
     now = fingerprint(LSTM, device="cpu")
-    expected = f"begun by another version of this project, with {field.replace('.', ' ')} 0.07, now it is {now[field]}."
+    fact = f"{field.replace('.', ' ')} 0.07, now it is {now[field]}."
+    expected = f"started by another version of this project, with {fact}"
     with pytest.raises(StudyError, match=re.escape(expected)) as refusal:
         check_same_study({**now, field: 0.07}, now, name="old")
     assert "options" not in str(refusal.value)

@@ -11,14 +11,14 @@ from study.storage.dashboard import VERDICT, note_verdict
 def test_a_new_study_says_what_is_searched_and_a_report_adds_its_verdict_and_nothing_is_lost(toy: Any) -> None:
     assert toy.run("--trials", 1) == 0
     study = toy.load()
-    begun = get_note(study)
-    assert begun.startswith("Search: highest validation macro-F1 over hidden_size 16-256 (log)")
-    assert "sampler: tpe" in begun.lower()
-    save_note(study, f"{begun}\nMine: look at trial 7.")
+    started = get_note(study)
+    assert started.startswith("Search: highest validation macro-F1 over hidden_size 16-256 (log)")
+    assert "sampler: tpe" in started.lower()
+    save_note(study, f"{started}\nMine: look at trial 7.")
     for verdict in ("worse", "better"):
         note_verdict(study, [f"It is {verdict}.", "The mean is 0.9."], Path("reports/toy-lstm/report.html"))
     note = get_note(study)
-    assert note.startswith(begun.rstrip())
+    assert note.startswith(started.rstrip())
     assert "Mine: look at trial 7." in note
     assert note.count(VERDICT) == 1
     assert "**It is better.**\n\n- The mean is 0.9.\n\nThe whole report: `reports/toy-lstm/report.html`" in note

@@ -120,7 +120,7 @@ def test_a_trial_of_a_living_worker_is_left_alone_and_the_budget_counts_it(new_q
         assert trial is not None
         assert other is not None
         assert {trial.number, other.number} == {0, 1}
-        assert first.claim(SPACE, trials=2) is not None  # having claimed anew, the first has left its trial
+        assert first.claim(SPACE, trials=2) is not None  # having claimed again, the first has left its trial
         assert second.recover() == []
 
 

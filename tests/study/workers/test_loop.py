@@ -146,7 +146,7 @@ def test_a_trial_whose_checkpoint_is_gone_starts_anew_and_says_so(
     told: list[str] = []
     heard: list[EpochResult] = []
     run(trial, heard.append, on_event=told.append)
-    assert told == ["There is no checkpoint of trial 0 here; it starts anew."]
+    assert told == ["There is no checkpoint of trial 0 here; it starts over."]
     assert [result.epoch for result in heard] == [0, 1, 2]
 
 
@@ -182,7 +182,7 @@ def test_too_many_failures_in_a_row_end_the_search(study: Study, storage: Retryi
         raise ValueError(f"broken {trial.number}")
 
     for number in (4, 9):  # also when the same command is started again
-        way_out = r"Mend the cause, then start the same command again\."
+        way_out = r"Fix the cause, then start the same command again\."
         message = rf"5 trials in a row have failed, .*ValueError: broken {number}\. {way_out}"
         with pytest.raises(TooManyFailuresError, match=message):
             search_in(study, storage, SPACE, run, trials=50)

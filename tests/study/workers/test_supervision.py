@@ -92,7 +92,7 @@ def test_workers_whose_parent_is_killed_end_within_two_seconds_and_a_rerun_goes_
     again = toy.start("--trials", 3, "--workers", 2, *SLOW)
     output, _ = again.communicate()
     assert again.returncode == 0, output
-    assert "interrupted before, and gone on with now: trial 0, 1." in output
+    assert "interrupted before, and continued now: trial 0, 1." in output
     assert [trial.state for trial in toy.load().trials] == [TrialState.COMPLETE] * 3
 
 
