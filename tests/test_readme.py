@@ -9,7 +9,8 @@ import pytest
 import typer
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-PAGES = README + (Path(__file__).parent.parent / "docs" / "scaling.md").read_text()
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = README + "".join((DOCS / name).read_text() for name in ("guide.md", "scaling.md"))
 COMMANDS = re.findall(r"^(?:.*&& )?python -m study\.(\w+) ?(.*?)(?: *#.*)?$", PAGES, flags=re.MULTILINE)
 
 
@@ -18,6 +19,19 @@ def test_both_commands_are_there_as_ci_runs_them() -> None:
         r"^pip install -c constraints\.txt -e \. && python -m study\.run --trials 50", README, re.MULTILINE
     )
     assert re.search(r"^pip install -c constraints\.txt -e '\.\[test\]' && pytest", README, re.MULTILINE)
+
+
+def test_it_is_short_and_its_pictures_are_there_and_small() -> None:
+    assert len(README.splitlines()) <= 150
+    pictures = [DOCS.parent / path for path in re.findall(r"!\[.+\]\((.+)\)", README)]
+    assert len(pictures) == 2
+    assert sum(path.stat().st_size for path in pictures) < 300_000
+
+
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *DOCS.glob("*.md")])
+def test_what_pages_link_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^):]+)\)", page.read_text())
+    assert all((page.parent / link).exists() for link in links)
 
 
 def test_no_placeholder_is_left() -> None:
