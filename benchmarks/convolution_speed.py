@@ -21,7 +21,7 @@ ROUNDS = 8
 
 
 def images(features: Tensor, weights: Tensor) -> Tensor:
-    """As `models/cnn.py` does it: images one pixel high, channels last."""
+    """The way of `models/cnn.py`: images one pixel high, channels last."""
     kernel = weights[:, None].permute(0, 3, 1, 2)
     return functional.conv2d(features.transpose(1, 2)[:, :, None], kernel)[:, :, 0].transpose(1, 2)
 

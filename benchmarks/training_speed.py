@@ -74,7 +74,7 @@ def sgemm_peak() -> float:
 
 
 def tokens_per_second(model: nn.Module, batches: TrainingBatches) -> float:
-    """Of one epoch of real training; a single text is validated, so that almost only training is timed."""
+    """The time of one epoch of real training; a single text is validated, so that almost only training is timed."""
     texts = batches.texts
     one_text = EncodedTexts(texts.token_ids, texts.offsets[:2], texts.labels[:1])
     validation = EvaluationBatches(one_text, batches.max_tokens, batches.words)

@@ -116,7 +116,7 @@ def start_run(folder: Path, *arguments: object) -> subprocess.Popen[bytes]:
 
 
 def running_workers(folder: Path, name: str) -> set[str]:
-    """Those that train, by the names that they have given themselves."""
+    """The names of the workers that train."""
     try:
         study = optuna.load_study(study_name=name, storage=f"sqlite:///{folder / 'study.db'}")
     except KeyError:

@@ -1,4 +1,4 @@
-"""Which texts a study is about, and the two doors to them: one for the search, one for the test split."""
+"""The texts that a study is about, and the two doors to them: one for the search, one for the test split."""
 
 import hashlib
 from dataclasses import dataclass, replace

@@ -120,7 +120,7 @@ class Learner:
     def find_features(
         self, *, on_event: OnEvent = ignore, on_progress: OnProgress | None = None
     ) -> tuple[TextFeatures, TextFeatures]:
-        """Those of the training and of the validation texts, computed unless the cache has them.
+        """The features of the training and of the validation texts, computed unless the cache has them.
 
         A process looks for them once: a search asks for the same ones in each trial.
         """

@@ -120,7 +120,7 @@ def fit_features(
     vocabulary_size: int,
     max_tokens: int | None = None,
 ) -> Features:
-    """Of `config`, the n-grams decide; the rest of texts longer than `max_tokens` is cut off.
+    """Texts as features: of `config`, the n-grams decide; what is behind `max_tokens` of a text is cut off.
 
     From here on this process computes with one thread, as in `models.training.train`.
     """

@@ -1,4 +1,4 @@
-"""Which weights of a network are kept, in checkpoints and afterwards: of a fine-tuned one those that training changes.
+"""The weights of a network that are kept, in checkpoints and afterwards: those that training changes.
 
 Its others are frozen for good; they come from where they were pretrained whenever the network is built.
 """

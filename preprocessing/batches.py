@@ -20,7 +20,7 @@ EVALUATION_BATCH_SIZE = 128  # larger ones are slower: less of them stays in the
 
 @dataclass(frozen=True)
 class TextLimits:
-    """Which part of the prepared texts a model sees; views of one cache entry, never a new one."""
+    """The part of the prepared texts that a model sees; views of one cache entry, never a new one."""
 
     max_tokens: int = 200  # per text; the rest of a longer one is cut off
     vocabulary_size: int = 30_000  # ids at most, <pad> and <unk> included
@@ -87,7 +87,7 @@ class EvaluationBatches:
 
 
 def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTexts:
-    """Of each class the same share, chosen at random, always in the same way; all of them where the limits say so."""
+    """The same share of each class, chosen at random, always in the same way; all texts where the limits say so."""
     if limits.max_training_texts is None or limits.max_training_texts >= len(texts):
         return texts
     shuffled = np.random.default_rng(0).permutation(len(texts))

@@ -43,7 +43,7 @@ class PretrainedError(UserError):
 
 @dataclass(frozen=True)
 class EncoderVersion:
-    """Which encoder a study has started with, by a name that may come to mean another one."""
+    """The encoder that a study has started with, by a name that may come to mean another one."""
 
     identity: str  # as that of `PretrainedEncoder`
     revision: str | None = None  # the commit of a model id on the hub

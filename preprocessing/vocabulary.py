@@ -26,7 +26,7 @@ class Vocabulary:
 
     @property
     def blank_ids(self) -> frozenset[int]:
-        """Those that tell nothing of a text."""
+        """The ids that tell nothing of a text."""
         return frozenset({PAD_ID, UNKNOWN_ID})
 
     def first(self, words: int) -> "Vocabulary":

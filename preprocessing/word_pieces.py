@@ -43,7 +43,7 @@ class WordPieces:
 
     @cached_property
     def blank_ids(self) -> frozenset[int]:
-        """Those that tell nothing of a text: [CLS], [SEP] and the unknown piece."""
+        """The ids that tell nothing of a text: [CLS], [SEP] and the unknown piece."""
         model = json.loads(self.tokenizer_json)["model"]
         unknown = model.get("unk_id")  # of a Unigram model; others have its name
         if unknown is None and model.get("unk_token") is not None:

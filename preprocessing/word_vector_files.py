@@ -22,7 +22,7 @@ class VectorsError(UserError):
 
 
 def read_vector_file(path: Path, wanted: Iterable[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Which of the `wanted` words the file has, as their places (N,) among them, and their vectors (N, size).
+    """The `wanted` words that the file has, as their places (N,) among them, and their vectors (N, size).
 
     In front may stand a line of two whole numbers, how many vectors follow and their size; otherwise the first line
     tells the size. The last `size` cells of a line are the vector and all before them is the word, which may hold

@@ -134,7 +134,7 @@ def _open(entry: CacheEntry) -> WordVectors:
 def _look_up(
     source: VectorSource, words: Sequence[str], cache_dir: Path, on_download: OnDownload | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Which of the words have a vector, as ids (N,), and their vectors (N, size)."""
+    """The words that have a vector, as ids (N,), and their vectors (N, size)."""
     if source.path is None:
         return _look_up_in_glove(words, cache_dir, on_download)
     path = Path(source.path)

@@ -83,7 +83,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _sizes(files: Iterable[Path]) -> list[int]:
-    """Of those that a study at work has not removed meanwhile."""
+    """The sizes of the files that a running study has not removed meanwhile."""
     sizes = []
     for file in files:
         with suppress(FileNotFoundError):

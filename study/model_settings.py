@@ -1,4 +1,4 @@
-"""Which model a study is about: the settings that each begins with, and the options that mean something to it."""
+"""The models of a study: the settings that each begins with, and the options that mean something to it."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -128,7 +128,7 @@ def variant_of(settings: Settings) -> str:
 
 
 def default_name(data: str, settings: Settings) -> str:
-    """Of a study, by which those of the same data are told apart."""
+    """The name of a study, which tells it from others of the same data."""
     return "-".join([data, variant_of(settings), *([settings.vectors.name] if settings.vectors else [])])
 
 

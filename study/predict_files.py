@@ -105,7 +105,7 @@ def label_file(classifier: "TextClassifier", source: Path, target: Path, columns
 
 
 def _label_csv(lines: TextIO, labelled: TextIO, columns: Columns, label: Label, separator: str) -> None:
-    """Not with pandas, which would change cells and header: other columns shall stay as they are."""
+    """Label the rows of a CSV file. Pandas would change cells and header: other columns shall stay as they are."""
     rows = _csv_rows(lines, separator)
     if (header := next(rows, None)) is None:
         raise PredictionError("it is empty; a header is needed.")

@@ -23,7 +23,7 @@ class _State:
 
 
 def end_on_signals() -> None:
-    """From now on a signal raises `Interrupted` in the main thread.
+    """Let a signal raise `Interrupted` in the main thread from now on.
 
     Signals that were ignored before, as under `nohup`, stay ignored.
     """
@@ -38,7 +38,7 @@ def end_on_signals() -> None:
 
 
 def hold_signals() -> None:
-    """From now on signals are only noted: what follows must not be torn apart."""
+    """Only note signals from now on: what follows must not be torn apart."""
     _State.held = True
 
 

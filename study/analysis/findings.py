@@ -141,7 +141,7 @@ def find_failures(study: Study) -> tuple[Failure, ...]:
 
 
 def find_edges(study: Study, configuration: StudyConfig) -> tuple[str, ...]:
-    """Not of an edge that cannot be moved, as no dropout at all."""
+    """A sentence for each range that the best trial is at the edge of, unless that cannot be moved, as no dropout."""
     if (best := best_trial(study, configuration.search_space)) is None:
         return ()
     notes = []
@@ -195,7 +195,7 @@ def _interval(values: list[float]) -> tuple[float, float]:
 
 
 def most_important_pair(space: Space, importances: Importances) -> tuple[str, str]:
-    """Of numbers; hidden size and learning rate where these are all that is searched, or nothing is known."""
+    """Two parameters that are numbers; hidden size and learning rate where there are no others, or nothing is known."""
     numbers = [name for name, range_ in space.items() if not isinstance(range_, CategoricalDistribution)]
     if len(numbers) > 2 and importances.parameters:
         numbers = [one.parameter for one in importances.parameters if one.parameter in numbers]
@@ -203,6 +203,6 @@ def most_important_pair(space: Space, importances: Importances) -> tuple[str, st
 
 
 def parallel_parameters(space: Space, importances: Importances) -> list[str]:
-    """As many as can be read, in the order of the space."""
+    """The most important parameters, as many as can be read, in the order of the space."""
     ranked = [one.parameter for one in importances.parameters] or list(space)
     return [name for name in space if name in ranked[:AXES]]

@@ -137,7 +137,7 @@ def openings(storage: RetryingStorage, configuration: StudyConfig) -> list[Openi
 
 
 def split_hash(configuration: StudyConfig) -> str:
-    """Which test texts: those of a standard corpus do not depend on the seed of the split."""
+    """A digest of which test texts: in a standard corpus, they do not depend on the seed of the split."""
     source = configuration.source
     seed = configuration.split_seed if source.path is not None else None
     facts = [source.sha256, source.label_column, source.text_column, seed]
@@ -145,7 +145,7 @@ def split_hash(configuration: StudyConfig) -> str:
 
 
 def _count(confirmation: Study, storage: RetryingStorage, opening: Opening) -> None:
-    """Unless one for the same was interrupted before anything was seen."""
+    """Record an opening, unless one for the same was interrupted before anything was seen."""
     with study_lock(storage, confirmation.study_name):
         stamps = confirmation.user_attrs.get(OPENINGS, [])
         if not any(stamp.get("compared") == opening.compared for stamp in stamps):

@@ -39,7 +39,7 @@ class Extent:
     audit: int = 0  # pruned trials to finish, or all if there are fewer
 
     def non_defaults(self) -> dict[str, int]:
-        """Those that are not the default."""
+        """The options that are not the default."""
         return {option: number for option, number in asdict(self).items() if number != getattr(Extent, option)}
 
 

@@ -122,7 +122,7 @@ def text_lengths(texts: pa.Array, *, max_tokens: int) -> go.Figure:
 
 
 def score_frame(results: Mapping[str, TrainingResult], learners: Mapping[str, Learner]) -> pd.DataFrame:
-    """Of each model the scores of its best epoch, the time that training has taken, and the size; a row per model."""
+    """The scores of each model's best epoch, the time that training has taken, and the size; a row per model."""
     rows = {
         model: {
             "accuracy": result.best.accuracy,
@@ -159,7 +159,7 @@ class Explanation:
 
 
 def read_explanation(model: str) -> Explanation:
-    """That of a model by its name in `--model`."""
+    """The page on a model, by its name in `--model`."""
     page = (FOLDER / f"{model}.md").read_text(encoding="utf-8")
     title, picture, text = re.split(r"!\[.+\]\((.+)\)", page)
     return Explanation(title, FOLDER / picture, text)

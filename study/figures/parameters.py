@@ -92,7 +92,7 @@ def slices(study: Study, configuration: StudyConfig) -> go.Figure:
 
 
 def parallel_coordinates(study: Study, configuration: StudyConfig, importances: Importances) -> go.Figure:
-    """Of lines, not plotly's own, which needs WebGL and cannot be hovered."""
+    """Parallel coordinates of lines; plotly's own need WebGL and cannot be hovered."""
     space = configuration.search_space
     names = parallel_parameters(space, importances)
     trials = with_values(complete_trials(study), space, names)

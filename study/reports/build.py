@@ -91,7 +91,7 @@ def report_studies(
 
 
 def _choose(studies: list[Progress], *, retrain: bool, console: Console) -> list[str]:
-    """Those to report on where none was named: of several, the test split is opened for finished searches only."""
+    """The studies to report on where none was named: of several, only those whose search has finished."""
     reasons = {}
     for study in studies:
         if study.complete == 0 and (retrain or len(studies) > 1):
@@ -108,7 +108,7 @@ def _choose(studies: list[Progress], *, retrain: bool, console: Console) -> list
 
 
 def _beside_others(report: Report, storage: RetryingStorage) -> Report:
-    """With what is known when all studies have been confirmed."""
+    """The report with what is known when all studies have been confirmed."""
     test = report.test
     if test:
         test = replace(test, openings=tuple(openings(storage, report.configuration)))

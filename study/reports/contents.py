@@ -96,7 +96,7 @@ def search_report(study: Study, configuration: StudyConfig) -> Report:
 
 
 def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
-    """With the winner on fresh repeats, the test and the verdict; opens the test split unless that was done for it."""
+    """The report on a confirmed search; opens the test split unless that was done for its winner."""
     results = load_results(confirmation.study, confirmation.compared, checkpoints=confirmation.checkpoints)
     if results is None:
         console.print("Opening the test split for the winner, the default configuration and the baselines.")

@@ -54,7 +54,7 @@ def all_figures(study: Study, configuration: StudyConfig, importances: Importanc
 
 
 def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConfig) -> Figure:
-    """Of those that are confirmed, at least one; the best one on top."""
+    """The studies that are confirmed, at least one, side by side; the best one on top."""
     confirmed = [(one.name, one.outcome) for one in studies if one.outcome]
     figure = new_figure(axis_title(configuration), "")
     names = [name for name, _ in confirmed]

@@ -49,7 +49,7 @@ def new_folder(folder: Path, study: Study, *, whole: bool) -> Iterator[tuple[Pat
 
 
 def folder_name(study_name: str) -> str:
-    """Of any study's name one that stays within its folder, and that no other study has.
+    """The folder's name of any study: it stays within the folder above, and no other study has it.
 
     So there is a digest in it where the name is not the study's own, or may be that of another one's search alone.
     """

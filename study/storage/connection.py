@@ -65,7 +65,7 @@ class RetryingStorage(RDBStorage):
         return never_alive.union(self._get_stale_trial_ids(study_id))
 
     def _never_alive(self, study_id: int) -> set[int]:
-        """Those of earlier versions of this project, and those that other programs have made."""
+        """Running trials without any heartbeat: of earlier versions of this project, or of other programs."""
         session = self.scoped_session()
         try:
             return set(session.scalars(sqlalchemy.text(NEVER_ALIVE), {"study_id": study_id}))

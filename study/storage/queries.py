@@ -54,7 +54,7 @@ def finished_trials(study: Study) -> list[FrozenTrial]:
 
 
 def complete_trials(study: Study) -> list[FrozenTrial]:
-    """Those with a score: whoever tells a trial by hand may call it infinite."""
+    """The COMPLETE trials with a score: whoever tells a trial by hand may call it infinite."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [trial for trial in complete if trial.value is not None and math.isfinite(trial.value)]
 
@@ -83,7 +83,7 @@ def running_best(study: Study) -> dict[int, float]:
 
 
 def default_value(study: Study, configuration: StudyConfig) -> float | None:
-    """Of the first complete trial with the default configuration."""
+    """The value of the first complete trial with the default configuration."""
     default = default_parameters(configuration.search_space, configuration.base)
     return next((trial.value for trial in complete_trials(study) if trial.params == default), None)
 

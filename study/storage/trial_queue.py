@@ -64,7 +64,7 @@ class TrialQueue:
 
     @contextmanager
     def worker(self) -> Iterator[None]:
-        """Within it, trials can be claimed."""
+        """A context in which this process can claim trials."""
         name = f"{_machine()}-{os.getpid()}-{secrets.token_hex(3)}"
         lock = FileLock(self._lock_file(name))
         retry(self._storage, lambda: self._register(lock))
@@ -185,7 +185,7 @@ class TrialQueue:
             self._fail(waiting[0], reason)
 
     def _recover(self, *, own: bool = False, count_crashes: bool = True) -> list[FrozenTrial]:
-        """To be called by one process at a time: then a trial that runs without a worker was left by a dead one.
+        """Put back what dead workers have left. To be called by one process at a time.
 
         `own`: also what this worker itself has left; `count_crashes`: count the crash of its worker against the trial.
         """
@@ -242,7 +242,7 @@ class TrialQueue:
         return is_silent or (worker.startswith(f"{_machine()}-") and file.exists() and _is_free(file))
 
     def _lock_file(self, worker: str) -> Path:
-        """By a digest: names are read from the database, and must not lead out of the folder."""
+        """The lock of a worker, by a digest: names are read from the database, and must not lead out of the folder."""
         return self._folder / f"{_digest(worker)}.lock"
 
     def _beat(self, stop: threading.Event) -> None:

@@ -20,7 +20,7 @@ from study.errors import StudyError
 
 
 def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
-    """With the version of BERT's encoder as it is now, so that every other command of the study asks for that one.
+    """The configuration with the version of BERT's encoder as it is now, which every other command then asks for.
 
     Raises `UserError` when there is none.
     """
@@ -85,7 +85,7 @@ def describe_words(settings: Settings, prepared: PreparedTexts) -> str:
 def compute_features(
     configuration: StudyConfig, prepared: PreparedTexts, console: Console, *, device: torch.device
 ) -> None:
-    """Those that a frozen encoder gives, so that the workers find them."""
+    """Compute what a frozen encoder makes of the texts, so that the workers find it."""
     if not configuration.base.reads_features:
         return
     learner = Learner(configuration.base, prepared, Path(configuration.cache_dir), device)

@@ -137,7 +137,7 @@ def summarize(study: Study, configuration: StudyConfig, *, seconds: float) -> li
 
 
 def _describe_score(trial: FrozenTrial, metric: str) -> str:
-    """As far as it is known: a trial that was added by hand has a value only."""
+    """The scores of a trial as far as they are known: one that was added by hand has a value only."""
     known, other = trial.user_attrs, next(name for name in METRIC_TITLES if name != metric)
     score = f"validation {METRIC_TITLES[metric]} {trial.value:.4f}"
     if other in known:

@@ -61,7 +61,7 @@ def search_study(
 
 
 def _summarize(queue: TrialQueue, configuration: StudyConfig, url: str, console: Console, start: float) -> None:
-    """Also after an interruption or a failure, which must not be hidden by one of the database here."""
+    """Print what was found, also after an interruption or a failure: one of the database here must not hide it."""
     with suppress(*STORAGE_ERRORS):
         for line in summarize(queue.study, configuration, seconds=time.monotonic() - start):
             console.print(line)

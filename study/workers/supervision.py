@@ -169,7 +169,7 @@ class _DeathWatch:
             raise WorkerError(f"{DEATHS_IN_A_ROW} workers have died in a row, the last one {reason}. Fix the cause.")
 
     def _epochs(self) -> int:
-        """That have been reported so far, and trials that have ended."""
+        """Epochs that have been reported so far, and trials that have ended."""
         trials = self._queue.study.get_trials(deepcopy=False)
         return sum(len(trial.intermediate_values) + trial.state.is_finished() for trial in trials)
 
