@@ -90,7 +90,7 @@ class TrainingResult:
 
 
 def best_epoch(curve: Sequence[EpochResult], config: TrainingConfig) -> EpochResult:
-    """The epoch that a training is judged by: the best of the settled ones, the last of equals; until there is one, of all.
+    """The epoch that a training is judged by: the best settled one, the last of equals; until there is one, of all.
 
     On R8 that changes macro-F1 on texts kept apart by 0.000 ± 0.001 (LSTM) and +0.001 ± 0.001 (CNN, means of 8 splits,
     `benchmarks/epoch_choice.py`), but a lucky early epoch can no longer make a configuration look good.
