@@ -21,19 +21,20 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         sync(temporary)
         temporary.replace(path)
-    finally:
+    except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise
 
 
 def replace_folder(written: Path, folder: Path) -> None:
     """Put a folder that is written in the place of another one, which stays if that fails."""
     replaced = folder.with_name(f".{folder.name}.replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
     for path in (written, *written.rglob("*")):
         sync(path)
     try:
         if folder.exists():
+            shutil.rmtree(replaced, ignore_errors=True)  # of a process that was killed; the folder itself is there
             folder.rename(replaced)
         written.rename(folder)
     except BaseException:

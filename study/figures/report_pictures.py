@@ -59,7 +59,7 @@ def draw_history(axes: Axes, study: Study, configuration: StudyConfig) -> None:
     for state, group in _by_state(trials):
         values = [floor if (height := height_of(trial)) is None else height for trial in group]
         axes.scatter([trial.number for trial in group], values, s=26, label=STATES[state], **MARKERS[state])
-    if best := running_best(study):
+    if best := running_best(study, configuration.search_space):
         axes.step(list(best), list(best.values()), where="post", color=BEST, label="best so far")
     if (value := default_value(study, configuration)) is not None:
         axes.axhline(value, color=LINE, linestyle="--", linewidth=1, label="default configuration")

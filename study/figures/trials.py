@@ -39,7 +39,7 @@ def history(study: Study, configuration: StudyConfig) -> go.Figure:
     for state, trials in by_state.items():
         heights = [floor if (height := height_of(trial)) is None else height for trial in trials]
         figure.add_trace(points_of(trials, [trial.number for trial in trials], heights, state))
-    best = running_best(study)
+    best = running_best(study, configuration.search_space)
     figure.add_scatter(
         x=list(best), y=list(best.values()), name="best so far", mode="lines", line={"color": BEST, "shape": "hv"}
     )

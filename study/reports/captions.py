@@ -36,11 +36,7 @@ def describe_figures(study: Study, configuration: StudyConfig, importances: Impo
     """What each figure shows, in words and numbers, by its name."""
     metric, space, trials = metric_title(configuration), configuration.search_space, finished_trials(study)
     counts = Counter(trial.state for trial in trials)
-    best, default, complete = (
-        best_trial(study, configuration.search_space),
-        default_value(study, configuration),
-        complete_trials(study),
-    )
+    best, default, complete = best_trial(study, space), default_value(study, configuration), complete_trials(study)
     names = most_important_pair(space, importances)
     reached = with_parameters = f"No trial is complete, so there is no best {metric}."
     if best is not None:
@@ -50,7 +46,7 @@ def describe_figures(study: Study, configuration: StudyConfig, importances: Impo
         f"{counts[state]} {name}" for state, name in STATES.items()
     )
     against = "" if default is None else f" The default configuration reached {default:.4f}."
-    bests = running_best(study)
+    bests = running_best(study, space)
     if first_good := next((number for number, value in bests.items() if value >= 0.99 * max(bests.values())), None):
         against += f" Within 1 % of the best for the first time: trial {first_good}."
     curve = curve_of(best, configuration.metric) if best else []

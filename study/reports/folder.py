@@ -19,7 +19,7 @@ from study.errors import StudyError
 from study.reports.pages import FILES
 from study.signals import hold_signals, release_signals
 from study.storage.attributes import FINGERPRINT
-from study.storage.fingerprint import Fingerprint, decisive_facts
+from study.storage.fingerprint import decisive_facts
 
 LEFT_BY_A_FILE_BROWSER = (".DS_Store", "Thumbs.db", "desktop.ini")
 MOST_BYTES = 200  # of a name; a file system takes 255, and some are added to it
@@ -78,21 +78,26 @@ def _what_would_be_lost(folder: Path, study: Study, *, whole: bool) -> str | Non
         return None
     if not folder.is_dir():
         return "it is a file"
-    there = {path.name for path in folder.iterdir()} - set(LEFT_BY_A_FILE_BROWSER)
+    try:
+        there = {path.name for path in folder.iterdir()} - set(LEFT_BY_A_FILE_BROWSER)
+        content = (folder / "best_params.json").read_text() if "best_params.json" in there else ""
+    except (OSError, UnicodeDecodeError) as error:
+        return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
     if foreign := sorted(there - set(FILES)):
         return f"{foreign[0]} is no part of a report"
     if not there:
         return None
     if "best_params.json" not in there:
         return "it holds no report"
-    facts: Fingerprint | None = None
-    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # a damaged report may be replaced
-        stored = json.loads((folder / "best_params.json").read_text())
+    facts, is_whole = None, "model" in there
+    with suppress(ValueError, LookupError, TypeError, AttributeError):  # a damaged report may be replaced
+        stored = json.loads(content)
+        is_whole = is_whole or "confirmed" in stored
         if (name := stored["study"]) != study.study_name:
             return f"it holds the report of '{name}'"
         facts = decisive_facts(stored["fingerprint"])
     if facts not in (None, decisive_facts(study.user_attrs[FINGERPRINT])):
         return f"it holds the report of another study of the name '{study.study_name}'"
-    if "model" in there and not whole:
+    if is_whole and not whole:
         return "it holds a whole report, and this one is of the search alone"
     return None

@@ -94,8 +94,10 @@ def _trials(report: Report) -> pd.DataFrame:
     rows = []
     for trial in report.study.get_trials(deepcopy=False):
         attributes = {key: value for key, value in trial.user_attrs.items() if key not in NO_COLUMNS}
-        row = {"number": trial.number, "state": trial.state.name, "value": trial.value, **trial.params}
-        rows.append({**row, **attributes, **row, "worker": trial.user_attrs.get("worker")})
+        row = {"number": trial.number, "state": trial.state.name, "value": trial.value}
+        rows.append(
+            {**row, **trial.params, **attributes, **trial.params, **row, "worker": trial.user_attrs.get("worker")}
+        )
     return pd.DataFrame(rows)
 
 

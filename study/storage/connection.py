@@ -107,10 +107,10 @@ def parse_url(url: str) -> URL:
     file = sqlite_file(parsed)
     if file is not None and not file.name:
         raise StudyError("--storage must name a file of SQLite, as in sqlite:///study.db.")
-    if file is not None and file.is_file() and file.stat().st_nlink > 1:
+    if file is not None and (names := _count_names(file)) > 1:
         raise StudyError(
-            f"{file} has {file.stat().st_nlink} names (hard links), and processes that open it by different ones would "
-            "damage it. Keep one of them, or copy the file and name the copy with --storage."
+            f"{file} has {names} names (hard links), and processes that open it by different ones would damage it. "
+            "Remove the others, or use another --storage."
         )
     if file is not None and not file.parent.is_dir():
         raise StudyError(f"The folder of {file} does not exist; create it, or name another file with --storage.")
@@ -119,6 +119,14 @@ def parse_url(url: str) -> URL:
     if parsed.get_backend_name() == "sqlite" and file is None:
         raise StudyError("A database in memory is gone when the run ends; name a file, as in sqlite:///study.db.")
     return parsed
+
+
+def _count_names(file: Path) -> int:
+    """The hard links to a file; 1 where that is not known, as of one that does not exist yet."""
+    try:
+        return file.stat().st_nlink
+    except OSError:
+        return 1
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -221,8 +229,9 @@ def _until_it_answers(call: Callable[[], T], *, seconds: float, between: Callabl
             if not _may_answer_later(error) or waited + pause > seconds:
                 raise
             if waited > LONG_SECONDS and not has_told:
+                reason = reason_of(error)
                 print(
-                    f"Note: waiting for the database ({reason_of(error)}), for {seconds - waited:.0f} seconds more.",
+                    f"Note: waiting up to {seconds:.0f} seconds for the database: {reason}.",
                     file=sys.stderr,
                     flush=True,
                 )

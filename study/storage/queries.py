@@ -73,10 +73,12 @@ def best_trial(study: Study, space: Space) -> FrozenTrial | None:
     return max(trials, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
 
-def running_best(study: Study) -> dict[int, float]:
-    """The best value so far at each complete trial, by its number."""
+def running_best(study: Study, space: Space) -> dict[int, float]:
+    """The best value so far at each complete trial of the space, by its number."""
     best, values = -np.inf, {}
     for trial in complete_trials(study):
+        if not lies_in(trial.params, space):
+            continue
         best = max(best, trial.value if trial.value is not None else best)
         values[trial.number] = float(best)
     return values

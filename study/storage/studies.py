@@ -57,6 +57,11 @@ def opened_study(
                 "was copied or the hidden folder beside it deleted; the trial goes on when that worker has given no "
                 f"sign of life for {storage.grace_period} seconds."
             )
+        if strange := [str(trial.number) for trial in queue.of_others()]:
+            notes.append(
+                f"trial {', '.join(strange)} was started by another program; it is run here if it has not ended in "
+                f"{storage.grace_period} seconds."
+            )
         yield queue, notes
 
 

@@ -11,9 +11,9 @@ import re
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -53,6 +53,8 @@ class TrialQueue:
         else:  # it is the file's own, and one file has many URLs
             self._folder = locks_beside(file) / _digest(study.study_name)
         self._worker: str | None = None
+        self._before_ask: set[int] | None = None  # all that ran or had ended before a claim that was perhaps cut short
+        self._first_seen: dict[int, float] = {}  # trials that run without a worker's name, since when on this clock
         self._beating: int | None = None  # the trial, by its id in the storage, of which a sign of life is given
         storage.heartbeat_interval = heartbeat_seconds
         storage.grace_period = MISSED_HEARTBEATS * heartbeat_seconds
@@ -144,7 +146,15 @@ class TrialQueue:
         if not self._local:
             return []
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial for trial in running if not self._lock_file(str(trial.user_attrs.get(WORKER))).exists()]
+        workers = {trial.number: trial.user_attrs.get(WORKER) for trial in running}
+        return [
+            trial for trial in running if (name := workers[trial.number]) and not self._lock_file(str(name)).exists()
+        ]
+
+    def of_others(self) -> list[FrozenTrial]:
+        """Running trials that no worker of this project has started."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial for trial in running if trial.user_attrs.get(WORKER) is None]
 
     def _register(self, lock: FileLock) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -164,9 +174,11 @@ class TrialQueue:
             started = self._begun(space, trials)
             if started is None:
                 return None
+            self._before_ask = {other._trial_id for other in started}
             trial = self.study.ask(space)
             self._storage.record_heartbeat(trial._trial_id)
             self._sign(trial)
+            self._before_ask = None
             if any(other.state == TrialState.RUNNING for other in started):
                 trial.set_user_attr(BESIDE_OTHERS, True)
             self._beating = trial._trial_id
@@ -196,7 +208,9 @@ class TrialQueue:
         put_back = []
         for trial in running:
             worker = trial.user_attrs.get(WORKER)
-            if worker == self._worker and worker is not None:
+            if own and worker is None and self._is_own(trial):
+                self._put_back(trial, crashes=0)
+            elif worker == self._worker and worker is not None:
                 if own:
                     self._put_back(trial, crashes=0)
             elif self._is_gone(trial, is_silent=trial._trial_id in silent):
@@ -225,6 +239,10 @@ class TrialQueue:
         self._storage.set_trial_user_attr(trial._trial_id, CRASHES, [trial.last_step, times])
         return int(times)
 
+    def _is_own(self, trial: FrozenTrial) -> bool:
+        """Whether a trial without a worker's name is from a claim of this worker that was cut short."""
+        return self._before_ask is not None and trial._trial_id not in self._before_ask
+
     def _sign(self, trial: Trial | FrozenTrial) -> None:
         self._storage.set_trial_user_attr(trial._trial_id, WORKER, self._worker)
 
@@ -232,8 +250,8 @@ class TrialQueue:
         """Whether who runs a trial has ended; of another program, which gives no signs of life, after a while."""
         worker = trial.user_attrs.get(WORKER)
         if worker is None:
-            age = datetime.now() - (trial.datetime_start or datetime.min)
-            return is_silent and age.total_seconds() > (self._storage.grace_period or 0)
+            age = time.monotonic() - self._first_seen.setdefault(trial._trial_id, time.monotonic())
+            return is_silent and age > (self._storage.grace_period or 0)
         file = self._lock_file(worker)
         if self._local:
             return _is_free(file) if file.exists() else is_silent

@@ -4,6 +4,7 @@ Some repeats rank candidates, others confirm the winner. The weights of a confir
 folder, a file each: written whole, and trained again when lost.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 from optuna.trial import FrozenTrial, Trial
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from data.files import replacing, sha256
@@ -60,27 +61,38 @@ def has_weights(folder: Path, trial: FrozenTrial) -> bool:
 
 def load_weights(folder: Path, trial: FrozenTrial) -> Weights:
     """Read what a trial has learned. Raises `StudyError` where it is gone, damaged, or another trial's."""
-    digest_of_weights(folder, trial)
     file = _file(folder, trial.number)
     try:
-        return load_file(file)
+        content = file.read_bytes()
+        weights = load(content)
     except (OSError, SafetensorError) as error:
         raise _unreadable(file, error) from error
+    _check_owner(file, trial, hashlib.sha256(content).hexdigest())
+    return weights
 
 
 def digest_of_weights(folder: Path, trial: FrozenTrial) -> str:
-    """The SHA-256 of what a trial has learned. Raises `StudyError` where its file is gone or another trial's.
-
-    Trials of earlier versions have not recorded what theirs was; their file is believed.
-    """
+    """The SHA-256 of what a trial has learned. Raises `StudyError` where its file is gone or another trial's."""
     file = _file(folder, trial.number)
     try:
-        digest = sha256(file)
+        found = file.stat()
+        digest = _digest(file, (found.st_ino, found.st_size, found.st_mtime_ns))
     except OSError as error:
         raise _unreadable(file, error) from error
+    _check_owner(file, trial, digest)
+    return digest
+
+
+@lru_cache(maxsize=1024)
+def _digest(file: Path, _stamp: tuple[int, int, int]) -> str:
+    """The SHA-256 of a file as it is: read once, since it is asked for at every step of a report."""
+    return sha256(file)
+
+
+def _check_owner(file: Path, trial: FrozenTrial, digest: str) -> None:
+    """Trials of earlier versions have not recorded the digest of their file; it is believed."""
     if digest != trial.user_attrs.get(WEIGHTS, digest):
         raise _unreadable(file, "they are another training's")
-    return digest
 
 
 def _unreadable(file: Path, reason: object) -> StudyError:

@@ -124,6 +124,27 @@ def test_a_trial_of_a_living_worker_is_left_alone_and_the_budget_counts_it(new_q
         assert second.recover() == []
 
 
+def test_a_claim_that_is_cut_short_before_it_is_signed_is_made_again_by_the_same_worker(
+    new_queue: NewQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = new_queue(tmp_path.name, tmp_path)
+    original = Study.ask
+
+    def ask_and_stop(study: Study, space: Space) -> Trial:
+        original(study, space)
+        raise KeyboardInterrupt
+
+    with queue.worker():
+        monkeypatch.setattr(Study, "ask", ask_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            queue.claim(SPACE, trials=1)
+        monkeypatch.undo()
+        assert queue.study.trials[0].state == TrialState.RUNNING
+        trial = queue.claim(SPACE, trials=1)
+        assert trial is not None
+        assert trial.number == 0
+
+
 def crash(queue: TrialQueue, *, epoch: int, count_crashes: bool = True) -> None:
     """A worker ends without a word after this epoch, and others find its trial."""
     with queue.worker():
@@ -179,6 +200,8 @@ def test_what_another_program_has_left_long_ago_goes_on(new_queue: NewQueue, tmp
     queue = new_queue(tmp_path.name, tmp_path)
     queue._storage.heartbeat_interval, queue._storage.grace_period = 1, 1
     theirs = queue.study.ask(SPACE)
+    assert queue.recover() == []
+    assert [trial.number for trial in queue.of_others()] == [theirs.number]
     time.sleep(1.1)
     assert [trial.number for trial in queue.recover()] == [theirs.number]
 
