@@ -77,7 +77,7 @@ def tokens_per_second(model: nn.Module, batches: TrainingBatches) -> float:
     """The time of one epoch of real training; a single text is validated, so that almost only training is timed."""
     texts = batches.texts
     one_text = EncodedTexts(texts.token_ids, texts.offsets[:2], texts.labels[:1])
-    validation = EvaluationBatches(one_text, batches.max_tokens, batches.words)
+    validation = EvaluationBatches(one_text, batches.max_tokens, batches.vocabulary_size)
     result = train(model, batches, validation, TrainingConfig(epochs=1), device=torch.device("cpu"))
     return float(np.minimum(texts.lengths, batches.max_tokens).sum() / result.curve[0].seconds)
 
