@@ -159,6 +159,8 @@ def test_the_confirmation_of_an_earlier_study_of_the_same_name_is_not_taken_for_
     storage.delete_study(storage.get_study_id_from_name("toy-lstm"))
     assert toy.run("--trials", 2, "--epochs", 2) == 0
     assert report(*QUICK) == 2
+    assert "it holds the report of another study of the name 'toy-lstm'" in capsys.readouterr().err
+    assert report(*QUICK, "--output", "elsewhere") == 2
     assert "confirms an earlier study of the name 'toy-lstm'" in capsys.readouterr().err
 
 
