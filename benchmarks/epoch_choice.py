@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from data.source import find_source
 from models.lstm import LSTMConfig
-from models.networks import word_network
+from models.registry import find_learner, name_of
 from models.scores import macro_f1
 from models.training import EpochResult, best_epoch, predict, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
@@ -41,7 +41,7 @@ def train_one(job: Job) -> tuple[float, float]:
     """Macro-F1 on the texts kept apart, of the epoch that counts and of the best one of all."""
     model, drops_words, repeat = job
     settings = SETTINGS[model]
-    config = settings.model if drops_words else replace(settings.model, word_dropout=0.0)  # type: ignore[call-arg]
+    config = settings.model if drops_words else replace(settings.model, word_dropout=0.0)
     training = replace(settings.training, seed=1 + repeat, patience=settings.training.epochs)
     prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"), repeat=repeat)
     texts, apart = prepared.training, prepared.validation
@@ -50,7 +50,8 @@ def train_one(job: Job) -> tuple[float, float]:
     limits = settings.limits
     words = limits.kept_words(prepared.word_counts)
     torch.manual_seed(training.seed)
-    network = word_network(config, vocabulary_size=words, classes=len(prepared.classes), vectors=None)  # type: ignore[arg-type]
+    kind = find_learner(name_of(config)).network_type
+    network = kind(config, vocabulary_size=words, classes=len(prepared.classes))
     scores: list[float] = []
 
     def on_epoch_end(_: EpochResult) -> None:

@@ -14,12 +14,13 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from torch import Tensor, nn
 
-from models.encoders import build_encoder, layers_of, with_adapters, without_adapters
+from models.encoders import build_encoder, describe_encoder, layers_of, with_adapters, without_adapters
 from models.layers import length_mask
+from models.networks import Network
 from preprocessing.pretrained import MINILM
 
 Strategy = Literal["frozen", "full", "gradual", "lora"]
@@ -48,7 +49,7 @@ class BERTConfig:
             raise ValueError(f"`lora_alpha > 0` must hold, got {self.lora_alpha}.")
 
 
-class BERTClassifier(nn.Module):
+class BERTClassifier(Network):
     """Encoder, mean over the real tokens, dropout, linear. Fulfils `models.trained_weights.FineTuned`.
 
     The mean, and not the state of [CLS], because MiniLM's sentence features were trained as the mean (Reimers &
@@ -66,6 +67,25 @@ class BERTClassifier(nn.Module):
         self.encoder = encoder.requires_grad_(False) if config.strategy == "frozen" else encoder
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(encoder.config.hidden_size, classes)  # type: ignore[union-attr,arg-type]
+
+    @classmethod
+    def from_weights(
+        cls,
+        _config: BERTConfig,
+        weights: Mapping[str, Tensor],
+        *,
+        vocabulary_size: int,  # noqa: ARG003  # the encoder's description tells it
+        classes: int,
+        encoder: str | None = None,
+    ) -> Self:
+        """The network of `merged(model).state_dict()` and its `encoder_description`, without a pretrained encoder."""
+        model = cls(BERTConfig("full"), build_encoder(encoder or "{}"), classes=classes)
+        model.load_state_dict(weights)
+        return model.eval().requires_grad_(False)
+
+    @property
+    def encoder_description(self) -> str:
+        return describe_encoder(self.encoder)
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Word pieces (B, T) and lengths (B,) to logits (B, classes)."""
@@ -137,15 +157,3 @@ def merged(model: BERTClassifier) -> BERTClassifier:
     plain.encoder = without_adapters(plain.encoder)
     plain.config = replace(model.config, strategy="full")
     return plain
-
-
-def build_exported(described_encoder: str, weights: Mapping[str, Tensor]) -> BERTClassifier:
-    """A classifier in evaluation mode, from `describe_encoder(merged(model).encoder)` and `merged(model).state_dict()`.
-
-    It needs no pretrained encoder. Raises `ValueError`, `RuntimeError`, `LookupError` or `TypeError` for what does not
-    belong together.
-    """
-    encoder = build_encoder(described_encoder)
-    model = BERTClassifier(BERTConfig("full"), encoder, classes=len(weights["head.bias"]))
-    model.load_state_dict(weights)
-    return model.eval().requires_grad_(False)

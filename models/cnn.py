@@ -4,12 +4,18 @@ The usual one takes the maximum over whatever padding a batch has, too, so that 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.layers import FastDropout, WordDropout, length_mask, word_embedding
+from models.learner import Settings
+from models.networks import Network
+from models.training import TrainingConfig
+from models.word_learner import WordLearner
+from preprocessing.batches import TextLimits
 from preprocessing.vocabulary import PAD_ID
 from preprocessing.word_vectors import WordVectors
 
@@ -44,7 +50,7 @@ class CNNConfig:
             raise ValueError(f"`widths` must be one or more whole numbers from 1 on, got {self.widths}.")
 
 
-class CNNClassifier(nn.Module):
+class CNNClassifier(Network):
     """Embedding, parallel convolutions, maximum over time, ReLU, dropout, linear.
 
     A filter stands on each word of the text in turn and sees the words after it; behind the end it sees zeros. So
@@ -86,3 +92,9 @@ class CNNClassifier(nn.Module):
             pooled.append((responses + additive_mask.to(responses.dtype)).amax(dim=2))
         logits: Tensor = self.head(self.dropout(functional.relu(torch.cat(pooled, dim=1))))
         return logits
+
+
+class CNNLearner(WordLearner):
+    config_type = CNNConfig
+    network_type = CNNClassifier
+    defaults: ClassVar = {"": Settings(CNNConfig(), TrainingConfig(6, 5e-3), TextLimits())}

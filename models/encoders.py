@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from preprocessing.pretrained import PretrainedError, bert_extra
+from preprocessing.pretrained import CONFIG_FILE, PretrainedError, bert_extra
 
 QUERIES_AND_VALUES = ("query", "value", "q_lin", "v_lin")  # what BERT, and what DistilBERT calls these matrices
 
@@ -52,6 +52,11 @@ def build_encoder(described: str) -> nn.Module:
         from transformers import AutoConfig, AutoModel
     with _quiet():
         return _without_pooler(AutoModel.from_config(AutoConfig.for_model(**json.loads(described))))
+
+
+def read_shape(folder: Path) -> nn.Module:
+    """The encoder in a folder as its configuration describes it, with random weights, or none on the meta device."""
+    return build_encoder((folder / CONFIG_FILE).read_text(encoding="utf-8"))
 
 
 def layers_of(encoder: nn.Module) -> list[nn.Module]:

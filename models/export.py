@@ -19,10 +19,8 @@ from safetensors import SafetensorError
 
 from data.errors import UserError
 from data.files import replace_folder
-from models.bert import BERTClassifier
 from models.classifier import TextClassifier, Tokens
-from models.encoders import describe_encoder
-from models.networks import CONFIGS, build_network, name_of
+from models.registry import find_learner, name_of
 from preprocessing.cleaning import CLEANING_VERSION
 from preprocessing.vocabulary import Vocabulary
 from preprocessing.word_pieces import WordPieces
@@ -47,9 +45,9 @@ def save_model(folder: Path, classifier: TextClassifier) -> None:
     """
     model = classifier.model
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    encoder = describe_encoder(model.encoder) if isinstance(model, BERTClassifier) else None
+    encoder = model.encoder_description
     sizes = {"vocabulary_size": len(classifier.tokens), "classes": len(classifier.classes)}
-    build_network(model.config, weights, encoder=encoder, **sizes)
+    type(model).from_weights(model.config, weights, encoder=encoder, **sizes)
     tokens_file, tokens = _write_tokens(classifier.tokens)
     files = {WEIGHTS_FILE: safetensors.torch.save(weights), tokens_file: tokens.encode()}
     config = {
@@ -88,8 +86,9 @@ def load_model(folder: Path) -> TextClassifier:
                 raise ModelError(f"The model {folder} is damaged: {name} differs from its checksum. Export it again.")
         max_tokens, classes = int(config["max_tokens"]), tuple(map(str, config["classes"]))
         tokens = _read_tokens(files, max_tokens)
-        model = build_network(
-            CONFIGS[config["architecture"]](**config["model"]),
+        learner = find_learner(config["architecture"])
+        model = learner.network_type.from_weights(
+            learner.config_type(**config["model"]),
             safetensors.torch.load(files[WEIGHTS_FILE]),
             vocabulary_size=len(tokens),
             classes=len(classes),

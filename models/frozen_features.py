@@ -19,7 +19,7 @@ from torch import Tensor
 
 from models.parallel import one_torch_thread
 from preprocessing.batches import make_batch
-from preprocessing.cache import OnEvent, ignore, open_or_build
+from preprocessing.cache import OnEvent, OnProgress, ignore, open_or_build
 from preprocessing.encoding import EncodedTexts
 
 FEATURES_FILE = "features.npy"
@@ -27,7 +27,6 @@ TEXTS_AT_ONCE = 8  # per core; of MiniLM 51 texts per second of a core, with 64 
 EVALUATION_BATCH_SIZE = 1024
 
 Encode = Callable[[Tensor, Tensor], Tensor]  # token ids (B, T), lengths (B,) to features (B, D)
-OnProgress = Callable[[int, int], None]  # texts so far, texts in all
 
 
 @dataclass(frozen=True)

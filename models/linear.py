@@ -6,21 +6,27 @@ is tensors. It has no epochs.
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from models.calibration import best_temperature
+from models.checkpoint import Checkpoint
 from models.layers import length_mask
+from models.learner import Learner, OnEpochEnd, Settings
+from models.networks import Network
 from models.scores import accuracy, macro_f1
 from models.tfidf import SparseRows, Tfidf, fit_tfidf, flat_tokens
-from models.training import EpochResult, TrainingResult
+from models.training import EpochResult, TrainingConfig, TrainingResult
+from preprocessing.batches import TextLimits
 from preprocessing.encoding import EncodedTexts
 
+WHOLE_TEXTS = 1_000_000  # tokens: none is cut off
 MAX_ITERATIONS = 10_000  # of LIBLINEAR; R8 takes up to 4,400 of them (logistic regression with C = 1,000)
 NEVER = -1e4  # the logit of a class without a training text: it is never predicted, and its loss is a number
 
@@ -45,7 +51,7 @@ class LinearConfig:
             raise ValueError(f"`minimum_texts >= 1` must hold, got {self.minimum_texts}.")
 
 
-class LinearClassifier(nn.Module):
+class LinearClassifier(Network):
     """TF-IDF, then one weight per feature and class. It has buffers only, no parameters to train by gradients."""
 
     weight: Tensor  # (features, classes) float32
@@ -59,6 +65,10 @@ class LinearClassifier(nn.Module):
         self.register_buffer("weight", torch.zeros(features, classes))
         self.register_buffer("bias", torch.zeros(classes))
 
+    @classmethod
+    def sizes_in(cls, weights: Mapping[str, Tensor]) -> dict[str, int]:
+        return {"features": len(weights["tfidf.ngrams"])}
+
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Token ids (B, T) and lengths (B,) to logits (B, classes); the same bits in any company and padding."""
         return self.score(self.tfidf(token_ids[length_mask(token_ids, lengths)], lengths))
@@ -70,6 +80,32 @@ class LinearClassifier(nn.Module):
             columns, self.weight, offsets, mode="sum", per_sample_weights=values, include_last_offset=True
         )
         return sums + self.bias
+
+
+class LinearLearner(Learner):
+    config_type = LinearConfig
+    network_type = LinearClassifier
+    defaults: ClassVar = {"": Settings(LinearConfig(), TrainingConfig(epochs=1), TextLimits(WHOLE_TEXTS, 1_000_000, 1))}
+    ignored_fields = frozenset({"epochs", "patience"})
+
+    def fit(
+        self,
+        *,
+        on_epoch_end: OnEpochEnd | None = None,
+        checkpoint: Checkpoint | None = None,  # noqa: ARG002  # it is fitted at once, and there are no epochs
+    ) -> TrainingResult:
+        _, result = fit_linear(
+            self.settings.model,
+            self.training_texts,
+            self.prepared.validation,
+            vocabulary_size=self.vocabulary_size,
+            max_tokens=self.settings.limits.max_tokens,
+            classes=len(self.prepared.classes),
+            seed=self.settings.training.seed,
+        )
+        if on_epoch_end:
+            on_epoch_end(result.best)
+        return result
 
 
 @dataclass(frozen=True)
@@ -95,7 +131,7 @@ def fit_linear(
 ) -> tuple[LinearClassifier, TrainingResult]:
     """Learn the features and fit the classifier; the result has one epoch.
 
-    `words`: ids from there on are unknown. Deterministic.
+    Ids from `vocabulary_size` on are unknown. Deterministic.
     """
     start = time.perf_counter()
     features = fit_features(config, training, validation, vocabulary_size=vocabulary_size, max_tokens=max_tokens)

@@ -5,12 +5,17 @@ It takes padded batches, not packed ones: those leave oneDNN's fused kernel and 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from models.layers import FastDropout, WordDropout, word_embedding
+from models.learner import Settings
+from models.networks import Network
+from models.training import TrainingConfig
+from models.word_learner import WordLearner
+from preprocessing.batches import TextLimits
 from preprocessing.word_vectors import WordVectors
 
 # The standard deviation of pretrained vectors, about that of GloVe's own. On R8 (GloVe, learning rate 0.01, means of 3
@@ -43,7 +48,7 @@ class LSTMConfig:
             raise ValueError(f"`pooling` must be max, mean or last, got {self.pooling!r}.")
 
 
-class LSTMClassifier(nn.Module):
+class LSTMClassifier(Network):
     """Embedding, LSTM, pooling over the real tokens, dropout, linear.
 
     Time comes first inside, (T, B, features): the layout that the fused kernel computes in.
@@ -88,6 +93,12 @@ class LSTMClassifier(nn.Module):
         pooled = torch.cat([_pool(output, mask, lengths, self.config.pooling) for output in outputs], dim=1)
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
+
+
+class LSTMLearner(WordLearner):
+    config_type = LSTMConfig
+    network_type = LSTMClassifier
+    defaults: ClassVar = {"": Settings(LSTMConfig(), TrainingConfig(), TextLimits())}
 
 
 def _reorder(features: Tensor, positions: Tensor) -> Tensor:

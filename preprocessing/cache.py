@@ -24,6 +24,7 @@ META_FILE = "meta.json"  # written last: a folder that has it is whole
 FORMAT_VERSION = 1
 
 OnEvent = Callable[[str], None]  # gets a sentence for the user
+OnProgress = Callable[[int, int], None]  # how many are done, how many there are
 Build = Callable[[Path], None]  # writes files into the folder
 
 

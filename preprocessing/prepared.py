@@ -30,7 +30,7 @@ VOCABULARY_FILE = "vocabulary.txt"  # a word a line; the line's number from 0 is
 Encode = Callable[[pa.Array], tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]]  # texts to token ids, offsets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is itself only, and can be a key
 class PreparedTexts:
     """Training and validation texts of one split as memory maps. The test split is not in here."""
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from data.files import sha256, user_path
 from data.wheels import OnDownload, PinnedWheel, read_member
-from preprocessing.cache import CacheEntry, OnEvent, ignore, open_entry, open_or_build
+from preprocessing.cache import CacheEntry, OnEvent, ignore, open_or_build
 from preprocessing.vocabulary import PAD_ID, SPECIAL_WORDS, Vocabulary
 from preprocessing.word_vector_files import VectorsError, read_vector_file, vector_size
 
@@ -119,11 +119,6 @@ def prepare_vectors(
         "lookup": LOOKUP_VERSION,
     }
     return _open(open_or_build(cache_dir, f"{source.name} vectors", key, build, on_event=on_event))
-
-
-def open_vectors(folder: Path) -> WordVectors:
-    """Open vectors that have been prepared and verified by another process, without reading them through."""
-    return _open(open_entry(folder))
 
 
 def _open(entry: CacheEntry) -> WordVectors:

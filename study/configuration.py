@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from data.source import DataSource
 from models.learner import Settings
-from models.networks import CONFIGS, name_of
+from models.registry import find_learner, name_of
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import EncoderVersion
@@ -57,7 +57,7 @@ class StudyConfig:
             raise ValueError(f"its rules are version {rules}, now they are {RULES}")
         base, model = stored["base"], stored.pop("model")
         settings = Settings(
-            CONFIGS[model](**base["model"]),
+            find_learner(model).config_type(**base["model"]),
             TrainingConfig(**base["training"]),
             TextLimits(**base["limits"]),
             VectorSource(**base["vectors"]) if base.get("vectors") else None,

@@ -3,72 +3,49 @@
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from data.files import user_path
-from models.bert import BERTConfig
-from models.cnn import CNNConfig
 from models.learner import Settings
-from models.linear import LinearConfig
-from models.lstm import LSTMConfig
-from models.networks import name_of
-from models.training import TrainingConfig
-from preprocessing.batches import TextLimits
+from models.registry import MODELS, find_learner, name_of
 from preprocessing.word_vectors import find_copy, find_vectors
 from study.errors import StudyError
 
-ModelName = Literal["lstm", "cnn", "linear", "bert"]
-DEFAULT_MODEL: ModelName = "lstm"
-WHOLE_TEXTS = 1_000_000  # tokens: none is cut off
-DEFAULTS: dict[str, Settings] = {  # by variant
-    "lstm": Settings(LSTMConfig(), TrainingConfig(), TextLimits()),
-    "cnn": Settings(CNNConfig(), TrainingConfig(6, 5e-3), TextLimits()),
-    "linear": Settings(LinearConfig(), TrainingConfig(epochs=1), TextLimits(WHOLE_TEXTS, 1_000_000, 1)),
-    "bert-frozen": Settings(BERTConfig("frozen"), TrainingConfig(20, 1e-2, patience=5), TextLimits(128)),
-    "bert-full": Settings(BERTConfig("full"), TrainingConfig(3, 2e-4, 16, schedule="linear"), TextLimits(128)),
-    "bert-gradual": Settings(
-        BERTConfig("gradual"), TrainingConfig(4, 3e-3, 16, patience=4, schedule="linear"), TextLimits(128)
-    ),
-    "bert-lora": Settings(BERTConfig("lora"), TrainingConfig(4, 2e-3, 16, schedule="linear"), TextLimits(128)),
-}
-NETWORKS = ("lstm", "cnn", "bert")
-WORD_MODELS = ("lstm", "cnn", "linear")
-MEANINGFUL_TO = {  # where an option means something to some models only
-    "epochs": NETWORKS,
-    "patience": NETWORKS,
-    "vocabulary_size": WORD_MODELS,
-    "min_frequency": WORD_MODELS,
-    "vectors": ("lstm", "cnn"),
-    "classifier": ("linear",),
-    "strategy": ("bert",),
-    "bert_model": ("bert",),
+DEFAULTS = {  # by variant, as bert-frozen
+    f"{name}-{variant}" if variant else name: settings
+    for name in MODELS
+    for variant, settings in find_learner(name).defaults.items()
 }
 PARTS = ("model", "training", "limits")  # of settings, whose fields options set
 FIELDS = {  # of settings, by the option that sets each
     "bert_model": "pretrained",
     **{name: name for name in ("strategy", "classifier", "max_training_texts", "metric", "seed", "epochs", "patience")},
     **{name: name for name in ("max_tokens", "vocabulary_size", "min_frequency")},
+    "vectors": "embedding_size",  # which is that of the vectors
 }
 
 
-def choose_settings(model: ModelName, options: Mapping[str, Any]) -> Settings:
+def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:
     """The model's defaults, changed by the options that are not None.
 
     Raises `StudyError` for an option that means nothing to the model: it would silently do nothing.
     """
+    learner = find_learner(model)
     given = {name: value for name, value in options.items() if value is not None}
+    variant = given.get(learner.variant_field or "", next(iter(learner.defaults)))
+    base = learner.defaults[variant]
+    meaningful = {field.name for part in PARTS for field in fields(getattr(base, part))} - learner.ignored_fields
     for name in given:
-        if model not in MEANINGFUL_TO.get(name, (model,)):
+        if FIELDS[name] not in meaningful:
             raise StudyError(f"--{name.replace('_', '-')} means nothing to --model {model}; leave it out.")
     if "bert_model" in given and (folder := user_path(given["bert_model"])).is_dir():
         given["bert_model"] = str(folder.resolve())  # workers may be started elsewhere
-    values = {FIELDS[name]: value for name, value in given.items() if name != "vectors"}
-    base = DEFAULTS[f"bert-{given.get('strategy', 'frozen')}" if model == "bert" else model]
     if "vectors" in given:
         vectors = find_vectors(given["vectors"])
-        base, values = replace(base, vectors=vectors), {**values, "embedding_size": vectors.size}
-    parts = {name: _changed(getattr(base, name), values) for name in PARTS}
-    return replace(base, **parts)
+        base = replace(base, vectors=vectors)
+        given["vectors"] = vectors.size
+    values = {FIELDS[name]: value for name, value in given.items()}
+    return replace(base, **{part: _changed(getattr(base, part), values) for part in PARTS})
 
 
 def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | None) -> Settings:
@@ -82,7 +59,7 @@ def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | No
             raise StudyError("The study begins with no vectors; leave --vectors out.")
         settings = replace(settings, vectors=find_copy(settings.vectors, vectors))
     if bert_model:
-        if not isinstance(settings.model, BERTConfig):
+        if settings.pretrained is None:
             raise StudyError("The study is not about BERT; leave --bert-model out.")
         folder = user_path(str(bert_model))
         if not folder.is_dir():
@@ -96,18 +73,22 @@ def options_of(settings: Settings) -> dict[str, Any]:
 
     But for the `unsettable_fields`, which no option sets.
     """
-    options: dict[str, Any] = {"model": name_of(settings.model)}
-    if isinstance(settings.model, BERTConfig):
-        options["strategy"] = settings.model.strategy
+    name, variant = _model_and_variant(settings)
+    options: dict[str, Any] = {"model": name}
+    if field := find_learner(name).variant_field:
+        options[field] = variant
     if settings.vectors:
         options["vectors"] = settings.vectors.path or settings.vectors.name
     differing = _differing(settings)
-    return options | {option: differing[field][0] for option, field in FIELDS.items() if field in differing}
+    return options | {
+        option: differing[field][0] for option, field in FIELDS.items() if field in differing and option != "vectors"
+    }
 
 
 def unsettable_fields(settings: Settings) -> dict[str, tuple[Any, Any]]:
     """Values, and today's defaults, of fields that no option sets: such settings are of another version's making."""
-    return {field: both for field, both in _differing(settings).items() if field not in FIELDS.values()}
+    settable = {field for option, field in FIELDS.items() if option != "vectors"}
+    return {field: both for field, both in _differing(settings).items() if field not in settable}
 
 
 def _differing(settings: Settings) -> dict[str, tuple[Any, Any]]:
@@ -122,14 +103,19 @@ def _differing(settings: Settings) -> dict[str, tuple[Any, Any]]:
 
 
 def variant_of(settings: Settings) -> str:
-    """The model, and its strategy where it has one."""
-    name = name_of(settings.model)
-    return f"{name}-{settings.model.strategy}" if isinstance(settings.model, BERTConfig) else name
+    """The model, and its variant where it has some: a key of `DEFAULTS`."""
+    return "-".join(filter(None, _model_and_variant(settings)))
 
 
 def default_name(data: str, settings: Settings) -> str:
     """The name of a study, which tells it from others of the same data."""
     return "-".join([data, variant_of(settings), *([settings.vectors.name] if settings.vectors else [])])
+
+
+def _model_and_variant(settings: Settings) -> tuple[str, str]:
+    name = name_of(settings.model)
+    field = find_learner(name).variant_field
+    return name, getattr(settings.model, field) if field else ""
 
 
 def _changed(part: Any, values: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from models.registry import DEFAULT_MODEL, MODELS
 from study.command_line import (
     DEFAULT_STORAGE,
     INTERRUPTED,
@@ -41,8 +42,9 @@ def run(
         int, count("Trials in all, over restarts: complete, pruned and failed ones count.", most=10_000_000)
     ] = 50,
     model: Annotated[
-        Literal["lstm", "cnn", "linear", "bert"], typer.Option(help="What is trained; see docs/models/.")
-    ] = "lstm",
+        Literal[tuple(MODELS)],  # type: ignore[valid-type]  # known only when it runs
+        typer.Option(help="What is trained; see docs/models/."),
+    ] = DEFAULT_MODEL,
     workers: Workers = None,
     cluster: Annotated[
         str | None,

@@ -4,8 +4,8 @@ A parameter is called like the configuration field that it sets; its default is 
 trial of every study is the one with all defaults.
 """
 
-from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import singledispatch
 from typing import Any, Literal
 
 from optuna.distributions import (
@@ -34,12 +34,18 @@ BERT_LEARNING_RATES: dict[Strategy, FloatDistribution] = {  # MiniLM wants more 
 
 def search_space(name: SpaceName, base: Settings) -> Space:
     """The distributions to search; they always contain the values of `base`."""
-    default, more = SPACES[type(base.model)](base)
+    default, more = model_space(base.model, base)
     return default | more if name == "wide" else default
 
 
-def _lstm_space(base: Settings) -> tuple[Space, Space]:
-    """What is searched by default, and what the wide space has besides; likewise for the other models."""
+@singledispatch
+def model_space(config: object, _base: Settings) -> tuple[Space, Space]:
+    """What is searched by default, and what the wide space has besides: a function for each type of `config`."""
+    raise NotImplementedError(f"study/search_space.py has no ranges for {type(config).__name__}.")
+
+
+@model_space.register
+def _lstm_space(_config: LSTMConfig, base: Settings) -> tuple[Space, Space]:
     default: Space = {
         # Below 16 R8 is not learned; above about 100 scores are flat (Reimers & Gurevych 2017), and time is quadratic.
         "hidden_size": IntDistribution(16, 256, log=True),
@@ -51,23 +57,24 @@ def _lstm_space(base: Settings) -> tuple[Space, Space]:
         "pooling": CategoricalDistribution(["max", "mean", "last"]),
         "bidirectional": CategoricalDistribution([True, False]),
     }
-    return default, more | _of_word_networks(base)
+    return default, more | _word_network_space(base)
 
 
-def _cnn_space(base: Settings) -> tuple[Space, Space]:
+@model_space.register
+def _cnn_space(_config: CNNConfig, base: Settings) -> tuple[Space, Space]:
     default: Space = {
         # Per width. 16 are too few for R8; 256 bring nothing over 128 at 1.7 times the time.
         "filters": IntDistribution(16, 256, log=True),
         # R8 is hardly learned at 1e-3 in six epochs; at 3e-2 scores fall after the first.
         "learning_rate": FloatDistribution(5e-4, 2e-2, log=True),
     }
-    return default, _of_word_networks(base)
+    return default, _word_network_space(base)
 
 
-def _linear_space(base: Settings) -> tuple[Space, Space]:
-    assert isinstance(base.model, LinearConfig)
+@model_space.register
+def _linear_space(config: LinearConfig, _base: Settings) -> tuple[Space, Space]:
     # A linear SVM is best near 1, logistic regression at far less regularisation; both are flat beyond these bounds.
-    low, high = {"svm": (0.03, 30.0), "logistic_regression": (1.0, 300.0)}[base.model.classifier]
+    low, high = {"svm": (0.03, 30.0), "logistic_regression": (1.0, 300.0)}[config.classifier]
     default: Space = {
         "C": FloatDistribution(low, high, log=True),
         "max_ngram": IntDistribution(1, 3),  # longer ones hardly ever come again in another text
@@ -80,15 +87,15 @@ def _linear_space(base: Settings) -> tuple[Space, Space]:
     return default, more
 
 
-def _bert_space(base: Settings) -> tuple[Space, Space]:
-    assert isinstance(base.model, BERTConfig)
+@model_space.register
+def _bert_space(config: BERTConfig, _base: Settings) -> tuple[Space, Space]:
     second: dict[Strategy, Space] = {
         "frozen": {"dropout": FloatDistribution(0.0, 0.5)},  # more starves a head of few features
         "full": {"dropout": FloatDistribution(0.0, 0.5)},
         "gradual": {"layer_factor": FloatDistribution(1.5, 4.0)},  # around the 2.6 of Howard & Ruder 2018
         "lora": {"lora_rank": IntDistribution(2, 32, log=True)},  # Hu et al. 2021 find 1 to 64 nearly alike
     }
-    default: Space = {"learning_rate": BERT_LEARNING_RATES[base.model.strategy], **second[base.model.strategy]}
+    default: Space = {"learning_rate": BERT_LEARNING_RATES[config.strategy], **second[config.strategy]}
     more: Space = {
         "dropout": FloatDistribution(0.0, 0.5),
         "batch_size": CategoricalDistribution([16, 32, 64]),
@@ -98,7 +105,7 @@ def _bert_space(base: Settings) -> tuple[Space, Space]:
     return default, more
 
 
-def _of_word_networks(base: Settings) -> Space:
+def _word_network_space(base: Settings) -> Space:
     embedding: Space = {"embedding_size": IntDistribution(32, 300, log=True)}  # 300 is what published vectors have
     if base.vectors:
         embedding = {"tune_vectors": CategoricalDistribution([True, False])}
@@ -115,14 +122,6 @@ def _of_word_networks(base: Settings) -> Space:
             min(2_000, base.limits.vocabulary_size), max(50_000, base.limits.vocabulary_size), log=True
         ),
     }
-
-
-SPACES: dict[type, Callable[[Settings], tuple[Space, Space]]] = {
-    LSTMConfig: _lstm_space,
-    CNNConfig: _cnn_space,
-    LinearConfig: _linear_space,
-    BERTConfig: _bert_space,
-}
 
 
 def default_parameters(space: Space, base: Settings) -> dict[str, Any]:

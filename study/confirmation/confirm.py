@@ -158,7 +158,7 @@ class _Crew:
 
     def _compute_features(self) -> None:
         """Compute what a frozen encoder gives for the repeats to come, with progress, so that the workers find it."""
-        if self.configuration.base.reads_features:
+        if self.configuration.base.pretrained is not None:
             waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
             for repeat in sorted({trial.user_attrs[REPEAT] for trial in waiting if REPEAT in trial.user_attrs}):
                 prepared = prepare_repeat(self.configuration, repeat)

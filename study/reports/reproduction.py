@@ -13,9 +13,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from data.source import DataSource
+from models.registry import DEFAULT_MODEL
 from study.configuration import StudyConfig
 from study.formatting import plural
-from study.model_settings import DEFAULT_MODEL, default_name, options_of, unsettable_fields
+from study.model_settings import default_name, options_of, unsettable_fields
 from study.sampling import PRUNING_RULE, may_prune
 from study.storage.attributes import BESIDE_OTHERS, FINGERPRINT, WORKER
 from study.storage.fingerprint import ENVIRONMENT, PRUNING

@@ -11,8 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from models.bert import BERTConfig
-from models.networks import CONFIGS
+from models.registry import find_learner
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import RULES as PREPROCESSING_RULES
@@ -25,7 +24,6 @@ from study.search_space import describe
 
 Fingerprint = dict[str, Any]
 VERSIONED_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "pyarrow")
-BERT_PACKAGES = ("transformers", "tokenizers")
 ENVIRONMENT = "environment."  # prefix of the keys that only warn
 PRUNING = f"{ENVIRONMENT}pruning rule"  # a fact of those studies that prune
 
@@ -50,11 +48,11 @@ def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
         facts |= {f"{part}.{name}": value for name, value in asdict(getattr(base, part)).items()}
     if base.vectors:
         facts["vectors"] = base.vectors.sha256
-    if isinstance(base.model, BERTConfig):
+    if base.pretrained is not None:
         facts["model.pretrained"] = base.find_encoder(Path(configuration.cache_dir)).identity
-        packages = (*BERT_PACKAGES, "peft") if base.model.strategy == "lora" else BERT_PACKAGES
-        with bert_extra():
-            facts |= {f"{ENVIRONMENT}{package}": version(package) for package in packages}
+    with bert_extra():
+        packages = find_learner(configuration.model).packages(base)
+        facts |= {f"{ENVIRONMENT}{package}": version(package) for package in packages}
     facts |= {f"space.{name}": range_ for name, range_ in describe(configuration.search_space).items()}
     facts |= {f"{ENVIRONMENT}{package}": version(package) for package in VERSIONED_PACKAGES}
     if may_prune(configuration):
@@ -91,7 +89,7 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
 
 
 def _field_defaults(asked: Fingerprint) -> Fingerprint:
-    kinds = {"model": CONFIGS[asked["model"]], "training": TrainingConfig, "limits": TextLimits}
+    kinds = {"model": find_learner(asked["model"]).config_type, "training": TrainingConfig, "limits": TextLimits}
     defaults = {f"{part}.{field.name}": field.default for part, kind in kinds.items() for field in fields(kind)}
     if PRUNING in asked:
         defaults[PRUNING] = 1

@@ -10,7 +10,8 @@ from optuna.trial import Trial
 
 from data.errors import UserError
 from models.checkpoint import Checkpoint
-from models.learner import Learner, Settings
+from models.learner import Settings
+from models.registry import make_learner
 from models.training import EpochResult, TrainingConfig, TrainingResult, best_epoch
 from preprocessing.prepared import PreparedTexts
 from study.search_space import apply_parameters
@@ -60,7 +61,7 @@ def run_trial(
     if reported_before is not None and not checkpoint.path.exists():
         on_event(f"There is no checkpoint of trial {trial.number} here; it starts over.")
     try:
-        result = Learner(settings, prepared, cache_dir, device).fit(on_epoch_end=report, checkpoint=checkpoint)
+        result = make_learner(settings, prepared, cache_dir, device).fit(on_epoch_end=report, checkpoint=checkpoint)
     except (*STORAGE_ERRORS, UserError):  # it will go on
         raise
     except Exception as error:  # pruned or failed

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from data.files import replacing, sha256
 from models.learner import Learner
+from models.registry import make_learner
 from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.configuration import StudyConfig
@@ -140,7 +141,7 @@ def confirmed_learner(configuration: StudyConfig, trial: FrozenTrial, device: to
     """What has learned in a training of the confirmation."""
     repeat = int(trial.user_attrs[REPEAT])
     settings = apply_parameters(with_repeat(configuration, repeat).base, trial.params)
-    return Learner(settings, prepare_repeat(configuration, repeat), Path(configuration.cache_dir), device)
+    return make_learner(settings, prepare_repeat(configuration, repeat), Path(configuration.cache_dir), device)
 
 
 def with_repeat(configuration: StudyConfig, repeat: int) -> StudyConfig:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from data.wheels import OnDownload
-from models.bert import BERTConfig
-from models.learner import Learner, Settings
+from models.learner import Settings
+from models.registry import make_learner
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.word_pieces import WordPieces, read_word_pieces
 from preprocessing.word_vectors import prepare_vectors
@@ -25,7 +25,7 @@ def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
     Raises `UserError` when there is none.
     """
     base = configuration.base
-    if not isinstance(base.model, BERTConfig):
+    if base.pretrained is None:
         return configuration
     with _downloading(console) as on_download:
         encoder = base.find_encoder(Path(configuration.cache_dir), on_download=on_download)
@@ -76,7 +76,7 @@ def describe_training_texts(settings: Settings, prepared: PreparedTexts) -> str:
 
 
 def describe_words(settings: Settings, prepared: PreparedTexts) -> str:
-    if isinstance(settings.model, BERTConfig):
+    if settings.pretrained is not None:
         return f"{len(prepared.word_counts):,} word pieces"
     known = settings.limits.kept_words(prepared.word_counts)
     return f"{known:,} words known of {len(prepared.word_counts):,} in training"
@@ -86,25 +86,23 @@ def compute_features(
     configuration: StudyConfig, prepared: PreparedTexts, console: Console, *, device: torch.device
 ) -> None:
     """Compute what a frozen encoder makes of the texts, so that the workers find it."""
-    if not configuration.base.reads_features:
-        return
-    learner = Learner(configuration.base, prepared, Path(configuration.cache_dir), device)
+    learner = make_learner(configuration.base, prepared, Path(configuration.cache_dir), device)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Computing features", visible=False)
 
         def on_progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, visible=True)
 
-        learner.find_features(on_event=console.print, on_progress=on_progress)
+        learner.prepare(on_event=console.print, on_progress=on_progress)
 
 
 def word_pieces_of(configuration: StudyConfig, *, on_download: OnDownload | None = None) -> WordPieces | None:
     """How the study's model reads texts, where that is not in words. Raises `UserError`."""
-    model, limits = configuration.base.model, configuration.base.limits
-    if not isinstance(model, BERTConfig):
+    base = configuration.base
+    if base.pretrained is None:
         return None
-    encoder = configuration.base.find_encoder(Path(configuration.cache_dir), on_download=on_download)
-    return read_word_pieces(encoder, max_tokens=limits.max_tokens)
+    encoder = base.find_encoder(Path(configuration.cache_dir), on_download=on_download)
+    return read_word_pieces(encoder, max_tokens=base.limits.max_tokens)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ import pytest
 import torch
 import transformers
 
-from models.bert import BERTClassifier, BERTConfig, FeatureHead, Strategy, build_exported, merged
+from models.bert import BERTClassifier, BERTConfig, FeatureHead, Strategy, merged
 from models.checkpoint import Checkpoint
-from models.encoders import describe_encoder, load_encoder
+from models.encoders import load_encoder
 from models.trained_weights import load_trained, trained_weights
 from models.training import TrainingConfig, TrainingResult, predict, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
@@ -177,11 +177,13 @@ def test_what_is_exported_is_a_plain_network_that_scores_the_same(
     model = classifier(tiny_encoder, strategy)
     fine_tune(model, some_texts)
     plain = merged(model.eval())
-    described, weights = describe_encoder(plain.encoder), plain.state_dict()
+    described, weights = plain.encoder_description, plain.state_dict()
     assert not any("lora" in name for name in weights)
     assert str(tiny_encoder.folder) not in described
     torch.manual_seed(99)
-    exported = build_exported(described, weights)
+    exported = BERTClassifier.from_weights(
+        plain.config, weights, vocabulary_size=50, classes=CLASSES, encoder=described
+    )
     batch = next(iter(EvaluationBatches(some_texts, MAX_TOKENS, int(some_texts.token_ids.max()) + 1)))
     with torch.inference_mode():
         expected = model(batch.token_ids, batch.lengths)
@@ -248,7 +250,11 @@ def test_kin_of_bert_are_trained_alike(strategy: Strategy) -> None:
     model.eval()
     token_ids, lengths = torch.tensor([[2, 30, 31, 3], [2, 3, 0, 0]]), torch.tensor([4, 2])
     with torch.inference_mode():
-        exported = build_exported(describe_encoder(model.encoder), merged(model).state_dict())
+        plain = merged(model)
+        described, weights = plain.encoder_description, plain.state_dict()
+        exported = BERTClassifier.from_weights(
+            plain.config, weights, vocabulary_size=50, classes=CLASSES, encoder=described
+        )
         torch.testing.assert_close(exported(token_ids, lengths), model(token_ids, lengths), rtol=0, atol=1e-5)
         torch.testing.assert_close(model(token_ids[1:, :2], lengths[1:]), model(token_ids, lengths)[1:])
 

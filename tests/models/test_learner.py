@@ -9,11 +9,11 @@ import torch
 
 from data.source import find_source, load_search_texts
 from models.bert import BERTConfig
-from models.cnn import CNNConfig
 from models.export import load_model, save_model
 from models.learner import Learner, Settings
 from models.linear import LinearConfig
 from models.lstm import VECTOR_SCALE, LSTMConfig
+from models.registry import MODELS, find_learner, make_learner
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import prepare_for_search
@@ -23,9 +23,7 @@ from preprocessing.word_vectors import find_vectors
 
 LIMITS = TextLimits(max_tokens=20, min_frequency=1)
 SETTINGS = {
-    "lstm": Settings(LSTMConfig(16, 12), TrainingConfig(epochs=6, learning_rate=2e-2), LIMITS),
-    "cnn": Settings(CNNConfig(16, 12), TrainingConfig(epochs=6, learning_rate=1e-2), LIMITS),
-    "linear": Settings(LinearConfig(), TrainingConfig(epochs=1), LIMITS),
+    **{name: replace(find_learner(name).defaults[""], limits=LIMITS) for name in MODELS if name != "bert"},
     "linear of pairs": Settings(LinearConfig("logistic_regression", max_ngram=2), TrainingConfig(epochs=1), LIMITS),
     "frozen": Settings(BERTConfig("frozen"), TrainingConfig(epochs=6, learning_rate=2e-2), LIMITS),
     "full": Settings(BERTConfig("full"), TrainingConfig(epochs=3, learning_rate=5e-3), LIMITS),
@@ -35,21 +33,21 @@ SETTINGS = {
 every_kind = pytest.mark.parametrize("kind", SETTINGS)
 
 
-def make_learner(settings: Settings, csv: Path, encoder: PretrainedEncoder) -> Learner:
+def learner_of(settings: Settings, csv: Path, encoder: PretrainedEncoder) -> Learner:
     pieces = None
     if isinstance(settings.model, BERTConfig):
         settings = replace(settings, model=replace(settings.model, pretrained=str(encoder.folder)))
         pieces = read_word_pieces(encoder, max_tokens=settings.limits.max_tokens)
     cache_dir = csv.parent / "cache"
     prepared = prepare_for_search(find_source(str(csv))[0], split_seed=0, cache_dir=cache_dir, pieces=pieces)
-    return Learner(settings, prepared, cache_dir, torch.device("cpu"))
+    return make_learner(settings, prepared, cache_dir, torch.device("cpu"))
 
 
 @every_kind
 def test_what_is_restored_or_exported_says_what_was_learned(
     kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder
 ) -> None:
-    learner = make_learner(SETTINGS[kind], toy_csv, tiny_encoder)
+    learner = learner_of(SETTINGS[kind], toy_csv, tiny_encoder)
     result = learner.fit()
     assert result.best.accuracy > 0.4  # of three classes: it has learned something
     validation = learner.prepared.validation
@@ -71,7 +69,7 @@ def test_what_is_restored_or_exported_says_what_was_learned(
 
 @every_kind
 def test_the_same_seed_learns_the_same(kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder) -> None:
-    learner = make_learner(SETTINGS[kind], toy_csv, tiny_encoder)
+    learner = learner_of(SETTINGS[kind], toy_csv, tiny_encoder)
     first, again = learner.fit(), learner.fit()
     assert [epoch.validation_loss for epoch in first.curve] == [epoch.validation_loss for epoch in again.curve]
     assert all(torch.equal(first.best_weights[name], again.best_weights[name]) for name in first.best_weights)
@@ -81,13 +79,13 @@ def test_a_process_looks_for_the_same_features_once(
     toy_csv: Path, tiny_encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = SETTINGS["frozen"]
-    found = make_learner(settings, toy_csv, tiny_encoder).find_features()
-    monkeypatch.delattr("models.learner.cached_features")
+    found = learner_of(settings, toy_csv, tiny_encoder).find_features()
+    monkeypatch.delattr("models.bert_learner.cached_features")
     another_rate = replace(settings, training=replace(settings.training, learning_rate=0.1))
-    assert make_learner(another_rate, toy_csv, tiny_encoder).find_features() is found
+    assert learner_of(another_rate, toy_csv, tiny_encoder).find_features() is found
     fewer = replace(settings, limits=replace(settings.limits, max_training_texts=30))
     with pytest.raises(NameError):
-        make_learner(fewer, toy_csv, tiny_encoder).find_features()
+        learner_of(fewer, toy_csv, tiny_encoder).find_features()
 
 
 @every_kind
@@ -96,7 +94,7 @@ def test_a_part_of_the_training_texts_teaches_another_model(
 ) -> None:
     settings = SETTINGS[kind]
     part = replace(settings, limits=replace(settings.limits, max_training_texts=30))
-    learned = [make_learner(one, toy_csv, tiny_encoder).fit() for one in (settings, part)]
+    learned = [learner_of(one, toy_csv, tiny_encoder).fit() for one in (settings, part)]
     assert learned[0].best.validation_loss != learned[1].best.validation_loss
 
 
@@ -111,7 +109,7 @@ def test_a_model_that_began_with_vectors_is_restored_with_them(
     vectors = find_vectors(str(file))
     model = LSTMConfig(vectors.size, 12, tune_vectors=tune)
     settings = replace(SETTINGS["lstm"], model=model, vectors=vectors)
-    learner = make_learner(settings, toy_csv, tiny_encoder)
+    learner = learner_of(settings, toy_csv, tiny_encoder)
     result = learner.fit()
     classifier = learner.restore(result.best_weights, {})
     row = learner.prepared.vocabulary.words.index("hospital").as_py()
@@ -121,3 +119,28 @@ def test_a_model_that_began_with_vectors_is_restored_with_them(
     validation = learner.prepared.validation
     classes = learner.logits(result.best_weights, validation).argmax(dim=1).numpy()
     assert (classes == validation.labels).mean() == pytest.approx(result.best.accuracy)
+
+
+def test_a_process_looks_up_the_same_vectors_once(
+    toy_csv: Path, tiny_encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = toy_csv.parent / "vectors.txt"
+    file.write_text("hospital 1 2\ncourt 2 3\n")
+    settings = replace(SETTINGS["lstm"], model=LSTMConfig(2, 12), vectors=find_vectors(str(file)))
+    learner = learner_of(settings, toy_csv, tiny_encoder)
+    first = learner.fit()
+    monkeypatch.delattr("models.word_learner.prepare_vectors")
+    assert learner.fit().best.validation_loss == first.best.validation_loss
+    with pytest.raises(NameError):
+        learner_of(settings, toy_csv, tiny_encoder).fit()  # other texts, for all it knows
+
+
+@every_kind
+def test_all_weights_are_counted_those_of_a_frozen_encoder_too(
+    kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = learner_of(SETTINGS[kind], toy_csv, tiny_encoder)
+    weights = learner.fit().best_weights
+    expected = sum(tensor.numel() for tensor in learner.network(weights).state_dict().values())
+    monkeypatch.delattr("models.bert_learner.load_encoder")  # to count them, no encoder is loaded
+    assert learner.count_weights(weights) == expected > 0

@@ -10,7 +10,7 @@ import pytest
 from data.errors import CorpusError
 from preprocessing.vocabulary import SPECIAL_WORDS, Vocabulary
 from preprocessing.word_vector_files import VectorsError
-from preprocessing.word_vectors import VectorSource, WordVectors, find_vectors, open_vectors, prepare_vectors
+from preprocessing.word_vectors import VectorSource, WordVectors, find_vectors, prepare_vectors
 
 
 def vocabulary(*words: str) -> Vocabulary:
@@ -57,7 +57,7 @@ def test_vectors_are_looked_up_once_for_the_same_file_and_words(vector_file: Pat
     again = prepare(renamed, events=events)
     assert events == ["Looking up 4 words in my.vectors.txt."]
     assert first.entry.folder == again.entry.folder
-    assert np.array_equal(open_vectors(first.entry.folder).vectors, first.vectors)
+    assert np.array_equal(again.vectors, first.vectors)
 
     other_words = prepare(renamed, vocabulary("oil", "rose"), events=events)
     renamed.write_text("oil 7 7\n")

@@ -24,7 +24,7 @@ from study.analysis.surrogate import to_unit
 from study.configuration import StudyConfig
 from study.model_settings import DEFAULTS
 from study.reports.sentences import interaction_sentences
-from study.search_space import SPACES, SpaceName, search_space
+from study.search_space import SpaceName, model_space, search_space
 from study.storage.attributes import FAILURE
 from study.storage.connection import close_storage, open_storage
 
@@ -165,9 +165,9 @@ def test_the_interaction_is_of_the_two_parameters_of_the_models_default_space(
 
 
 def test_of_a_category_no_interaction_is_told(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    space = SPACES[LSTMConfig](BASE)[1]
+    space = model_space(BASE.model, BASE)[1]
     two = {name: space[name] for name in ("dropout", "pooling")}
-    monkeypatch.setitem(SPACES, LSTMConfig, lambda _: (two, {}))
+    monkeypatch.setattr("study.search_space.model_space", lambda *_: (two, {}))
     interaction = find_interaction(study, RANDOM)
     assert interaction.parameters == ("dropout", "pooling")
     assert interaction.reason == "The values of pooling have no order, so there is no surface through them."

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data.source import find_source
-from models.learner import Learner
+from models.registry import make_learner
 from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.figures.notebook import class_frame, score_frame
@@ -29,7 +29,7 @@ def predicting(classes: np.ndarray) -> TrainingResult:
 
 def test_a_model_has_the_scores_of_its_best_epoch_and_the_time_of_all(prepared: PreparedTexts, tmp_path: Path) -> None:
     settings = choose_settings("cnn", {"epochs": 3, "max_tokens": 20, "patience": 3})
-    learner = Learner(settings, prepared, tmp_path, torch.device("cpu"))
+    learner = make_learner(settings, prepared, tmp_path, torch.device("cpu"))
     result = learner.fit()
     scores = score_frame({"cnn": result}, {"cnn": learner}).loc["cnn"]
     assert scores["macro-F1"] == result.best.macro_f1

@@ -125,7 +125,7 @@ def test_value_reports_attributes_and_log_are_those_of_the_best_settled_epoch(
             on_epoch_end(result)
         return TrainingResult(tuple(curve), best_epoch(curve, training), {})
 
-    monkeypatch.setattr("models.learner.Learner.fit", fit)
+    monkeypatch.setattr("models.word_learner.WordLearner.fit", fit)
     run = objective(prepared, tmp_path / "artifacts", base=replace(BASE, training=training))
     search_in(study, storage, run, trials=1)
     trial = study.trials[0]

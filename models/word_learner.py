@@ -1,0 +1,50 @@
+"""What the networks of word embeddings have in common: they are trained by gradients on batches of word ids."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from models.checkpoint import Checkpoint
+from models.learner import Learner, OnEpochEnd
+from models.training import TrainingResult, train
+from preprocessing.batches import TrainingBatches
+from preprocessing.word_vectors import VectorSource, WordVectors, prepare_vectors
+
+if TYPE_CHECKING:
+    from preprocessing.prepared import PreparedTexts
+
+
+class WordLearner(Learner):
+    """Trains a network `network_type(config, vocabulary_size=..., classes=..., vectors=...)`."""
+
+    def fit(self, *, on_epoch_end: OnEpochEnd | None = None, checkpoint: Checkpoint | None = None) -> TrainingResult:
+        config, limits = self.settings.training, self.settings.limits
+        vectors = None
+        if self.settings.vectors:
+            vectors = _find_vectors(self.settings.vectors, self.prepared, self.cache_dir)
+        torch.manual_seed(config.seed)
+        network = self.network_type(
+            self.settings.model,
+            vocabulary_size=self.vocabulary_size,
+            classes=len(self.prepared.classes),
+            vectors=vectors,
+        )
+        return train(
+            network,
+            TrainingBatches(
+                self.training_texts, config.batch_size, limits.max_tokens, self.vocabulary_size, config.seed
+            ),
+            self.evaluation_batches(self.prepared.validation),
+            config=config,
+            device=self.device,
+            on_epoch_end=on_epoch_end,
+            checkpoint=checkpoint,
+        )
+
+
+@lru_cache(maxsize=1)
+def _find_vectors(source: VectorSource, prepared: "PreparedTexts", cache_dir: Path) -> WordVectors:
+    """The vectors of the words of texts: looked for once in a process, whose trials share them."""
+    return prepare_vectors(source, prepared.vocabulary, cache_dir=cache_dir)
