@@ -21,8 +21,8 @@ FIELDS = {  # of settings, by the option that sets each
     "bert_model": "pretrained",
     **{name: name for name in ("strategy", "classifier", "max_training_texts", "metric", "seed", "epochs", "patience")},
     **{name: name for name in ("max_tokens", "vocabulary_size", "min_frequency")},
-    "vectors": "embedding_size",  # which is that of the vectors
 }
+VECTOR_SIZE = "embedding_size"  # the field that --vectors sets
 
 
 def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:
@@ -36,15 +36,14 @@ def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:
     base = learner.defaults[variant]
     meaningful = {field.name for part in PARTS for field in fields(getattr(base, part))} - learner.ignored_fields
     for name in given:
-        if FIELDS[name] not in meaningful:
+        if FIELDS.get(name, VECTOR_SIZE) not in meaningful:
             raise StudyError(f"--{name.replace('_', '-')} means nothing to --model {model}; leave it out.")
     if "bert_model" in given and (folder := user_path(given["bert_model"])).is_dir():
         given["bert_model"] = str(folder.resolve())  # workers may be started elsewhere
+    values = {FIELDS[name]: value for name, value in given.items() if name in FIELDS}
     if "vectors" in given:
         vectors = find_vectors(given["vectors"])
-        base = replace(base, vectors=vectors)
-        given["vectors"] = vectors.size
-    values = {FIELDS[name]: value for name, value in given.items()}
+        base, values = replace(base, vectors=vectors), {**values, VECTOR_SIZE: vectors.size}
     return replace(base, **{part: _changed(getattr(base, part), values) for part in PARTS})
 
 
@@ -80,21 +79,18 @@ def options_of(settings: Settings) -> dict[str, Any]:
     if settings.vectors:
         options["vectors"] = settings.vectors.path or settings.vectors.name
     differing = _differing(settings)
-    return options | {
-        option: differing[field][0] for option, field in FIELDS.items() if field in differing and option != "vectors"
-    }
+    return options | {option: differing[field][0] for option, field in FIELDS.items() if field in differing}
 
 
 def unsettable_fields(settings: Settings) -> dict[str, tuple[Any, Any]]:
     """Values, and today's defaults, of fields that no option sets: such settings are of another version's making."""
-    settable = {field for option, field in FIELDS.items() if option != "vectors"}
-    return {field: both for field, both in _differing(settings).items() if field not in settable}
+    return {field: both for field, both in _differing(settings).items() if field not in FIELDS.values()}
 
 
 def _differing(settings: Settings) -> dict[str, tuple[Any, Any]]:
     default = DEFAULTS[variant_of(settings)]
     if settings.vectors:
-        default = replace(default, model=_changed(default.model, {"embedding_size": settings.vectors.size}))
+        default = replace(default, model=_changed(default.model, {VECTOR_SIZE: settings.vectors.size}))
     parts = [(getattr(settings, part), getattr(default, part)) for part in PARTS]
     both = {
         field.name: (getattr(own, field.name), getattr(of, field.name)) for own, of in parts for field in fields(own)

@@ -16,11 +16,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study.analysis.interaction import Interaction, find_interaction
-from study.analysis.surrogate import from_unit, to_unit
+from study.analysis.surrogate import Surface, from_unit, smooth_surface, to_unit
 from study.configuration import StudyConfig
 from study.search_space import Space, apply_parameters, covers, describe
 from study.storage.attributes import FAILURE
-from study.storage.queries import best_trial, epochs_of, finished_trials, sample_of, seconds_of
+from study.storage.queries import best_trial, complete_trials, epochs_of, finished_trials, sample_of, seconds_of
 
 AXES = 5  # parallel ones, at most: more cannot be read on a phone
 
@@ -83,15 +83,19 @@ class Findings:
     cost: Cost
     failures: tuple[Failure, ...]  # the most frequent one first
     edges: tuple[str, ...]  # a sentence for each range that should be widened
+    surface: Surface | None  # over the two most important parameters
 
 
 def find(study: Study, configuration: StudyConfig, *, seed: int = 0) -> Findings:
+    importances = find_importances(study, configuration, seed=seed)
+    space = configuration.search_space
     return Findings(
-        find_importances(study, configuration, seed=seed),
+        importances,
         find_interaction(study, configuration, seed=seed),
         find_cost(study, configuration),
         find_failures(study),
         find_edges(study, configuration),
+        smooth_surface(complete_trials(study), space, most_important_pair(space, importances)),
     )
 
 

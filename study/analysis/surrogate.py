@@ -1,23 +1,35 @@
 """A smooth surface through noisy trials, with each parameter on its own scale."""
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.study import Study
+from optuna.trial import FrozenTrial
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from study.search_space import Space, covers
-from study.storage.queries import complete_trials
 
 SURFACE, REACH = 61, 0.25  # grid points per axis; how far from a complete trial, in widths of a range, it is drawn
 TRIALS_FOR_SURFACE = 5
 
 Floats = npt.NDArray[np.float64]
 TRIALS_OF_A_SURROGATE = 150  # at most, the first ones: fitting is cubic in them
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The expected score over two parameters."""
+
+    names: tuple[str, str]
+    x: list[float]  # values of the first parameter
+    y: list[float]  # and of the second
+    z: Floats  # (second, first); NaN far from any complete trial
+    low: float  # lower quartile of the complete trials: below, differences say little about where the best lies
+    high: float  # the best value
 
 
 def to_unit(range_: BaseDistribution, value: Any) -> float:
@@ -56,12 +68,11 @@ def fit_surrogate(points: Floats, values: Floats) -> GaussianProcessRegressor:
         return surrogate.fit(points, values)
 
 
-def smooth_surface(
-    study: Study, space: Space, names: tuple[str, str]
-) -> tuple[list[float], list[float], Floats] | None:
-    """Values of both parameters, and the expected score over them (second, first): NaN far from any complete trial."""
+def smooth_surface(trials: list[FrozenTrial], space: Space, names: tuple[str, str]) -> Surface | None:
+    """The expected score over two parameters, from complete trials; None where they are too few or all alike."""
     both = {name: space[name] for name in names}
-    trials = [trial for trial in complete_trials(study) if covers(trial.params, both)]
+    scores = [trial.value for trial in trials if trial.value is not None]
+    trials = [trial for trial in trials if covers(trial.params, both)]
     if len(trials) < TRIALS_FOR_SURFACE or len({trial.value for trial in trials}) == 1:
         return None
     trials = trials[:: -(-len(trials) // TRIALS_OF_A_SURROGATE)]
@@ -73,11 +84,5 @@ def smooth_surface(
     distances = np.linalg.norm(grid[:, None] - points[None], axis=-1).min(axis=1)
     z[distances > REACH] = np.nan
     x, y = ([from_unit(space[name], place) for place in places] for name in names)
-    return x, y, z.reshape(SURFACE, SURFACE)
-
-
-def surface_limits(study: Study) -> tuple[float, float]:
-    """Lower quartile and best value of the complete trials: below, differences say little about where the best lies."""
-    values = [trial.value for trial in complete_trials(study) if trial.value is not None]
-    low, top = float(np.quantile(values, 0.25)), max(values)
-    return (low, top) if low < top else (min(values), top)
+    low, top = float(np.quantile(scores, 0.25)), max(scores)
+    return Surface(names, x, y, z.reshape(SURFACE, SURFACE), low if low < top else min(scores), top)

@@ -7,8 +7,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from plotly.subplots import make_subplots
 
-from study.analysis.findings import Importances, most_important_pair, parallel_parameters
-from study.analysis.surrogate import smooth_surface, surface_limits, to_unit
+from study.analysis.findings import Findings, Importances, most_important_pair, parallel_parameters
+from study.analysis.surrogate import to_unit
 from study.configuration import StudyConfig
 from study.figures.style import (
     COLOURS,
@@ -31,22 +31,21 @@ from study.storage.queries import best_first, best_trial, complete_trials, finis
 STEPS = 8  # of the surface's colours
 
 
-def contour(study: Study, configuration: StudyConfig, importances: Importances) -> go.Figure:
+def contour(study: Study, configuration: StudyConfig, findings: Findings) -> go.Figure:
     space = configuration.search_space
-    names = most_important_pair(space, importances)
+    names = most_important_pair(space, findings.importances)
     figure = new_figure(*(parameter_title(name) for name in names))
     for axis, name in zip((figure.layout.xaxis, figure.layout.yaxis), names, strict=True):
         axis.update(parameter_axis(space[name]))
-    if surface := smooth_surface(study, space, names):
-        x, y, z = surface
-        floor, top = surface_limits(study)
-        title = f"{axis_title(configuration)}<br>(darkest: {floor:.3f} or less)"
+    if surface := findings.surface:
+        low, high = surface.low, surface.high
+        title = f"{axis_title(configuration)}<br>(darkest: {low:.3f} or less)"
         bar = {"title": title, "title_side": "top", "orientation": "h", "thickness": 12, "outlinewidth": 0, "nticks": 5}
         bar |= {"y": 1.0, "yanchor": "bottom", "tickformat": ".3f"}
-        steps = {"start": floor, "end": top, "size": (top - floor) / STEPS}
+        steps = {"start": low, "end": high, "size": (high - low) / STEPS}
         figure.add_contour(
-            x=x, y=y, z=z, zmin=floor, zmax=top, contours=steps, colorscale=SCALE, colorbar=bar, line_width=0.5,
-            hoverinfo="skip",
+            x=surface.x, y=surface.y, z=surface.z, zmin=low, zmax=high, contours=steps, colorscale=SCALE, colorbar=bar,
+            line_width=0.5, hoverinfo="skip",
         )  # fmt: skip
         # With a colour bar, plotly would draw the title of the axis into the plot: in its place, a note.
         figure.update_layout(height=440, xaxis_title="", legend={"yref": "paper", "y": -0.22, "yanchor": "top"})

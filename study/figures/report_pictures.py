@@ -10,8 +10,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from study.analysis.findings import Importances, find_importances, most_important_pair
-from study.analysis.surrogate import from_unit, smooth_surface, surface_limits
+from study.analysis.findings import Findings, most_important_pair
+from study.analysis.surrogate import from_unit
 from study.configuration import StudyConfig
 from study.figures.parameters import STEPS
 from study.figures.style import BEST, COLOURS, MARGIN, SCALE, log_ticks
@@ -36,16 +36,12 @@ MARKERS: dict[TrialState, dict[str, Any]] = {
 }
 
 
-def save_pictures(
-    study: Study, configuration: StudyConfig, folder: Path, importances: Importances | None = None
-) -> list[Path]:
+def save_pictures(study: Study, configuration: StudyConfig, folder: Path, findings: Findings) -> list[Path]:
     """Write the files of `PICTURES`, in this order, into a folder that exists."""
-    importances = importances or find_importances(study, configuration)
-    pair = most_important_pair(configuration.search_space, importances)
     drawn = {name: Figure(figsize=SIZE, layout="constrained") for name in PICTURES}
     draw_history(drawn["history"].subplots(), study, configuration)
     draw_learning_curves(drawn["learning-curves"].subplots(), study, configuration)
-    draw_contour(drawn["contour"].subplots(), study, configuration, pair)
+    draw_contour(drawn["contour"].subplots(), study, configuration, findings)
     paths = [folder / f"{name}.png" for name in PICTURES]
     for path, figure in zip(paths, drawn.values(), strict=True):
         figure.savefig(path, dpi=DOTS_PER_INCH, facecolor="white")
@@ -89,8 +85,9 @@ def draw_learning_curves(axes: Axes, study: Study, configuration: StudyConfig) -
     _legend(axes)
 
 
-def draw_contour(axes: Axes, study: Study, configuration: StudyConfig, names: tuple[str, str]) -> None:
+def draw_contour(axes: Axes, study: Study, configuration: StudyConfig, findings: Findings) -> None:
     space = configuration.search_space
+    names = most_important_pair(space, findings.importances)
     _style(axes, *(parameter_title(name) for name in names))
     for name, axis, scale, limit in (
         (names[0], axes.xaxis, axes.set_xscale, axes.set_xlim),
@@ -102,11 +99,9 @@ def draw_contour(axes: Axes, study: Study, configuration: StudyConfig, names: tu
             axis.set_ticks(ticks)
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
-    if surface := smooth_surface(study, space, names):
-        x, y, z = surface
-        floor, top = surface_limits(study)
-        levels = np.linspace(floor, top, STEPS + 1)
-        filled = axes.contourf(x, y, z, levels=levels, cmap=SCALE.lower(), extend="min")
+    if surface := findings.surface:
+        levels = np.linspace(surface.low, surface.high, STEPS + 1)
+        filled = axes.contourf(surface.x, surface.y, surface.z, levels=levels, cmap=SCALE.lower(), extend="min")
         bar = axes.figure.colorbar(filled, ax=axes, label=axis_title(configuration), format="%.3f")
         bar.outline.set_visible(False)
     best, trials = best_trial(study, configuration.search_space), with_values(finished_trials(study), space, names)

@@ -7,7 +7,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from study.analysis.findings import Importances, find_cost, most_important_pair, parallel_parameters
+from study.analysis.findings import Cost, Findings, Importances, most_important_pair, parallel_parameters
 from study.configuration import StudyConfig
 from study.formatting import (
     STATES,
@@ -19,6 +19,7 @@ from study.formatting import (
     parameter_words,
     plural,
 )
+from study.search_space import Space
 from study.storage.attributes import WORKER
 from study.storage.queries import (
     best_first,
@@ -32,65 +33,109 @@ from study.storage.queries import (
 )
 
 
-def describe_figures(study: Study, configuration: StudyConfig, importances: Importances) -> dict[str, str]:
+def describe_figures(study: Study, configuration: StudyConfig, findings: Findings) -> dict[str, str]:
     """What each figure shows, in words and numbers, by its name."""
-    metric, space, trials = metric_title(configuration), configuration.search_space, finished_trials(study)
-    counts = Counter(trial.state for trial in trials)
-    best, default, complete = best_trial(study, space), default_value(study, configuration), complete_trials(study)
-    names = most_important_pair(space, importances)
-    reached = with_parameters = f"No trial is complete, so there is no best {metric}."
-    if best is not None:
-        reached = f"The best {metric}, {best.value:.4f}, was reached in trial {best.number}."
-        with_parameters = f"{reached[:-1]} with {format_parameters(best.params).replace('  ', ', ')}."
-    finished = f"{plural(len(trials), 'trial')} finished: " + ", ".join(
-        f"{counts[state]} {name}" for state, name in STATES.items()
-    )
-    against = "" if default is None else f" The default configuration reached {default:.4f}."
-    bests = running_best(study, space)
-    if first_good := next((number for number, value in bests.items() if value >= 0.99 * max(bests.values())), None):
-        against += f" Within 1 % of the best for the first time: trial {first_good}."
-    curve = curve_of(best, configuration.metric) if best else []
-    curves = f" Its curve: {', '.join(f'{value:.3f}' for value in curve)}." if curve else ""
-    ends = Counter(len(curve_of(trial, configuration.metric)) for trial in trials if trial.state == TrialState.PRUNED)
-    pruned = ", ".join(f"{count} after epoch {epoch}" for epoch, count in sorted(ends.items()) if epoch)
-    cost = find_cost(study, configuration)
-    longest = max(cost.trial_seconds, key=lambda number: cost.trial_seconds[number], default=None)
-    ran = [trial for trial in trials if trial.user_attrs.get(WORKER)]
-    ran_by_state = Counter(trial.state for trial in ran)
-    workers = len({str(trial.user_attrs[WORKER]) for trial in ran})
-    tops = sorted(complete, key=best_first)[: max(1, len(complete) // 4)]
-
-    def best_quarter(parameters: Iterable[str]) -> str:
-        if not tops:
-            return reached
-        spans = (f"{parameter_words(name)} {span(space[name], name, tops)}" for name in parameters)
-        return f"The best quarter of the complete trials ({len(tops)}) has {', '.join(spans)}."
-
-    def best_quarter_of_all(parameters: Iterable[str]) -> str:
-        spans = (
-            f"{parameter_title(name)}: {span(space[name], name, complete)}, the best quarter "
-            f"{span(space[name], name, tops)}."
-            for name in parameters
-        )
-        return f"Of the {plural(len(complete), 'complete trial')}: {' '.join(spans)}" if tops else reached
-
-    all_spans = (f"{parameter_words(name)} {span(space[name], name, complete)}" for name in names)
+    space, importances = configuration.search_space, findings.importances
+    complete = complete_trials(study)
     return {
-        "history": f"{finished}. {with_parameters}{against}",
-        "learning-curves": f"{finished}. {reached}{curves}" + (f" Pruned: {pruned}." if pruned else ""),
-        "contour": f"{reached} The complete trials lie in {' and '.join(all_spans)}. {best_quarter(names)}"
-        if complete
-        else reached,
-        "slices": best_quarter_of_all(space),
-        "parallel-coordinates": best_quarter(parallel_parameters(space, importances)),
+        "history": _history_in_words(study, configuration),
+        "learning-curves": _curves_in_words(study, configuration),
+        "contour": _contour_in_words(study, configuration, most_important_pair(space, importances)),
+        "slices": _slices_in_words(complete, space) or _best_in_words(study, configuration),
+        "parallel-coordinates": _best_quarter(complete, space, parallel_parameters(space, importances))
+        or _best_in_words(study, configuration),
         "importance": importances.reason or _importances_in_words(importances),
-        "durations": f"{plural(len(cost.trial_seconds), 'trial')} trained for "
-        f"{format_seconds(cost.total_seconds)} together; the median is {cost.median_seconds:.1f} s"
-        + ("." if longest is None else f", the longest {cost.trial_seconds[longest]:.1f} s in trial {longest}."),
-        "timeline": f"{plural(workers, 'worker')} ran {plural(len(ran), 'trial')} within "
-        f"{format_seconds(cost.elapsed_seconds)}: "
-        f"{', '.join(f'{ran_by_state[state]} {name}' for state, name in STATES.items())}.",
+        "durations": _durations_in_words(findings.cost),
+        "timeline": _timeline_in_words(study, findings.cost),
     }
+
+
+def _best_in_words(study: Study, configuration: StudyConfig, *, with_parameters: bool = False) -> str:
+    metric, best = metric_title(configuration), best_trial(study, configuration.search_space)
+    if best is None:
+        return f"No trial is complete, so there is no best {metric}."
+    parameters = f" with {format_parameters(best.params).replace('  ', ', ')}" if with_parameters else ""
+    return f"The best {metric}, {best.value:.4f}, was reached in trial {best.number}{parameters}."
+
+
+def _finished_in_words(trials: list[FrozenTrial]) -> str:
+    return f"{plural(len(trials), 'trial')} finished: {_states_in_words(trials)}"
+
+
+def _states_in_words(trials: list[FrozenTrial]) -> str:
+    counts = Counter(trial.state for trial in trials)
+    return ", ".join(f"{counts[state]} {name}" for state, name in STATES.items())
+
+
+def _history_in_words(study: Study, configuration: StudyConfig) -> str:
+    words = [f"{_finished_in_words(finished_trials(study))}."]
+    words.append(_best_in_words(study, configuration, with_parameters=True))
+    if (default := default_value(study, configuration)) is not None:
+        words.append(f"The default configuration reached {default:.4f}.")
+    bests = running_best(study, configuration.search_space)
+    if first_good := next((number for number, value in bests.items() if value >= 0.99 * max(bests.values())), None):
+        words.append(f"Within 1 % of the best for the first time: trial {first_good}.")
+    return " ".join(words)
+
+
+def _curves_in_words(study: Study, configuration: StudyConfig) -> str:
+    trials, best = finished_trials(study), best_trial(study, configuration.search_space)
+    words = [f"{_finished_in_words(trials)}.", _best_in_words(study, configuration)]
+    if curve := curve_of(best, configuration.metric) if best else []:
+        words.append(f"Its curve: {', '.join(f'{value:.3f}' for value in curve)}.")
+    ends = Counter(len(curve_of(trial, configuration.metric)) for trial in trials if trial.state == TrialState.PRUNED)
+    if pruned := [f"{count} after epoch {epoch}" for epoch, count in sorted(ends.items()) if epoch]:
+        words.append(f"Pruned: {', '.join(pruned)}.")
+    return " ".join(words)
+
+
+def _contour_in_words(study: Study, configuration: StudyConfig, names: tuple[str, str]) -> str:
+    space, complete = configuration.search_space, complete_trials(study)
+    words = [_best_in_words(study, configuration)]
+    if complete:
+        spans = (f"{parameter_words(name)} {span(space[name], name, complete)}" for name in names)
+        words += [f"The complete trials lie in {' and '.join(spans)}.", _best_quarter(complete, space, names)]
+    return " ".join(words)
+
+
+def _slices_in_words(complete: list[FrozenTrial], space: Space) -> str:
+    """Empty where no trial is complete."""
+    tops = _tops(complete)
+    spans = (
+        f"{parameter_title(name)}: {span(range_, name, complete)}, the best quarter {span(range_, name, tops)}."
+        for name, range_ in space.items()
+    )
+    return f"Of the {plural(len(complete), 'complete trial')}: {' '.join(spans)}" if tops else ""
+
+
+def _best_quarter(complete: list[FrozenTrial], space: Space, names: Iterable[str]) -> str:
+    """Empty where no trial is complete."""
+    tops = _tops(complete)
+    spans = (f"{parameter_words(name)} {span(space[name], name, tops)}" for name in names)
+    return f"The best quarter of the complete trials ({len(tops)}) has {', '.join(spans)}." if tops else ""
+
+
+def _tops(complete: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The best quarter."""
+    return sorted(complete, key=best_first)[: max(1, len(complete) // 4)]
+
+
+def _durations_in_words(cost: Cost) -> str:
+    longest = max(cost.trial_seconds, key=lambda number: cost.trial_seconds[number], default=None)
+    return (
+        f"{plural(len(cost.trial_seconds), 'trial')} trained for {format_seconds(cost.total_seconds)} together; the "
+        f"median is {cost.median_seconds:.1f} s"
+        + ("." if longest is None else f", the longest {cost.trial_seconds[longest]:.1f} s in trial {longest}.")
+    )
+
+
+def _timeline_in_words(study: Study, cost: Cost) -> str:
+    ran = [trial for trial in finished_trials(study) if trial.user_attrs.get(WORKER)]
+    workers = len({str(trial.user_attrs[WORKER]) for trial in ran})
+    return (
+        f"{plural(workers, 'worker')} ran {plural(len(ran), 'trial')} within {format_seconds(cost.elapsed_seconds)}: "
+        f"{_states_in_words(ran)}."
+    )
 
 
 def figure_titles(configuration: StudyConfig, importances: Importances) -> dict[str, tuple[str, str]]:

@@ -21,7 +21,7 @@ from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import Verdict, judge
 from study.reports.reproduction import Reproduction, reproduction
-from study.storage.queries import finished_trials, seconds_of
+from study.storage.queries import finished_trials, seconds_of, snapshot
 
 SEED = 0  # of the bootstrap
 
@@ -92,25 +92,26 @@ class Report:
 
 def search_report(study: Study, configuration: StudyConfig) -> Report:
     """What the search alone tells."""
+    study = snapshot(study)
     return Report(study, configuration, find(study, configuration), reproduction(study, configuration, retrain=False))
 
 
 def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
     """The report on a confirmed search; opens the test split unless that was done for its winner."""
+    search, configuration = snapshot(confirmation.search), confirmation.configuration
     results = load_results(confirmation.study, confirmation.compared, checkpoints=confirmation.checkpoints)
     if results is None:
         console.print("Opening the test split for the winner, the default configuration and the baselines.")
         results = open_test_split(
             confirmation.study,
             confirmation.storage,
-            confirmation.configuration,
+            configuration,
             confirmation.compared,
-            search_trials=len(finished_trials(confirmation.search)),
+            search_trials=len(finished_trials(search)),
             device=confirmation.device,
             checkpoints=confirmation.checkpoints,
             on_event=console.print,
         )
-    search, configuration = confirmation.search, confirmation.configuration
     test = _judge_test(results, confirmation)
     save_outcome(confirmation.study, _outcome(confirmation.winner, test.tested[0], len(finished_trials(search))))
     return Report(

@@ -7,17 +7,14 @@ import plotly.graph_objects as go
 from optuna.study import Study
 
 from models.calibration import Bin
-from study.analysis.findings import Importances, find_importances
+from study.analysis.findings import Findings, find
 from study.configuration import StudyConfig
 from study.confirmation.leaderboard import ComparedStudy
 from study.figures.parameters import contour, importance, parallel_coordinates, slices
 from study.figures.style import BEST, COLOURS, COMPLETE, TEXT, new_figure
 from study.figures.trials import durations, history, learning_curves, timeline
 from study.formatting import axis_title, metric_title
-from study.reports.captions import (
-    describe_figures,
-    figure_titles,
-)
+from study.reports.captions import describe_figures, figure_titles
 from study.reports.contents import Calibration
 
 CAPTION = (
@@ -35,20 +32,21 @@ class Figure:
     figure: go.Figure
 
 
-def all_figures(study: Study, configuration: StudyConfig, importances: Importances | None = None) -> list[Figure]:
+def all_figures(study: Study, configuration: StudyConfig, findings: Findings | None = None) -> list[Figure]:
     """In the order of a report; also of a study without any trials, where they say so."""
-    importances = importances or find_importances(study, configuration)
+    findings = findings or find(study, configuration)
+    importances = findings.importances
     drawn = {
         "history": history(study, configuration),
         "learning-curves": learning_curves(study, configuration),
-        "contour": contour(study, configuration, importances),
+        "contour": contour(study, configuration, findings),
         "slices": slices(study, configuration),
         "parallel-coordinates": parallel_coordinates(study, configuration, importances),
         "importance": importance(importances),
         "durations": durations(study, configuration),
         "timeline": timeline(study),
     }
-    alt_texts = describe_figures(study, configuration, importances)
+    alt_texts = describe_figures(study, configuration, findings)
     titles = figure_titles(configuration, importances)
     return [Figure(name, *titles[name], alt_texts[name], figure) for name, figure in drawn.items()]
 

@@ -37,13 +37,13 @@ class DrawnFigure:
 def write_report(report: Report, folder: Path) -> None:
     """Write all files, or none. The folder must be there. Raises `StudyError` when they cannot be written."""
     try:
-        figures = all_figures(report.study, report.configuration, report.findings.importances)
+        figures = all_figures(report.study, report.configuration, report.findings)
         if sum(one.outcome is not None for one in report.comparison) > 1:
             figures.insert(0, comparison_figure(report.comparison, report.configuration))
         if report.test:
             figures.append(reliability_figure(report.test.calibration))
         alt_texts = {figure.name: figure.alt_text for figure in figures}
-        paths = save_pictures(report.study, report.configuration, folder, report.findings.importances)
+        paths = save_pictures(report.study, report.configuration, folder, report.findings)
         pictures = [(path.name, alt_texts[path.stem]) for path in paths]
         drawn = [
             DrawnFigure(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import optuna
+from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -31,6 +33,16 @@ class TrialSample:
             "the score depends on a parameter everywhere; a study with --sampler random --pruner none tells that, "
             "with an interval."
         )
+
+
+def snapshot(study: Study) -> Study:
+    """The study as it is now, in memory: whoever asks it many times gets answers that fit together, and at once."""
+    copy = optuna.create_study(storage=InMemoryStorage(), study_name=study.study_name, direction="maximize")
+    for name, value in study.user_attrs.items():
+        copy.set_user_attr(name, value)
+    for trial in study.get_trials(deepcopy=False):  # not `add_trial`, which refuses a value that was rounded
+        copy._storage.create_new_trial(copy._study_id, template_trial=trial)
+    return copy
 
 
 def sample_of(study: Study, configuration: StudyConfig) -> TrialSample:

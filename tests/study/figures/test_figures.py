@@ -20,7 +20,7 @@ from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
-from study.analysis.findings import Importance, Importances, most_important_pair
+from study.analysis.findings import Importance, Importances, find, most_important_pair
 from study.configuration import StudyConfig
 from study.figures.report_pictures import save_pictures
 from study.figures.style import BEST, COLOURS, QUARTERS
@@ -119,7 +119,7 @@ def test_every_figure_is_drawn_of_every_study(
         assert figure.alt_text.endswith(".")
         assert figure.figure.data or figure.figure.layout.annotations
         assert figure.figure.layout.width is None
-    for path in save_pictures(study, configuration, tmp_path):
+    for path in save_pictures(study, configuration, tmp_path, find(study, configuration)):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
