@@ -18,13 +18,14 @@ from models.scores import Classes, Metric, confusion, per_class_scores
 from models.training import TrainingResult
 from preprocessing.cleaning import clean, tokenize
 from preprocessing.prepared import PreparedTexts
-from study.figures.style import BEST, COLOURS, COMPLETE, PRUNED, SCALE, TEMPLATE, TEXT, new_figure
-from study.figures.trial_pictures import CLASSES_WITH_COUNTS
+from study.figures.colours import BLUE, GREY, OCHRE, ORANGE, PINK, SCALE, TEXT
+from study.figures.confusion_matrix import CLASSES_WITH_COUNTS
+from study.figures.style import BEST, COLOURS, COMPLETE, PRUNED, TEMPLATE, new_figure
 from study.formatting import METRIC_TITLES
 
 FOLDER = Path(__file__).parents[2] / "docs" / "models"
 BARS = 40
-MODEL_COLOURS = ("#2a7fbf", "#d55e00", "#b5539c", "#8c8c8c", "#c4820e")  # readable, as those of `style`
+MODEL_COLOURS = (BLUE, ORANGE, PINK, GREY, OCHRE)
 MODEL_SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up")
 
 

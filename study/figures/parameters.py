@@ -10,14 +10,13 @@ from plotly.subplots import make_subplots
 from study.analysis.findings import Findings, Importances, most_important_pair, parallel_parameters
 from study.analysis.surrogate import to_unit
 from study.configuration import StudyConfig
+from study.figures.colours import SCALE, TEXT
 from study.figures.style import (
     COLOURS,
     COMPLETE,
     PRUNED,
     QUARTERS,
-    SCALE,
     TEMPLATE,
-    TEXT,
     hover_text,
     marker_on_a_surface,
     new_figure,

@@ -13,8 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 from study.analysis.findings import Findings, most_important_pair
 from study.analysis.surrogate import from_unit
 from study.configuration import StudyConfig
+from study.figures.colours import BLACK, GRID, LINE, SCALE
 from study.figures.parameters import STEPS
-from study.figures.style import BEST, COLOURS, MARGIN, SCALE, log_ticks
+from study.figures.style import BEST, COLOURS, MARGIN, log_ticks
 from study.formatting import STATES, axis_title, parameter_title
 from study.storage.queries import (
     best_trial,
@@ -28,7 +29,6 @@ from study.storage.queries import (
 
 PICTURES = ("history", "learning-curves", "contour")
 SIZE, DOTS_PER_INCH = (7.5, 4.2), 160  # 1200 pixels wide: sharp on a phone and on a large screen
-LINE = "#555555"
 MARKERS: dict[TrialState, dict[str, Any]] = {
     TrialState.COMPLETE: {"marker": "o", "color": COLOURS[TrialState.COMPLETE]},
     TrialState.PRUNED: {"marker": "o", "facecolors": "none", "edgecolors": COLOURS[TrialState.PRUNED]},
@@ -108,7 +108,7 @@ def draw_contour(axes: Axes, study: Study, configuration: StudyConfig, findings:
     for state, group in _by_state(trials):
         shown = [trial for trial in group if trial is not best]
         x, y = ([trial.params[name] for trial in shown] for name in names)
-        fill, edge = ("white", "#222222") if state == TrialState.PRUNED else (COLOURS[state], "white")
+        fill, edge = ("white", BLACK) if state == TrialState.PRUNED else (COLOURS[state], "white")
         marker = "X" if state == TrialState.FAIL else "o"
         axes.scatter(x, y, s=40, c=fill, edgecolors=edge, linewidths=1, marker=marker, label=STATES[state], zorder=3)
     if best is not None and best in trials:
@@ -128,7 +128,7 @@ def _by_state(trials: list[FrozenTrial]) -> list[tuple[TrialState, list[FrozenTr
 def _style(axes: Axes, x_title: str, y_title: str) -> None:
     axes.set_xlabel(x_title)
     axes.set_ylabel(y_title)
-    axes.grid(color="#dddddd", linewidth=0.7)
+    axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 

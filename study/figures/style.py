@@ -1,7 +1,6 @@
-"""How the figures of a study look: colours, markers, axes, and what a trial shows under the pointer.
+"""How the figures of a study look: markers, axes, and what a trial shows under the pointer.
 
-The colours are told apart by the colour-blind and have a contrast of at least 3:1 on white and on nearly black pages.
-The text is grey, readable on both; a page that includes `PAGE_STYLE` gets it in its own text colour.
+Text is grey, readable on white and on nearly black pages; a page with `PAGE_STYLE` gets it in its own text colour.
 """
 
 from typing import Any
@@ -13,14 +12,14 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, TrialState
 
 from study.analysis.surrogate import from_unit
+from study.figures.colours import BLACK, BLUE, GREY, OCHRE, ORANGE, PINK, TEXT
 from study.formatting import STATES, format_parameters
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
-COLOURS = {COMPLETE: "#2a7fbf", PRUNED: "#8c8c8c", FAIL: "#b5539c"}
+COLOURS = {COMPLETE: BLUE, PRUNED: GREY, FAIL: PINK}
 SYMBOLS = {COMPLETE: "circle", PRUNED: "circle-open", FAIL: "x"}
-BEST, TEXT, GRID_LINES = "#d55e00", "#7d7d7d", "rgba(128,128,128,0.25)"
-SCALE = "Cividis"
-QUARTERS = ("#d55e00", "#c4820e", "#2a7fbf", "#8c8c8c")  # the best quarter of the trials first
+BEST, GRID_LINES = ORANGE, "rgba(128,128,128,0.25)"
+QUARTERS = (ORANGE, OCHRE, BLUE, GREY)  # the best quarter of the trials first
 MARGIN = 0.03  # on either side of a range, in its widths
 PAGE_STYLE = """
 .js-plotly-plot .main-svg text:not(.hovertext text) { fill: currentColor !important; }
@@ -102,10 +101,10 @@ def points_of(trials: list[FrozenTrial], x: list[Any], y: list[Any], state: Tria
 def marker_on_a_surface(state: TrialState | None) -> dict[str, Any]:
     """Markers for trials; for the best one with None."""
     if state is None:
-        return {"symbol": "star", "color": BEST, "size": 17, "line": {"color": "#ffffff", "width": 1.5}}
+        return {"symbol": "star", "color": BEST, "size": 17, "line": {"color": "white", "width": 1.5}}
     if state == PRUNED:
-        return {"symbol": "circle", "color": "#ffffff", "size": 6, "line": {"color": "#222222", "width": 1}}
-    line = {"color": "#ffffff", "width": 1.2}
+        return {"symbol": "circle", "color": "white", "size": 6, "line": {"color": BLACK, "width": 1}}
+    line = {"color": "white", "width": 1.2}
     return {"symbol": "x" if state == FAIL else "circle", "color": COLOURS[state], "size": 9, "line": line}
 
 

@@ -7,11 +7,11 @@ from optuna.study import Study
 
 from study.analysis.findings import find_cost
 from study.configuration import StudyConfig
+from study.figures.colours import TEXT
 from study.figures.style import (
     BEST,
     COLOURS,
     COMPLETE,
-    TEXT,
     bar_marker,
     hover_text,
     new_figure,
@@ -131,7 +131,7 @@ def timeline(study: Study) -> go.Figure:
                 y=[rows[trial.number] for trial in group],
                 orientation="h",
                 name=name,
-                marker=bar_marker(state) | {"line": {"color": "#ffffff", "width": 1}},  # between trials
+                marker=bar_marker(state) | {"line": {"color": "white", "width": 1}},  # between trials
                 text=[hover_text(trial) for trial in group],
                 textposition="none",
                 hovertemplate="%{text}<extra></extra>",

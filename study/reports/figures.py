@@ -10,8 +10,9 @@ from models.calibration import Bin
 from study.analysis.findings import Findings, find
 from study.configuration import StudyConfig
 from study.confirmation.leaderboard import ComparedStudy
+from study.figures.colours import TEXT
 from study.figures.parameters import contour, importance, parallel_coordinates, slices
-from study.figures.style import BEST, COLOURS, COMPLETE, TEXT, new_figure
+from study.figures.style import BEST, COLOURS, COMPLETE, new_figure
 from study.figures.trials import durations, history, learning_curves, timeline
 from study.formatting import axis_title, metric_title
 from study.reports.captions import describe_figures, figure_titles

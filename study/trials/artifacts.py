@@ -74,10 +74,8 @@ class ArtifactFolder:
 def _write_files(folder: Path, trial: Trial, story: TrialRecord) -> None:
     (folder / "log.txt").write_text("\n".join([*_log_lines(trial, story), ""]), encoding="utf-8")
     if story.curve:
-        from study.figures.trial_pictures import (  # matplotlib takes its time to import
-            save_confusion,
-            save_learning_curve,
-        )
+        from study.figures.confusion_matrix import save_confusion  # matplotlib takes its time to import
+        from study.figures.learning_curve import save_learning_curve
 
         save_learning_curve(folder / "learning-curve.png", story.curve, story.best.epoch)
         labels, classes = story.prepared.validation.labels, story.prepared.classes

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from models.training import EpochResult, TrainingResult
+from study.figures.confusion_matrix import CLASSES_WITH_COUNTS
 from study.figures.notebook import confusion_matrix, training_curves
-from study.figures.trial_pictures import CLASSES_WITH_COUNTS
 
 
 def result(*losses: float) -> TrainingResult:

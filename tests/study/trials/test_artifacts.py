@@ -29,7 +29,7 @@ from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study import worker
 from study.command_line import ARTIFACT_VARIABLE, run_command
 from study.configuration import StudyConfig
-from study.figures.trial_pictures import save_confusion
+from study.figures.confusion_matrix import save_confusion
 from study.signals import Interrupted
 from study.storage.connection import RetryingStorage, close_storage, open_storage
 from study.storage.dashboard import browse_command
