@@ -44,7 +44,7 @@ class ArtifactFolder:
         self._on_event = on_event
         self._has_told = False
 
-    def keep(self, trial: Trial, story: TrialRecord) -> None:
+    def keep(self, trial: Trial, record: TrialRecord) -> None:
         """Link the files to a trial whose end is not stored yet; those of an interrupted run are replaced.
 
         A folder that cannot be written is no reason for a trial to fail: `on_event` hears of it, once.
@@ -52,7 +52,7 @@ class ArtifactFolder:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._folder, prefix=".") as written:
-                _write_files(Path(written), trial, story)
+                _write_files(Path(written), trial, record)
                 linked = {one.filename: one.artifact_id for one in get_all_artifact_meta(trial)}
                 for file in sorted(Path(written).iterdir()):
                     self._link(trial, file, linked.get(file.name))
@@ -71,43 +71,48 @@ class ArtifactFolder:
             self._store.write(artifact_id, content)
 
 
-def _write_files(folder: Path, trial: Trial, story: TrialRecord) -> None:
-    (folder / "log.txt").write_text("\n".join([*_log_lines(trial, story), ""]), encoding="utf-8")
-    if story.curve:
-        from study.figures.confusion_matrix import save_confusion  # matplotlib takes its time to import
-        from study.figures.learning_curve import save_learning_curve
-
-        save_learning_curve(folder / "learning-curve.png", story.curve, story.best.epoch)
-        labels, classes = story.prepared.validation.labels, story.prepared.classes
-        save_confusion(folder, labels, story.best.predictions.numpy(), classes, epoch=story.best.epoch)
+def _write_files(folder: Path, trial: Trial, record: TrialRecord) -> None:
+    (folder / "log.txt").write_text("\n".join([*_log_lines(trial, record), ""]), encoding="utf-8")
+    if record.curve:
+        write_pictures(folder, record)
 
 
-def _log_lines(trial: Trial, story: TrialRecord) -> Iterator[str]:
-    prepared, training = story.prepared, story.settings.training
+def write_pictures(folder: Path, record: TrialRecord) -> None:
+    """Draw what a trial has reached."""
+    from study.figures.confusion_matrix import save_confusion  # matplotlib takes its time to import
+    from study.figures.learning_curve import save_learning_curve
+
+    save_learning_curve(folder / "learning-curve.png", record.curve, record.best.epoch)
+    labels, classes = record.prepared.validation.labels, record.prepared.classes
+    save_confusion(folder, labels, record.best.predictions.numpy(), classes, epoch=record.best.epoch)
+
+
+def _log_lines(trial: Trial, record: TrialRecord) -> Iterator[str]:
+    prepared, training = record.prepared, record.settings.training
     yield f"Trial {trial.number} of {trial.study.study_name}"
     yield f"Searched    {format_parameters(trial.params)}"
     for name in ("model", "training", "limits"):
-        yield f"{name.capitalize():<11} {_settings(asdict(getattr(story.settings, name)))}"
+        yield f"{name.capitalize():<11} {_settings(asdict(getattr(record.settings, name)))}"
     yield (
-        f"Texts       {describe_training_texts(story.settings, prepared)} for training, "
+        f"Texts       {describe_training_texts(record.settings, prepared)} for training, "
         f"{len(prepared.validation):,} for validation; {len(prepared.classes)} classes; "
-        f"{describe_words(story.settings, prepared)}"
+        f"{describe_words(record.settings, prepared)}"
     )
-    yield f"Computed    torch {version('torch')}, {story.device.type}, threads: {torch.get_num_threads()}"
+    yield f"Computed    torch {version('torch')}, {record.device.type}, threads: {torch.get_num_threads()}"
     yield ""
     yield "epoch  training loss  validation loss  accuracy  macro-F1  seconds"
-    for epoch in story.curve:
+    for epoch in record.curve:
         yield (
             f"{epoch.epoch + 1:>5}  {epoch.training_loss:>13.4f}  {epoch.validation_loss:>15.4f}  "
             f"{epoch.accuracy:>8.4f}  {epoch.macro_f1:>8.4f}  {epoch.seconds:>7.1f}"
         )
     yield ""
-    if story.curve:
-        best, settled = story.best, training.first_settled_epoch
+    if record.curve:
+        best, settled = record.best, training.first_settled_epoch
         counted = f", of those from epoch {settled + 1} on" if 0 < settled <= best.epoch else ""
         score = f"{METRIC_TITLES[training.metric]}: {training.score(best):.4f}"
         yield f"Best validation {score}, after epoch {best.epoch + 1}{counted}."
-    yield f"Ended: {_end(story)}"
+    yield f"Ended: {_end(record)}"
 
 
 def _settings(part: dict[str, Any]) -> str:
@@ -116,14 +121,14 @@ def _settings(part: dict[str, Any]) -> str:
     )
 
 
-def _end(story: TrialRecord) -> str:
-    done, asked = len(story.curve), story.settings.training.epochs
-    if isinstance(story.error, TrialPruned):
+def _end(record: TrialRecord) -> str:
+    done, asked = len(record.curve), record.settings.training.epochs
+    if isinstance(record.error, TrialPruned):
         return f"pruned after epoch {done} of {asked}, its best score being below the median of others at this epoch."
-    if story.error is not None:
-        return f"failed in epoch {done + 1} of {asked}: {describe_failure(story.error)}"
+    if record.error is not None:
+        return f"failed in epoch {done + 1} of {asked}: {describe_failure(record.error)}"
     if done < asked:
         return (
-            f"complete after epoch {done} of {asked}, since {story.settings.training.patience} in a row were no better."
+            f"complete after epoch {done} of {asked}, since {record.settings.training.patience} in a row were no better."
         )
     return f"complete, all {asked} epochs." if asked > 1 else "complete, its one epoch."

@@ -1,5 +1,6 @@
 """Real studies of a toy corpus: each trial trains for a fraction of a second."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -32,6 +33,7 @@ class ToyStudies:
     """`study.run` on the toy corpus in its own folder, and what it leaves there."""
 
     csv: Path
+    copies: Path  # of the folder, by what was searched there
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -41,6 +43,19 @@ class ToyStudies:
     def run(self, *arguments: object) -> int:
         """Call the command in this process; returns the exit code."""
         return run_command(app, ["--data", str(self.csv), *QUICK, *map(str, arguments)])
+
+    def searched(self, *arguments: object) -> None:
+        """What `run` leaves in an empty folder. It is run once for the same arguments, and copied for other tests.
+
+        For those that begin where a search has ended; nothing is printed to them.
+        """
+        assert list(self.folder.iterdir()) == [self.csv]
+        facts = f"{self.csv.read_text()} {arguments}"
+        copy = self.copies / hashlib.sha256(facts.encode()).hexdigest()
+        if not copy.exists():
+            assert self.run(*arguments) == 0
+            shutil.copytree(self.folder, copy)
+        shutil.copytree(copy, self.folder, dirs_exist_ok=True)
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
         """Start the command as a process of its own, which ends with the test."""
@@ -86,14 +101,38 @@ class ToyStudies:
 
 
 @pytest.fixture
-def toy(toy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToyStudies]:
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder of the same name for each test: a study stores paths, and another test is to go on with it."""
+    folder = tmp_path_factory.getbasetemp() / "folder"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("copies")
+
+
+@pytest.fixture
+def pictures() -> None:
+    """For a test that looks at the pictures of trials; others of the toy corpus draw none, as that takes its time."""
+
+
+@pytest.fixture
+def toy(
+    toy_csv: Path, copies: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ToyStudies]:
+    draws_pictures = "pictures" in request.fixturenames
+    if not draws_pictures:
+        monkeypatch.setattr("study.trials.artifacts.write_pictures", lambda *_: None)
     monkeypatch.chdir(toy_csv.parent)
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = [signal.getsignal(number) for number in signals]  # the command sets its own, for the whole process
     for number in signals:  # none is ignored, as SIGINT is where a shell has started the tests in the background
         signal.signal(number, signal.default_int_handler)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    studies = ToyStudies(toy_csv)
+    studies = ToyStudies(toy_csv, copies / str(draws_pictures))
     yield studies
     studies.stop()
     for number, handler in zip(signals, handlers, strict=True):

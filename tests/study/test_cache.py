@@ -12,7 +12,7 @@ from study.command_line import run_command
 
 
 def test_it_lists_and_clears_the_prepared_texts(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     capsys.readouterr()
     assert run_command(app, []) == 0
     assert re.fullmatch(
@@ -26,7 +26,7 @@ def test_it_lists_and_clears_the_prepared_texts(toy: Any, capsys: pytest.Capture
 
 
 def test_checkpoints_are_kept_unless_they_are_named(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     checkpoint = toy.folder / ".cache" / "checkpoints" / "ab" / "7.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"x" * 1000)

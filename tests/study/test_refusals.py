@@ -24,7 +24,7 @@ LSTM = StudyConfig(DataSource("toy", "00"), "/cache", DEFAULTS["lstm"])
 
 
 def test_a_changed_range_is_named(toy: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     narrower = {"hidden_size": IntDistribution(16, 128), "learning_rate": FloatDistribution(1e-4, 3e-2, log=True)}
     monkeypatch.setattr("study.configuration.search_space", lambda *_: narrower)
     assert toy.run("--trials", 2) == 2
@@ -46,7 +46,7 @@ def test_a_changed_range_is_named(toy: Any, capsys: Capture, monkeypatch: pytest
 def test_a_study_is_not_gone_on_with_as_another_one(
     options: list[object], difference: str, toy: Any, capsys: Capture
 ) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     assert toy.run("--trials", 2, *options) == 2
     error = capsys.readouterr().err
     assert difference in error
@@ -56,14 +56,14 @@ def test_a_study_is_not_gone_on_with_as_another_one(
 
 
 def test_other_data_under_the_same_name_is_refused(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     toy.csv.write_text(toy.csv.read_text() + "surgeon,one more\n")
     assert toy.run("--trials", 2) == 2
     assert "started with other data" in capsys.readouterr().err
 
 
 def test_another_package_version_only_warns(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     study = toy.load()
     study.set_user_attr("fingerprint", {**study.user_attrs["fingerprint"], "environment.torch": "1.0"})
     assert toy.run("--trials", 2) == 0
@@ -71,7 +71,7 @@ def test_another_package_version_only_warns(toy: Any, capsys: Capture) -> None:
 
 
 def test_a_study_of_another_pruning_rule_continues_with_a_warning(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     study = toy.load()
     before = dict(study.user_attrs["fingerprint"])
     del before["environment.pruning rule"]  # as in a study of before there was such a fact
@@ -134,7 +134,7 @@ def test_what_an_option_sets_is_told_before_what_follows_from_it() -> None:
 
 
 def test_paths_are_no_part_of_what_a_study_is(toy: Any) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     moved = toy.csv.parent / "elsewhere"
     moved.mkdir()
     toy.csv.rename(moved / "toy.csv")
@@ -201,7 +201,7 @@ def test_fewer_training_texts_than_classes_are_refused(toy: Any, capsys: Capture
 
 
 def test_a_database_with_two_names_is_refused(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     (toy.folder / "other.db").hardlink_to(toy.folder / "study.db")
     assert toy.run("--trials", 2) == 2
     error = capsys.readouterr().err

@@ -28,7 +28,7 @@ def report(*arguments: str) -> int:
 
 
 def test_a_report_confirms_judges_and_exports_the_winner(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 5) == 0
+    toy.searched("--trials", 5)
     capsys.readouterr()
     assert report(*QUICK) == 0
     printed = capsys.readouterr().out
@@ -62,7 +62,7 @@ def test_a_report_confirms_judges_and_exports_the_winner(toy: Any, capsys: Captu
 
 @pytest.mark.slow
 def test_drawing_it_again_opens_nothing(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 4) == 0
+    toy.searched("--trials", 4)
     assert report(*QUICK) == 0
     first = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
     capsys.readouterr()
@@ -79,7 +79,7 @@ def test_drawing_it_again_opens_nothing(toy: Any, capsys: Capture) -> None:
 
 
 def test_a_second_look_by_the_same_study_is_flagged(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     assert report("--seeds", "1", "--workers", "1") == 0
     assert "Caution" not in capsys.readouterr().out
     assert report("--seeds", "2", "--workers", "1") == 0
@@ -91,7 +91,7 @@ def test_a_second_look_by_the_same_study_is_flagged(toy: Any, capsys: Capture) -
 
 def test_the_best_baseline_is_chosen_by_validation_and_the_best_training_is_exported(toy: Any, capsys: Capture) -> None:
     """With results made by hand, in which validation and test disagree."""
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     assert report("--seeds", "3", "--workers", "1") == 0
     confirmation = toy.load(name="toy-lstm/confirmation")
     (name,) = (name for name in confirmation.user_attrs if name.startswith("test_results"))
@@ -115,7 +115,7 @@ def test_the_best_baseline_is_chosen_by_validation_and_the_best_training_is_expo
 
 @pytest.mark.slow
 def test_the_audit_of_pruning_is_told_everywhere(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 8) == 0
+    toy.searched("--trials", 8)
     capsys.readouterr()
     assert report(*QUICK[:2], "--seeds", "1", "--workers", "1", "--audit", "1") == 0
     printed = capsys.readouterr().out
@@ -153,7 +153,7 @@ def test_a_default_configuration_that_fails_on_fresh_repeats_is_left_out_and_tol
 def test_the_confirmation_of_an_earlier_study_of_the_same_name_is_not_taken_for_its_own(
     toy: Any, capsys: Capture
 ) -> None:
-    assert toy.run("--trials", 2) == 0
+    toy.searched("--trials", 2)
     assert report(*QUICK) == 0
     storage = toy.load()._storage
     storage.delete_study(storage.get_study_id_from_name("toy-lstm"))
@@ -165,7 +165,7 @@ def test_the_confirmation_of_an_earlier_study_of_the_same_name_is_not_taken_for_
 
 
 def test_the_search_alone_is_shown_without_opening_anything(toy: Any, marked_csv: Path, capsys: Capture) -> None:
-    assert toy.run("--trials", 3) == 0
+    toy.searched("--trials", 3)
     assert report("--no-retrain", "--output", "elsewhere/here") == 0
     assert "its best value is optimistic" in capsys.readouterr().out
     folder = toy.folder / "elsewhere" / "here"
@@ -176,7 +176,7 @@ def test_the_search_alone_is_shown_without_opening_anything(toy: Any, marked_csv
 
 @pytest.mark.slow
 def test_a_reports_best_parameters_reproduce_their_score(toy: Any) -> None:
-    assert toy.run("--trials", 3) == 0
+    toy.searched("--trials", 3)
     assert report(*QUICK) == 0
     found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
     (toy.folder / "study.db").rename(toy.folder / "old.db")
@@ -190,7 +190,7 @@ def test_a_reports_best_parameters_reproduce_their_score(toy: Any) -> None:
 def test_what_is_no_report_is_never_replaced_by_one(
     output: str, toy: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     (toy.folder / "mine").mkdir()
     notes = toy.folder / "mine" / "notes.txt"
     notes.write_text("keep")
@@ -240,7 +240,7 @@ def test_an_interrupted_report_leaves_nothing_half_written_and_goes_on(toy: Any)
 def test_a_bad_call_is_one_line_and_writes_nothing(
     arguments: list[str], message: str, toy: Any, capsys: Capture
 ) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     capsys.readouterr()
     assert report("--no-retrain", *arguments) == 2
     error = capsys.readouterr().err
@@ -250,6 +250,6 @@ def test_a_bad_call_is_one_line_and_writes_nothing(
 
 
 def test_a_study_without_a_complete_trial_is_told(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 1, "--timeout", 0.001) == 0
+    toy.searched("--trials", 1, "--timeout", 0.001)
     assert report() == 2
     assert "has no complete trial yet" in capsys.readouterr().err

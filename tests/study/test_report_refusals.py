@@ -84,7 +84,7 @@ def test_a_study_that_is_no_search_is_told(toy: Any, capsys: Capture) -> None:
 
 
 def test_a_folder_that_holds_more_than_a_report_is_not_replaced(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     assert run_command(app, ["--no-retrain", "--output", "here"]) == 0
     assert run_command(app, ["--no-retrain", "--output", "here"]) == 0
     Path("here/notes.md").write_text("mine")
@@ -113,7 +113,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(limit: int, toy: A
 
 
 def test_a_study_of_another_version_is_one_line_and_keeps_others_from_nothing(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     for name in ("older", "newer"):
         assert toy.run("--trials", 1, "--name", name) == 0
         study = toy.load(name=name)
@@ -131,7 +131,7 @@ def test_a_study_of_another_version_is_one_line_and_keeps_others_from_nothing(to
 
 @pytest.mark.slow
 def test_ctrl_c_at_any_moment_leaves_the_old_report_or_a_new_one(toy: Any) -> None:
-    assert toy.run("--trials", 3) == 0
+    toy.searched("--trials", 3)
     assert run_command(app, list(QUICK)) == 0
     folder = toy.folder / "reports" / "toy-lstm"
     files = {path.relative_to(folder) for path in folder.rglob("*")}

@@ -24,7 +24,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def test_a_study_is_run_stored_and_told(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 4) == 0
+    toy.searched("--trials", 4)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"Data: {toy.csv}: named by --data"
     assert lines[-1] == "Browse: optuna-dashboard sqlite:///study.db --artifact-dir artifacts"
@@ -42,7 +42,7 @@ def test_a_study_is_run_stored_and_told(toy: Any, capsys: Capture) -> None:
 
 
 def test_the_configuration_can_be_had_from_storage_and_name(toy: Any) -> None:
-    assert toy.run("--trials", 1, "--space", "wide", "--split-seed", 7) == 0
+    toy.searched("--trials", 1, "--space", "wide", "--split-seed", 7)
     configuration = load_configuration(toy.load())
     assert configuration.source.path == str(toy.csv)
     assert configuration.space == "wide"
@@ -55,7 +55,7 @@ def test_the_configuration_can_be_had_from_storage_and_name(toy: Any) -> None:
 
 @pytest.mark.slow
 def test_the_wide_space_runs(toy: Any) -> None:
-    assert toy.run("--trials", 6, "--space", "wide", "--sampler", "random", "--pruner", "none") == 0
+    toy.searched("--trials", 6, "--space", "wide", "--sampler", "random", "--pruner", "none")
     trials = toy.load().trials
     assert all(trial.state == TrialState.COMPLETE for trial in trials)
     assert len(trials[0].params) == 13
@@ -89,7 +89,7 @@ def test_the_options_defaults_are_those_of_the_configurations() -> None:
 
 
 def test_nothing_that_a_search_leaves_holds_a_word_of_the_test_split(toy: Any, marked_csv: Path) -> None:
-    assert toy.run("--trials", 2) == 0
+    toy.searched("--trials", 2)
     left = b"".join(path.read_bytes() for path in toy.folder.rglob("*") if path.is_file() and path != marked_csv)
     assert b"surgeon" in left
     assert b"university" in left

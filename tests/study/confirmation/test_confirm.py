@@ -46,7 +46,7 @@ def repeats_of(trials: Sequence[FrozenTrial]) -> list[int]:
 
 
 def test_the_repeats_that_rank_are_none_of_those_that_confirm(toy: Any) -> None:
-    assert toy.run("--trials", 6) == 0
+    toy.searched("--trials", 6)
     search = toy.load()
     configuration = load_configuration(search)
     found, printed = confirm(top=3, seeds=2)
@@ -70,7 +70,7 @@ def test_the_repeats_that_rank_are_none_of_those_that_confirm(toy: Any) -> None:
 
 
 def test_a_second_confirmation_trains_only_what_is_missing(toy: Any) -> None:
-    assert toy.run("--trials", 4) == 0
+    toy.searched("--trials", 4)
     first, _ = confirm(top=2, seeds=1)
     again, printed = confirm(top=2, seeds=1)
     assert (again.ranking, again.compared) == (first.ranking, first.compared)
@@ -85,7 +85,7 @@ def test_a_second_confirmation_trains_only_what_is_missing(toy: Any) -> None:
 
 @pytest.mark.slow
 def test_a_later_confirmation_takes_as_many_as_the_last_one_and_never_fewer_than_usual(toy: Any) -> None:
-    assert toy.run("--trials", 2) == 0
+    toy.searched("--trials", 2)
     first, _ = confirm(top=1, seeds=4)
     again, printed = confirm(top=1)
     assert again.compared == first.compared
@@ -96,7 +96,7 @@ def test_a_later_confirmation_takes_as_many_as_the_last_one_and_never_fewer_than
 
 @pytest.mark.slow
 def test_what_an_interrupted_confirmation_has_asked_for_is_not_trained_by_a_smaller_one(toy: Any) -> None:
-    assert toy.run("--trials", 2) == 0
+    toy.searched("--trials", 2)
     first, _ = confirm(top=1, seeds=1)
     confirmation = toy.load(name="toy-lstm/confirmation")
     for repeat in (17, 18):
@@ -111,7 +111,7 @@ def test_what_an_interrupted_confirmation_has_asked_for_is_not_trained_by_a_smal
 
 
 def test_a_second_report_on_a_study_at_the_same_time_is_refused(toy: Any) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     with (
         confirming(top=1, seeds=1) as found,
         pytest.raises(StudyError, match="Another report on this study is running"),
@@ -137,7 +137,7 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Trial], bool], 
 
 
 def test_a_training_that_fails_once_is_tried_once_more(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert toy.run("--trials", 3) == 0
+    toy.searched("--trials", 3)
     fail_first(monkeypatch, lambda trial: trial.user_attrs[REPEAT] == 0, times=1)
     found, printed = confirm(top=2, seeds=1)
     assert len(found.ranking) == 2
@@ -146,7 +146,7 @@ def test_a_training_that_fails_once_is_tried_once_more(toy: Any, monkeypatch: py
 
 
 def test_the_runner_up_stands_in_for_a_winner_that_fails(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert toy.run("--trials", 5) == 0
+    toy.searched("--trials", 5)
     with monkeypatch.context() as patch:
         fail_first(patch, lambda trial: trial.user_attrs[REPEAT] >= FIRST_CONFIRMING, times=9)
         with pytest.raises(StudyError, match="could be trained on all repeats; the last one failed with: RuntimeError"):
@@ -161,7 +161,7 @@ def test_the_runner_up_stands_in_for_a_winner_that_fails(toy: Any, monkeypatch: 
 
 def test_weights_in_two_caches_are_no_dead_end(toy: Any) -> None:
     """Trained in one cache, again in another: the first one has the weights of its own training only."""
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     first, _ = confirm(top=1, seeds=1)
     here = first.checkpoints
     elsewhere = here.with_name("elsewhere")
@@ -176,7 +176,7 @@ def test_weights_in_two_caches_are_no_dead_end(toy: Any) -> None:
 
 
 def test_weights_that_are_damaged_are_trained_again(toy: Any) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     first, _ = confirm(top=1, seeds=2)
     damaged, kept = first.winner.trials
     file = first.checkpoints / f"{damaged.number}.safetensors"
@@ -193,7 +193,7 @@ def test_weights_that_are_damaged_are_trained_again(toy: Any) -> None:
 
 def test_weights_that_are_another_trainings_are_trained_again(toy: Any) -> None:
     """As two copies of a database leave them, which share the folder of one cache."""
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     first, _ = confirm(top=1, seeds=2)
     files = [first.checkpoints / f"{trial.number}.safetensors" for trial in first.winner.trials]
     bits = [file.read_bytes() for file in files]
@@ -223,7 +223,7 @@ def open_once(found: Confirmation) -> HoldoutResults:
 
 
 def test_the_test_split_is_opened_once_and_the_opening_is_counted(toy: Any) -> None:
-    assert toy.run("--trials", 5) == 0
+    toy.searched("--trials", 5)
     for _ in range(2):
         with confirming(top=2, seeds=2) as found:
             results = open_once(found)
@@ -245,7 +245,7 @@ def test_the_test_split_is_opened_once_and_the_opening_is_counted(toy: Any) -> N
 
 def test_what_was_predicted_belongs_to_the_weights_that_predicted_it(toy: Any) -> None:
     """As when lost weights are trained again on another machine, to other bits."""
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     with confirming(top=1, seeds=1) as found:
         first = open_once(found)
         (trial,) = found.winner.trials
@@ -260,7 +260,7 @@ def test_what_was_predicted_belongs_to_the_weights_that_predicted_it(toy: Any) -
 
 
 def test_stored_results_are_those_that_were_computed(toy: Any) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     with confirming(top=1, seeds=2) as found:
         computed = open_once(found)
         stored = load_results(found.study, found.compared, checkpoints=found.checkpoints)
@@ -316,7 +316,7 @@ def test_an_opening_that_is_interrupted_before_anything_was_seen_goes_on(
 
 @pytest.mark.slow
 def test_what_was_predicted_for_another_number_of_seeds_is_not_forgotten(toy: Any) -> None:
-    assert toy.run("--trials", 3) == 0
+    toy.searched("--trials", 3)
     for seeds, times in ((1, 1), (2, 2), (1, 2), (2, 2)):
         with confirming(top=1, seeds=seeds) as found:
             assert open_once(found).systems[0].predictions.shape == (seeds, 18)

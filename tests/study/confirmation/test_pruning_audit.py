@@ -34,7 +34,7 @@ def confirm(**options: int) -> tuple[Audit | None, str]:
 
 @pytest.mark.slow
 def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_once(toy: Any) -> None:
-    assert toy.run("--trials", 12) == 0
+    toy.searched("--trials", 12)
     pruned = {trial.number for trial in toy.load().trials if trial.state == PRUNED}
     assert len(pruned) > 1
     found, printed = confirm(audits=1, workers=2)
@@ -67,7 +67,7 @@ def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_on
 
 
 def test_of_a_search_without_a_pruner_there_is_nothing_to_audit(toy: Any) -> None:
-    assert toy.run("--trials", 2, "--pruner", "none") == 0
+    toy.searched("--trials", 2, "--pruner", "none")
     found, _ = confirm(audits=2, workers=1)
     assert found is not None
     assert found.audited == ()
@@ -76,7 +76,7 @@ def test_of_a_search_without_a_pruner_there_is_nothing_to_audit(toy: Any) -> Non
 
 @pytest.mark.slow
 def test_an_audit_that_is_killed_goes_on_to_the_same_curve(toy: Any) -> None:
-    assert toy.run("--trials", 10, "--epochs", 40, "--patience", 40) == 0
+    toy.searched("--trials", 10, "--epochs", 40, "--patience", 40)
     command = [sys.executable, "-m", "study.report", "--top", "1", "--seeds", "1", "--audit", "1", "--workers", "1"]
     process = subprocess.Popen(command, cwd=toy.folder, stdout=subprocess.DEVNULL)
     wait_for_audit(toy)

@@ -111,7 +111,7 @@ def dashboard(command: str, folder: Path) -> Iterator[str]:
 def test_every_figure_of_the_report_is_drawn_on_any_screen_and_nothing_is_asked_of_the_network(
     toy: Any, browser: Browser
 ) -> None:
-    assert toy.run("--trials", 12) == 0
+    toy.searched("--trials", 12)
     assert run_command(app, ["--top", "1", "--seeds", "2", "--workers", "1"]) == 0
     page = toy.folder / "reports" / "toy-lstm" / "report.html"
     figures = page.read_text().count("<figure ")
@@ -141,8 +141,9 @@ def test_a_report_without_any_trial_is_readable_too(toy: Any, browser: Browser) 
         assert browser.console() == []
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_dashboard_shows_the_pictures_of_a_trial_and_the_note_with_the_verdict(toy: Any, browser: Browser) -> None:
-    assert toy.run("--trials", 3) == 0
+    toy.searched("--trials", 3)
     assert run_command(app, ["--top", "1", "--seeds", "1", "--workers", "1"]) == 0
     verdict = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())["verdict"]
     url = "sqlite:///study.db"

@@ -9,7 +9,7 @@ from study.storage.dashboard import VERDICT, note_verdict
 
 
 def test_a_new_study_says_what_is_searched_and_a_report_adds_its_verdict_and_nothing_is_lost(toy: Any) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     study = toy.load()
     started = get_note(study)
     assert started.startswith("Search: highest validation macro-F1 over hidden_size 16-256 (log)")
@@ -28,7 +28,7 @@ def test_a_new_study_says_what_is_searched_and_a_report_adds_its_verdict_and_not
 
 
 def test_a_sentence_of_a_report_is_no_markup_in_the_note(toy: Any) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     study = toy.load()
     note_verdict(study, ["It is *better*.", "Left out: <script>alert(1)</script>."], Path("report.html"))
     assert r"**It is \*better\*.**" in get_note(study)

@@ -44,7 +44,7 @@ def add_by_hand(study: optuna.Study) -> None:
 def test_a_search_and_its_report_bear_trials_that_were_added_by_hand(
     toy: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert toy.run("--trials", 3, "--pruner", "none") == 0
+    toy.searched("--trials", 3, "--pruner", "none")
     study = toy.load()
     add_by_hand(study)
     study.enqueue_trial({"hidden_size": 0})
@@ -73,7 +73,7 @@ def test_a_search_and_its_report_bear_trials_that_were_added_by_hand(
 
 
 def test_a_study_of_nothing_but_trials_by_hand_has_a_report(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert toy.run("--trials", 1, "--timeout", 0.001) == 0
+    toy.searched("--trials", 1, "--timeout", 0.001)
     add_by_hand(toy.load())
     assert toy.run("--trials", 13) == 0
     assert "Best: trial " in capsys.readouterr().out

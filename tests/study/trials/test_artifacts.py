@@ -192,8 +192,9 @@ def test_the_folder_of_artifacts_is_no_part_of_what_a_study_is() -> None:
     assert fingerprint(new, device="cpu") == fingerprint(StudyConfig.from_dict(old), device="cpu")
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_search_and_its_workers_keep_files_where_they_are_told(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     assert toy.run("--trials", 2, "--artifact-dir", "elsewhere") == 0  # still the same study
     monkeypatch.setenv(ARTIFACT_VARIABLE, "here")
     assert run_command(worker.app, ["--trials", "3"]) == 0
@@ -204,7 +205,7 @@ def test_a_search_and_its_workers_keep_files_where_they_are_told(toy: Any, monke
 
 @pytest.mark.slow
 def test_several_workers_tell_of_a_folder_once(toy: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    assert toy.run("--trials", 4, "--workers", 2, "--artifact-dir", "toy.csv/artifacts") == 0
+    toy.searched("--trials", 4, "--workers", 2, "--artifact-dir", "toy.csv/artifacts")
     assert capfd.readouterr().out.count("cannot be written") == 1
     assert len(toy.load().get_trials(states=(TrialState.FAIL,))) == 0
 

@@ -20,7 +20,7 @@ def test_a_study_of_the_cnn_goes_on_though_its_widths_are_a_tuple(toy: Any) -> N
 
 
 def test_trials_are_counted_in_total_over_restarts(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 2) == 0
+    toy.searched("--trials", 2)
     before = toy.table()
     assert toy.run("--trials", 2) == 0
     assert "Nothing to do" in capsys.readouterr().out
@@ -77,12 +77,12 @@ def test_an_interrupted_study_goes_on_to_the_same_table(stop: signal.Signals, to
 
 
 def test_when_it_ends_the_database_is_one_whole_file(toy: Any) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     assert [path.name for path in toy.folder.glob("study.db*")] == ["study.db"]
 
 
 def test_a_timeout_begins_no_new_trial(toy: Any) -> None:
-    assert toy.run("--trials", 100, "--timeout", 0.5) == 0
+    toy.searched("--trials", 100, "--timeout", 0.5)
     assert 1 <= sum(trial.state.is_finished() for trial in toy.load().trials) < 100
 
 

@@ -32,7 +32,7 @@ def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 @pytest.mark.slow
 def test_workers_share_the_budget_and_numbers_have_no_gap(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 7, "--workers", 3) == 0
+    toy.searched("--trials", 7, "--workers", 3)
     assert [path.name for path in toy.folder.glob("study.db*")] == ["study.db"]
     assert "Workers: 3 on cpu." in capsys.readouterr().out
     trials = toy.load().trials
@@ -97,7 +97,7 @@ def test_workers_whose_parent_is_killed_end_within_two_seconds_and_a_rerun_goes_
 
 
 def test_a_worker_joins_by_hand(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 2) == 0
+    toy.searched("--trials", 2)
     assert run_command(worker_app, ["--trials", "4"]) == 0
     assert "Nothing is left to do" in capsys.readouterr().out
     assert run_command(worker_app, ["--name", "toy-lstm"]) == 0  # what study.run has asked for: 2
@@ -126,7 +126,7 @@ def test_a_worker_may_name_the_database_in_another_way_from_another_folder(toy: 
 
 
 def test_a_worker_refuses_other_data_and_takes_its_own_paths(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     other = toy.folder / "other.csv"
     other.write_text(toy.csv.read_text() + "surgeon,one more\n")
     assert run_command(worker_app, ["--data", "other.csv", "--trials", "2"]) == 2
@@ -147,7 +147,7 @@ def test_a_worker_refuses_other_data_and_takes_its_own_paths(toy: Any, capsys: C
     ],
 )
 def test_a_bad_call_of_a_worker_is_one_line(arguments: list[str], message: str, toy: Any, capsys: Capture) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     capsys.readouterr()
     assert run_command(worker_app, arguments) == 2
     error = capsys.readouterr().err
@@ -252,7 +252,7 @@ def test_a_database_that_another_program_locks_for_thirty_seconds_is_waited_for(
 
 @pytest.mark.slow
 def test_a_full_disk_ends_the_run_with_one_line_and_a_database_that_opens(toy: Any) -> None:
-    assert toy.run("--trials", 1) == 0
+    toy.searched("--trials", 1)
     limit = (toy.folder / "study.db").stat().st_size + 40_000  # bytes that a file may have
     program = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); from study.run import *; "
