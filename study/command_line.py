@@ -2,13 +2,18 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer.exceptions import TyperException
 
 from data.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
 STORAGE_VARIABLE = "STUDY_STORAGE"  # the environment variable for --storage: command lines can be read by others
@@ -62,6 +67,27 @@ def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
         message, exit_code = str(error), error.exit_code
     print(f"Error: {' '.join(message.split())}", file=sys.stderr)
     return exit_code
+
+
+@contextmanager
+def interruptible(kept: str = "", *, module: str | None = None, stderr: bool = False) -> Iterator["Console"]:
+    """A console for what a signal may end at any moment: then it says what is kept, and how to go on.
+
+    `module`: the command to start again. Raises `typer.Exit` when it is interrupted.
+    """
+    from rich.console import Console
+
+    from study.signals import Interrupted, end_on_signals, hold_signals
+
+    end_on_signals()
+    console = Console(highlight=False, markup=False, soft_wrap=True, stderr=stderr)
+    try:
+        yield console
+    except Interrupted:
+        hold_signals()
+        again = f"To go on: {command_again(module, sys.argv[1:])}" if module else ""
+        console.print(" ".join(filter(None, ["Interrupted.", kept, again])))
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def command_again(module: str, arguments: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from study.command_line import INTERRUPTED, run_command
+from study.command_line import interruptible, run_command
 from study.predict_files import Columns, PredictionError, check_files, in_chunks, label_file
 
 if TYPE_CHECKING:
@@ -64,11 +64,8 @@ def predict(
         str, typer.Option(metavar="NAME", help="The new column with the label's probability.")
     ] = "probability",
     force: Annotated[bool, typer.Option("--force", help="Replace an --output that is there.")] = False,
-) -> int:
-    from study.signals import Interrupted, end_on_signals, hold_signals
-
-    end_on_signals()
-    try:
+) -> None:
+    with interruptible(f"{output_file} was not written." if output_file else "", stderr=True):
         if input_file is None:
             if output_file or text_column or force or (label_as, probability_as) != ("label", "probability"):
                 raise PredictionError("--output and the options for columns go with --input FILE; name it.")
@@ -88,11 +85,6 @@ def predict(
             labelled = label_file(classifier, input_file, output_file, columns)
             print(f"Labelled {labelled.texts:,} texts: {output_file}")
             note_blank(labelled.blank)
-    except Interrupted:
-        hold_signals()
-        print("Interrupted." + (f" {output_file} was not written." if output_file else ""), file=sys.stderr)
-        return INTERRUPTED
-    return 0
 
 
 def print_labels(classifier: "TextClassifier", texts: Iterable[str], top: int) -> None:

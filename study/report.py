@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from study.command_line import DEFAULT_STORAGE, INTERRUPTED, Storage, Workers, command_again, count, run_command
+from study.command_line import DEFAULT_STORAGE, Storage, Workers, count, interruptible, run_command
 
 EXAMPLES = """
 Examples:
@@ -67,14 +67,8 @@ def report(
             show_default="reports/<study>; with --no-retrain reports/<study>-search",
         ),
     ] = None,
-) -> int:
-    from rich.console import Console
-
-    from study.signals import Interrupted, end_on_signals, hold_signals
-
-    end_on_signals()
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    try:
+) -> None:
+    with interruptible("What was trained is kept.", module="study.report") as console:
         from study.reports.build import report_studies
 
         report_studies(
@@ -88,11 +82,6 @@ def report(
             output=output,
             console=console,
         )
-    except Interrupted:
-        hold_signals()
-        console.print(f"Interrupted. What was trained is kept. To go on: {command_again('study.report', sys.argv[1:])}")
-        return INTERRUPTED
-    return 0
 
 
 if __name__ == "__main__":

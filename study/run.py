@@ -12,14 +12,13 @@ import typer
 from models.registry import DEFAULT_MODEL, MODELS
 from study.command_line import (
     DEFAULT_STORAGE,
-    INTERRUPTED,
     CacheDir,
     Device,
     Storage,
     Timeout,
     Workers,
-    command_again,
     count,
+    interruptible,
     run_command,
 )
 
@@ -159,14 +158,8 @@ def run(
     artifact_dir: Annotated[
         Path, typer.Option(metavar="DIR", help="Pictures and a log of each trial, for optuna-dashboard --artifact-dir.")
     ] = Path("artifacts"),
-) -> int:
-    from rich.console import Console
-
-    from study.signals import Interrupted, end_on_signals, hold_signals
-
-    end_on_signals()
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    try:
+) -> None:
+    with interruptible("What was running goes on from its last finished epoch.", module="study.run") as console:
         from data.source import find_source
 
         source, sentence = find_source(data, label_column=label_column, text_column=text_column)
@@ -217,12 +210,6 @@ def run(
             cluster=cluster,
             console=console,
         )
-    except Interrupted:
-        hold_signals()
-        again = command_again("study.run", sys.argv[1:])
-        console.print(f"Interrupted. What was running goes on from its last finished epoch. To go on: {again}")
-        return INTERRUPTED
-    return 0
 
 
 if __name__ == "__main__":

@@ -19,14 +19,13 @@ from study.command_line import (
     CACHE_VARIABLE,
     DATA_VARIABLE,
     DEFAULT_STORAGE,
-    INTERRUPTED,
     VECTORS_VARIABLE,
     Device,
     ExistingStudy,
     Storage,
     Timeout,
-    command_again,
     count,
+    interruptible,
     own_copy,
     run_command,
 )
@@ -76,23 +75,12 @@ def join(
     ] = None,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     prepared: Annotated[Path | None, typer.Option(hidden=True)] = None,
-) -> int:
-    from rich.console import Console
-
-    from study.signals import Interrupted, end_on_signals, hold_signals
-
-    end_on_signals()
+) -> None:
     if supervised:
         threading.Thread(target=_end_with_supervisor, daemon=True).start()
-    console = Console(highlight=False, markup=False, soft_wrap=True, stderr=supervised)
     paths = LocalPaths(data, vectors, bert_model, cache_dir, artifact_dir)
-    try:
+    with interruptible(module="study.worker", stderr=supervised) as console:
         _join(storage, name, trials, timeout, paths, device, prepared, console, show=not supervised)
-    except Interrupted:
-        hold_signals()
-        console.print(f"Interrupted. To go on: {command_again('study.worker', sys.argv[1:])}")
-        return INTERRUPTED
-    return 0
 
 
 @dataclass(frozen=True)

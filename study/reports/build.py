@@ -1,6 +1,7 @@
 """Reports from beginning to end: of one study, or of all in a database, which are then seen side by side."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from study.storage.connection import RetryingStorage
 from study.storage.dashboard import browse_command, note_verdict
 from study.storage.studies import Progress, begun_studies, check_name, joined_study, load_configuration
 from study.trials.repeats import confirmed_learner, load_weights
+
+_Found = tuple[Report, RetryingStorage, Confirmation | None]
 
 MAIN_FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model")
 
@@ -50,12 +53,11 @@ def report_studies(
     names = [name] if name is not None else _choose(begun_studies(url), retrain=retrain, console=console)
     if output and len(names) > 1:
         raise StudyError(f"--output is the folder of one report; say with --name which study: {', '.join(names)}.")
+    alone = len(names) == 1
     with ExitStack() as stack:
-        found: list[tuple[Report, RetryingStorage, Confirmation | None]] = []
+        found: list[_Found] = []
         for one in names:
-            if len(names) > 1:
-                console.print(f"Study: {one}")
-            try:
+            with _step(f"Study: {one}", one, console, alone=alone):
                 _check_folder(url, one, output, retrain=retrain)
                 if retrain:
                     confirmation = stack.enter_context(
@@ -65,22 +67,13 @@ def report_studies(
                 else:
                     study, storage = stack.enter_context(joined_study(url, one))
                     found.append((search_report(study, load_configuration(study)), storage, None))
-            except UserError as error:
-                if len(names) == 1:
-                    raise
-                console.print(f"Note: no report on study '{one}': {error}")
         compared = [(_beside_others(report, storage), confirmation) for report, storage, confirmation in found]
         written = []
         for report, own in sorted(compared, key=lambda one: -one[0].rank):
-            if len(names) > 1:
-                console.print(f"Report: {report.study.study_name}")
-            try:
+            name = report.study.study_name
+            with _step(f"Report: {name}", name, console, alone=alone):
                 _write(report, own, output, console)
-                written.append(report.study.study_name)
-            except UserError as error:
-                if len(names) == 1:
-                    raise
-                console.print(f"Note: no report on study '{report.study.study_name}': {error}")
+                written.append(name)
     for lines in dict.fromkeys(tuple(comparison_lines(report)) for report, _ in compared):
         for line in lines:
             console.print(line)
@@ -88,6 +81,19 @@ def report_studies(
         console.print(f"Browse: {browse_command(url, compared[0][0].configuration.artifact_dir)}")
     if missing := [one for one in names if one not in written]:
         raise StudyError(f"There is no report on {', '.join(missing)}; the reason stands above.")
+
+
+@contextmanager
+def _step(step: str, name: str, console: Console, *, alone: bool) -> Iterator[None]:
+    """A step for one of several studies: it is printed, and where it fails, the others go on."""
+    if not alone:
+        console.print(step)
+    try:
+        yield
+    except UserError as error:
+        if alone:
+            raise
+        console.print(f"Note: no report on study '{name}': {error}")
 
 
 def _choose(studies: list[Progress], *, retrain: bool, console: Console) -> list[str]:

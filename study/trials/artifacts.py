@@ -128,7 +128,5 @@ def _end(record: TrialRecord) -> str:
     if record.error is not None:
         return f"failed in epoch {done + 1} of {asked}: {describe_failure(record.error)}"
     if done < asked:
-        return (
-            f"complete after epoch {done} of {asked}, since {record.settings.training.patience} in a row were no better."
-        )
+        return f"complete after epoch {done} of {asked}, since {record.settings.training.patience} in a row were no better."
     return f"complete, all {asked} epochs." if asked > 1 else "complete, its one epoch."

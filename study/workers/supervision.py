@@ -102,50 +102,79 @@ def supervise(
     `on_change` is called about once a second, `on_event` with a sentence for the user. However it ends, no worker is
     left. Raises `WorkerError` when they cannot go on.
     """
-    team: list[Worker] = []
-    watch = _DeathWatch(queue, on_event)
-    last_lines: dict[Worker, str] = {}
-    told: set[str] = set()
+    team = _Team(queue, start_worker, trials=trials, homogeneous=homogeneous, on_event=on_event)
     shown = 0.0
     try:
-        team += (start_worker(number) for number in range(1, workers + 1))
-        while team:
+        for number in range(1, workers + 1):
+            team.start(number)
+        while team.workers:
             time.sleep(LOOK_SECONDS)
-            for worker in list(team):
-                code = worker.exit_code
-                for line in worker.new_lines():
-                    if line.startswith(NOTE):
-                        if line not in told:  # by another worker
-                            on_event(line)
-                        told.add(line)
-                    else:
-                        last_lines[worker] = line
-                if code is None:
-                    continue
-                team.remove(worker)
-                worker.wait(0)
-                error = last_lines.pop(worker, "")
-                if code and error.startswith(ERROR):
-                    if homogeneous or not team or code == ENDS_ALL:
-                        raise WorkerError(error.removeprefix(ERROR))
-                    on_event(f"{NOTE}worker {worker.number} has left: {error.removeprefix(ERROR)}")
-                elif code:
-                    watch.died(worker.number, _reason(code, error))
-                    if len(finished_trials(queue.study)) < trials:
-                        team.append(start_worker(worker.number))
+            for worker in list(team.workers):
+                team.look_at(worker)
             if time.monotonic() - shown > SHOW_SECONDS:
                 shown = time.monotonic()
                 on_change()
         on_change()
     except BaseException:
         hold_signals()
-        for worker in team:
-            worker.ask_to_stop()
-        deadline = time.monotonic() + STOP_SECONDS
-        for worker in team:
-            worker.wait(deadline - time.monotonic())
+        team.stop()
         queue.release()
         raise
+
+
+class _Team:
+    """The workers that are there, and what they have said."""
+
+    def __init__(
+        self,
+        queue: TrialQueue,
+        start_worker: Callable[[int], Worker],
+        *,
+        trials: int,
+        homogeneous: bool,
+        on_event: Callable[[str], None],
+    ) -> None:
+        self.workers: list[Worker] = []
+        self._queue, self._start_worker, self._on_event = queue, start_worker, on_event
+        self._trials, self._homogeneous = trials, homogeneous
+        self._watch = _DeathWatch(queue, on_event)
+        self._last_lines: dict[Worker, str] = {}
+        self._notes: set[str] = set()
+
+    def start(self, number: int) -> None:
+        self.workers.append(self._start_worker(number))
+
+    def look_at(self, worker: Worker) -> None:
+        """Pass on what it says; where it has ended, find out why. Raises `WorkerError` when others cannot go on."""
+        code = worker.exit_code
+        for line in worker.new_lines():
+            if not line.startswith(NOTE):
+                self._last_lines[worker] = line
+            elif line not in self._notes:  # nor was it by another worker
+                self._notes.add(line)
+                self._on_event(line)
+        if code is not None:
+            self.workers.remove(worker)
+            worker.wait(0)
+            self._has_ended(worker.number, code, self._last_lines.pop(worker, ""))
+
+    def stop(self) -> None:
+        """Ask all to end, and end those that take too long."""
+        for worker in self.workers:
+            worker.ask_to_stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self.workers:
+            worker.wait(deadline - time.monotonic())
+
+    def _has_ended(self, number: int, code: int, error: str) -> None:
+        if code and error.startswith(ERROR):
+            if self._homogeneous or not self.workers or code == ENDS_ALL:
+                raise WorkerError(error.removeprefix(ERROR))
+            self._on_event(f"{NOTE}worker {number} has left: {error.removeprefix(ERROR)}")
+        elif code:
+            self._watch.died(number, _reason(code, error))
+            if len(finished_trials(self._queue.study)) < self._trials:
+                self.start(number)
 
 
 class _DeathWatch:
