@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.source import find_source
+from data.source import Split, find_source
 from models.bert import BERTClassifier, BERTConfig, FeatureHead, Strategy
 from models.encoders import load_encoder
 from models.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches, cached_features
@@ -29,7 +29,7 @@ TEXTS, COPIES = 320, 16  # what is measured is a sixteenth of R8's training text
 def main() -> None:
     encoder = find_encoder(MINILM, cache_dir=CACHE)
     pieces = read_word_pieces(encoder, max_tokens=MAX_TOKENS)
-    prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=CACHE, pieces=pieces)
+    prepared = prepare_for_search(Split(find_source("r8")[0]), cache_dir=CACHE, pieces=pieces)
     texts, classes = first(prepared.training, TEXTS), len(prepared.classes)
     model = BERTClassifier(BERTConfig(), load_encoder(encoder.folder), classes=classes).eval()
 

@@ -20,7 +20,7 @@ import psutil
 import torch
 from optuna.trial import Trial
 
-from data.source import find_source
+from data.source import Split, find_source
 from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig
@@ -46,7 +46,7 @@ def milliseconds(open_it: object) -> float:
 
 
 def write_large_corpus(folder: Path) -> Path:
-    r8 = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"))
+    r8 = prepare_for_search(Split(find_source("r8")[0]), cache_dir=Path(".cache"))
     vocabulary = np.array(r8.vocabulary.words)
     generator = np.random.default_rng(0)
     ranks = np.minimum(generator.zipf(1.3, (TEXTS, WORDS_PER_TEXT)) + 1, len(vocabulary) - 1)
@@ -58,7 +58,7 @@ def write_large_corpus(folder: Path) -> Path:
 
 def measure_opening(folder: Path) -> None:
     source, _ = find_source(str(write_large_corpus(folder)))
-    prepare = partial(prepare_for_search, source, split_seed=0, cache_dir=folder / "cache")
+    prepare = partial(prepare_for_search, Split(source), cache_dir=folder / "cache")
     start = time.perf_counter()
     prepared = prepare()
     print(f"{TEXTS:,} texts, {prepared.entry.nbytes / 1e6:.0f} MB: prepared in {time.perf_counter() - start:.1f} s")
@@ -67,7 +67,7 @@ def measure_opening(folder: Path) -> None:
 
 
 def measure_memory(folder: Path) -> None:
-    prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"))
+    prepared = prepare_for_search(Split(find_source("r8")[0]), cache_dir=Path(".cache"))
     base = Settings(LSTMConfig(), TrainingConfig(epochs=1), TextLimits(max_tokens=10))
     checkpoints = folder / "checkpoints"
     run = partial(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 
-from data.source import find_source
+from data.source import Split, find_source
 from models.lstm import LSTMConfig
 from models.registry import find_learner, name_of
 from models.scores import macro_f1
@@ -43,7 +43,7 @@ def train_one(job: Job) -> tuple[float, float]:
     settings = SETTINGS[model]
     config = settings.model if drops_words else replace(settings.model, word_dropout=0.0)
     training = replace(settings.training, seed=1 + repeat, patience=settings.training.epochs)
-    prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"), repeat=repeat)
+    prepared = prepare_for_search(Split(find_source("r8")[0], repeat=repeat), cache_dir=Path(".cache"))
     texts, apart = prepared.training, prepared.validation
     rows = train_test_split(np.arange(len(texts)), test_size=0.1, stratify=texts.labels, random_state=repeat)
     rest, validation = map(texts.take, rows)

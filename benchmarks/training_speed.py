@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from data.source import find_source
+from data.source import Split, find_source
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.training import TrainingConfig, train
 from preprocessing.batches import Batch, EvaluationBatches, TextLimits, TrainingBatches, make_batch
@@ -85,7 +85,7 @@ def tokens_per_second(model: nn.Module, batches: TrainingBatches) -> float:
 def main() -> None:
     """Measure in turns, so that a busy moment of the machine does not hit one way alone; print the best of each."""
     torch.set_num_threads(1)
-    prepared = prepare_for_search(find_source("r8")[0], split_seed=0, cache_dir=Path(".cache"), on_event=print)
+    prepared = prepare_for_search(Split(find_source("r8")[0]), cache_dir=Path(".cache"), on_event=print)
     words, classes = TextLimits().kept_words(prepared.word_counts), len(prepared.classes)
     config = LSTMConfig(EMBEDDING_SIZE, HIDDEN_SIZE, bidirectional=False, dropout=0, embedding_dropout=0)
     arguments = prepared.training, BATCH_SIZE, MAX_TOKENS, words, 0

@@ -30,6 +30,18 @@ class DataSource:
 
 
 @dataclass(frozen=True)
+class Split:
+    """How texts are divided into training, validation and test.
+
+    A `repeat` divides those of training and validation another way than the search; the test split stays what it is.
+    """
+
+    source: DataSource
+    seed: int = 0
+    repeat: int | None = None  # None: as the search does
+
+
+@dataclass(frozen=True)
 class SearchTexts:
     """All that a search may see: of the test split no more than its size."""
 
@@ -74,31 +86,23 @@ def find_copy(source: DataSource, path: Path) -> DataSource:
     return replace(source, path=str(path.resolve()))
 
 
-def load_search_texts(
-    source: DataSource,
-    *,
-    split_seed: int,
-    cache_dir: Path,
-    repeat: int | None = None,
-    on_download: OnDownload | None = None,
-) -> SearchTexts:
-    """The training and validation texts; raises `CorpusError` for texts that cannot be used.
-
-    `repeat` divides the same texts another way between training and validation; the test split stays what it is.
-    """
+def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload | None = None) -> SearchTexts:
+    """The training and validation texts; raises `CorpusError` for texts that cannot be used."""
+    source = split.source
     notes: tuple[str, ...]
     if source.path is None:
         corpus = read_official_split(source.name, "train", cache_dir=cache_dir, on_download=on_download)
-        sides = split_sides(corpus, held_out=(VALIDATION,), seed=split_seed)
+        sides = split_sides(corpus, held_out=(VALIDATION,), seed=split.seed)
         published = STANDARD_CORPORA[source.name]
         notes = (f"{published.overlap} texts of the published test split also stand in training, as published.",)
         test_texts = published.test_texts
     else:
-        corpus, sides, notes = _read_and_split(source, split_seed)
+        corpus, sides, notes = _read_and_split(split)
         test_texts = int((sides == TEST).sum())
-    if repeat is not None:
+    if split.repeat is not None:
         whole = classes_only_in_training(corpus, sides)  # no repeat scores a class that the search does not
-        corpus, seed = corpus.take(np.flatnonzero(sides != TEST)), (split_seed, 1 + repeat)  # (seed, 0): the search's
+        corpus = corpus.take(np.flatnonzero(sides != TEST))
+        seed = (split.seed, 1 + split.repeat)  # (seed, 0) is the search's
         sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, whole=whole)
     if lonely := classes_only_in_training(corpus, sides):
         shown = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
@@ -107,15 +111,17 @@ def load_search_texts(
     return SearchTexts(training, validation, test_texts, notes)
 
 
-def load_test_texts(source: DataSource, *, split_seed: int, cache_dir: Path) -> LabelledTexts:
+def load_test_texts(split: Split, *, cache_dir: Path) -> LabelledTexts:
     """The held-back texts. Only the command that confirms a finished search may call this (held by a test)."""
-    if source.path is None:
-        return read_official_split(source.name, "test", cache_dir=cache_dir)
-    corpus, sides, _ = _read_and_split(source, split_seed)
+    if split.source.path is None:
+        return read_official_split(split.source.name, "test", cache_dir=cache_dir)
+    corpus, sides, _ = _read_and_split(split)
     return corpus.take(np.flatnonzero(sides == TEST))
 
 
-def _read_and_split(source: DataSource, split_seed: int) -> tuple[LabelledTexts, np.ndarray, tuple[str, ...]]:
+def _read_and_split(split: Split) -> tuple[LabelledTexts, np.ndarray, tuple[str, ...]]:
+    """A file's texts, each with the side that it is on, and what was noticed."""
+    source = split.source
     assert source.path is not None
     path = Path(source.path)
     if not path.exists():
@@ -123,7 +129,7 @@ def _read_and_split(source: DataSource, split_seed: int) -> tuple[LabelledTexts,
     corpus, notes = read_corpus(path, label_column=source.label_column, text_column=source.text_column)
     if (found := _sha256(path)) != source.sha256:
         raise CorpusError(f"{path} has changed since the study began (its SHA-256 is now {found[:12]}...).")
-    sides = split_sides(corpus, held_out=(VALIDATION, TEST), seed=split_seed)
+    sides = split_sides(corpus, held_out=(VALIDATION, TEST), seed=split.seed)
     if not (sides == VALIDATION).any():
         raise CorpusError(
             f"No class of {path} has 3 distinct texts, so none can be split (there are {len(corpus):,} rows and "

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data.corpus import LabelledTexts
 from data.files import kind_of_file
-from data.source import DataSource, load_search_texts, load_test_texts
+from data.source import Split, load_search_texts, load_test_texts
 from data.split import SPLIT_VERSION
 from data.wheels import OnDownload
 from preprocessing.cache import CacheEntry, OnEvent, ignore, open_entry, open_or_build
@@ -50,28 +50,23 @@ class PreparedTexts:
 
 
 def prepare_for_search(
-    source: DataSource,
+    split: Split,
     *,
-    split_seed: int,
     cache_dir: Path,
-    repeat: int | None = None,
     pieces: WordPieces | None = None,
     on_event: OnEvent = ignore,
     on_download: OnDownload | None = None,
 ) -> PreparedTexts:
     """Prepare the training and validation texts, or open what has been prepared before.
 
-    `repeat` divides them another way between training and validation than the search has done it. With `pieces` they
-    are word pieces of a pretrained encoder, otherwise words, in entries of their own. Raises `data.errors.CorpusError`
-    for texts that cannot be used, `CacheError` for a cache that cannot be written.
+    With `pieces` they are word pieces of a pretrained encoder, otherwise words, in entries of their own. Raises
+    `data.errors.CorpusError` for texts that cannot be used, `CacheError` for a cache that cannot be written.
     """
 
     def build(folder: Path) -> None:
         steps = "split into word pieces" if pieces else "clean, tokenize, build the vocabulary, encode"
-        on_event(f"Preparing {source.name}: read, {steps}.")
-        texts = load_search_texts(
-            source, split_seed=split_seed, cache_dir=cache_dir, repeat=repeat, on_download=on_download
-        )
+        on_event(f"Preparing {split.source.name}: read, {steps}.")
+        texts = load_search_texts(split, cache_dir=cache_dir, on_download=on_download)
         encode_texts: Encode
         if pieces:
             encode_texts = pieces.encode
@@ -88,10 +83,8 @@ def prepare_for_search(
         about = {"classes": classes, "notes": texts.notes, "test_texts": texts.test_texts}
         (folder / ABOUT_FILE).write_text(json.dumps(about, indent=1))
 
-    name, key = _name(source, pieces), _key(source, split_seed, repeat, pieces)
-    return _open(
-        open_or_build(cache_dir, name if repeat is None else f"{name} repeat {repeat}", key, build, on_event=on_event)
-    )
+    name = _name(split, pieces) + ("" if split.repeat is None else f" repeat {split.repeat}")
+    return _open(open_or_build(cache_dir, name, _key(split, pieces), build, on_event=on_event))
 
 
 def open_prepared(folder: Path) -> PreparedTexts:
@@ -100,46 +93,43 @@ def open_prepared(folder: Path) -> PreparedTexts:
 
 
 def prepare_test(
-    source: DataSource,
+    split: Split,
+    prepared: PreparedTexts,
     *,
-    split_seed: int,
     cache_dir: Path,
-    repeat: int | None = None,
     pieces: WordPieces | None = None,
     on_event: OnEvent = ignore,
 ) -> EncodedTexts:
-    """The test split, encoded as the training texts are: an entry of its own, made when it is first opened.
+    """The test split, encoded as the `prepared` texts of the same split are: an entry of its own, made when needed.
 
     Only the command that confirms a finished search may call this (held by a test).
     """
-    prepared = prepare_for_search(
-        source, split_seed=split_seed, cache_dir=cache_dir, repeat=repeat, pieces=pieces, on_event=on_event
-    )
 
     def build(folder: Path) -> None:
-        texts = load_test_texts(source, split_seed=split_seed, cache_dir=cache_dir)
+        texts = load_test_texts(split, cache_dir=cache_dir)
         encode_texts: Encode = pieces.encode if pieces else partial(encode, vocabulary=prepared.vocabulary)
         _save(folder, "test", _encode(texts, encode_texts, prepared.classes))
 
-    name, key = f"{_name(source, pieces)} test", {**_key(source, split_seed, repeat, pieces), "side": "test"}
+    name, key = f"{_name(split, pieces)} test", {**_key(split, pieces), "side": "test"}
     return _load(open_or_build(cache_dir, name, key, build, on_event=on_event).folder, "test")
 
 
-def _name(source: DataSource, pieces: WordPieces | None) -> str:
-    return f"{source.name} word pieces" if pieces else source.name
+def _name(split: Split, pieces: WordPieces | None) -> str:
+    return f"{split.source.name} word pieces" if pieces else split.source.name
 
 
-def _key(source: DataSource, split_seed: int, repeat: int | None, pieces: WordPieces | None) -> dict[str, Any]:
+def _key(split: Split, pieces: WordPieces | None) -> dict[str, Any]:
     """What the arrays depend on; where the file lies and what it is called are no part of it."""
+    source = split.source
     key: dict[str, Any] = {
         "sha256": source.sha256,
         "kind_of_file": kind_of_file(Path(source.path)) if source.path else None,
         "columns": [source.label_column, source.text_column],
-        "split_seed": split_seed,
+        "split_seed": split.seed,
         "rules": RULES,
     }
-    if repeat is not None:
-        key |= {"draw": repeat, "draw_rule": REPEAT_VERSION}
+    if split.repeat is not None:
+        key |= {"draw": split.repeat, "draw_rule": REPEAT_VERSION}
     if pieces is not None:
         key["word_pieces"] = pieces.identity
     return key

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from data.source import DataSource
+from data.source import DataSource, Split
 from models.learner import Settings
 from models.registry import find_learner, name_of
 from models.training import TrainingConfig
@@ -37,6 +37,10 @@ class StudyConfig:
     @property
     def search_space(self) -> Space:
         return search_space(self.space, self.base)
+
+    def split(self, repeat: int | None = None) -> Split:
+        """How the search divides the texts, or a repeat."""
+        return Split(self.source, self.split_seed, repeat)
 
     @property
     def model(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from data.errors import CorpusError
-from data.source import find_source, load_test_texts
+from data.source import Split, find_source, load_test_texts
 from data.standard_corpora import read_official_split
 from preprocessing.pretrained import MINILM, PretrainedEncoder, find_encoder
 
@@ -53,10 +53,10 @@ def toy_csv(toy_frame: pd.DataFrame, tmp_path: Path) -> Path:
 def marked_csv(toy_csv: Path) -> Path:
     """The toy corpus with a word of its own, testword0 and so on, in every text of its test split (of seed 0)."""
     source, _ = find_source(str(toy_csv))
-    for number, text in enumerate(load_test_texts(source, split_seed=0, cache_dir=toy_csv.parent).texts.to_pylist()):
+    for number, text in enumerate(load_test_texts(Split(source), cache_dir=toy_csv.parent).texts.to_pylist()):
         toy_csv.write_text(toy_csv.read_text().replace(f"{text}\n", f"{text} testword{number}\n"))
     source, _ = find_source(str(toy_csv))
-    marked = load_test_texts(source, split_seed=0, cache_dir=toy_csv.parent).texts.to_pylist()
+    marked = load_test_texts(Split(source), cache_dir=toy_csv.parent).texts.to_pylist()
     assert len(marked) == sum("testword" in text for text in marked) == toy_csv.read_text().count("testword") == 18
     return toy_csv
 

@@ -4,18 +4,14 @@ What was predicted is stored with the confirmation, so that a report that is dra
 the weights that predicted it: other weights, as of a training repeated on another machine, are another opening.
 """
 
-import base64
 import hashlib
 import json
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import optuna
 import torch
 from optuna.study import Study
@@ -27,48 +23,16 @@ from models.calibration import best_temperature
 from models.learner import Learner
 from preprocessing.batches import limited_training_texts
 from preprocessing.encoding import EncodedTexts
-from preprocessing.prepared import prepare_for_search, prepare_test
+from preprocessing.prepared import PreparedTexts, prepare_test
 from study.configuration import StudyConfig
+from study.confirmation.predictions import CONFIDENCE_STEPS, HoldoutResults, Numbers, Probabilities, System
 from study.confirmation.trainings import Confirmed
 from study.errors import StudyError
 from study.storage.attributes import OPENINGS, REPEAT, RESULTS
 from study.storage.connection import RetryingStorage, retry
 from study.storage.lock import study_lock
-from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights
+from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights, prepare_repeat
 from study.trials.texts import word_pieces_of
-
-CONFIDENCE_STEPS = 10_000  # probabilities are stored as multiples of their inverse
-
-Numbers = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Probabilities:
-    """What the trainings of a system say of their own labels on the test texts, calibrated on validation texts."""
-
-    temperatures: tuple[float, ...]  # by which the logits of each training are divided
-    log_losses: tuple[float, ...]  # the mean negative log-likelihood of each training
-    confidences: npt.NDArray[np.float64]  # (repeats, texts), the probability of the label that is predicted
-
-
-@dataclass(frozen=True)
-class System:
-    """A classifier as it was tested: one row of predictions per repeat, shape (repeats, texts)."""
-
-    name: str
-    title: str
-    parameters: dict[str, Any]  # of a baseline lists, a value per repeat: it is tuned on each
-    validation: tuple[float, ...]  # the score on each repeat's own validation texts
-    predictions: Numbers
-    weights: int = 0  # numbers that the model of the first repeat consists of
-    probabilities: Probabilities | None = None  # None: of a baseline
-
-
-@dataclass(frozen=True)
-class HoldoutResults:
-    labels: Numbers  # of the test texts
-    classes: tuple[str, ...]
-    systems: tuple[System, ...]  # the winner, the default configuration where that is another one, the baselines
 
 
 @dataclass(frozen=True)
@@ -85,10 +49,7 @@ class Opening:
 def load_results(confirmation: Study, compared: Sequence[Confirmed], *, checkpoints: Path) -> HoldoutResults | None:
     """What these systems, with the weights that are there, predicted when the test split was opened, or None."""
     stored = confirmation.user_attrs.get(_results_of(compared, checkpoints))
-    if stored is None:
-        return None
-    systems = tuple(_system_from(one) for one in stored["systems"])
-    return HoldoutResults(_unpack(stored["labels"])[0], tuple(stored["classes"]), systems)
+    return None if stored is None else HoldoutResults.from_dict(stored)
 
 
 def open_test_split(
@@ -121,9 +82,9 @@ def open_test_split(
         title = "the default configuration" if one.candidate.is_default else "the winner"
         systems.append(_predict(sides, one, "winner" if number == 0 else "default", title, checkpoints))
     repeats = [int(trial.user_attrs[REPEAT]) for trial in compared[0].trials]
-    systems += _predict_baselines(configuration, repeats, on_event=on_event)
+    systems += _predict_baselines(sides, repeats, on_event=on_event)
     results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
-    _store(confirmation, results, stamp.compared)
+    confirmation.set_user_attr(stamp.compared, results.to_dict())
     return results
 
 
@@ -156,14 +117,16 @@ class _Sides:
     """The test texts as each repeat encodes them: the same texts, whose classes must have the same numbers."""
 
     def __init__(self, configuration: StudyConfig, device: torch.device) -> None:
-        self._configuration, self._device = configuration, device
+        self.configuration = configuration
+        self._device = device
+        self._opened: dict[tuple[int, bool], EncodedTexts] = {}
         self.classes: tuple[str, ...] = ()
         self.labels: Numbers = np.empty(0, np.int64)
 
     def open(self, trial: FrozenTrial) -> tuple[Learner, EncodedTexts]:
         """What has learned in a training, and the test texts for it. Raises `StudyError`."""
-        learner = confirmed_learner(self._configuration, trial, self._device)
-        texts = _prepare_test(self._configuration, int(trial.user_attrs[REPEAT]))
+        learner = confirmed_learner(self.configuration, trial, self._device)
+        texts = self._test_texts(int(trial.user_attrs[REPEAT]))
         labels, classes = texts.labels.astype(np.int64), learner.prepared.classes
         if self.classes and (classes != self.classes or not np.array_equal(labels, self.labels)):
             raise StudyError(
@@ -174,12 +137,21 @@ class _Sides:
         self.classes, self.labels = classes, labels
         return learner, texts
 
+    def open_in_words(self, repeat: int) -> tuple[PreparedTexts, EncodedTexts]:
+        """The texts of a repeat for the baselines, and the test texts for them."""
+        prepared = prepare_repeat(self.configuration, repeat, in_words=True)
+        return prepared, self._test_texts(repeat, in_words=True)
 
-def _prepare_test(configuration: StudyConfig, repeat: int) -> EncodedTexts:
-    """The test texts as the study's model reads them."""
-    source, seed, cache_dir = configuration.source, configuration.split_seed, Path(configuration.cache_dir)
-    pieces = word_pieces_of(configuration)
-    return prepare_test(source, split_seed=seed, cache_dir=cache_dir, repeat=repeat, pieces=pieces)
+    def _test_texts(self, repeat: int, *, in_words: bool = False) -> EncodedTexts:
+        """Opened once, however many systems predict them."""
+        configuration = self.configuration
+        pieces = None if in_words else word_pieces_of(configuration)
+        key = repeat, pieces is None
+        if key not in self._opened:
+            prepared = prepare_repeat(configuration, repeat, in_words=in_words)
+            split, cache_dir = configuration.split(repeat), Path(configuration.cache_dir)
+            self._opened[key] = prepare_test(split, prepared, cache_dir=cache_dir, pieces=pieces)
+        return self._opened[key]
 
 
 def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: Path) -> System:
@@ -207,10 +179,9 @@ def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: 
     )
 
 
-def _predict_baselines(
-    configuration: StudyConfig, repeats: list[int], *, on_event: Callable[[str], None]
-) -> list[System]:
+def _predict_baselines(sides: _Sides, repeats: list[int], *, on_event: Callable[[str], None]) -> list[System]:
     """Fitted on the training texts of each repeat as the networks are, in words, all of them and none cut off."""
+    base = sides.configuration.base
     fitted = []
     for number, repeat in enumerate(repeats, start=1):
 
@@ -218,17 +189,15 @@ def _predict_baselines(
             if fit.number == 1:
                 on_event(f"Baselines on repeat {number} of {len(repeats)}: {fit.fits} fits.")
 
-        source, seed, cache_dir = configuration.source, configuration.split_seed, Path(configuration.cache_dir)
-        prepared = prepare_for_search(source, split_seed=seed, cache_dir=cache_dir, repeat=repeat)
+        prepared, texts = sides.open_in_words(repeat)
         baselines = fit_baselines(
-            limited_training_texts(prepared.training, configuration.base.limits),
+            limited_training_texts(prepared.training, base.limits),
             prepared.validation,
             vocabulary_size=len(prepared.word_counts),
             classes=len(prepared.classes),
-            metric=configuration.base.training.metric,
+            metric=base.training.metric,
             on_fit=on_fit,
         )
-        texts = prepare_test(source, split_seed=seed, cache_dir=cache_dir, repeat=repeat)
         fitted.append([(baseline, baseline.predict(texts)) for baseline in baselines])
     systems = []
     for kind in zip(*fitted, strict=True):
@@ -238,12 +207,6 @@ def _predict_baselines(
         scores = tuple(one.validation_score for one in baselines)
         systems.append(System(baselines[0].name, title, parameters, scores, np.stack(predictions)))
     return systems
-
-
-def _store(confirmation: Study, results: HoldoutResults, name: str) -> None:
-    systems = [_system_to(system) for system in results.systems]
-    content = {"classes": results.classes, "labels": _pack(results.labels[None]), "systems": systems}
-    confirmation.set_user_attr(name, content)
 
 
 def _results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:
@@ -256,33 +219,3 @@ def _results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:
         for one in compared
     ]
     return f"{RESULTS} {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
-
-
-def _system_to(system: System) -> dict[str, Any]:
-    """A system as a database holds it."""
-    probabilities = None
-    if system.probabilities:
-        steps = np.rint(system.probabilities.confidences * CONFIDENCE_STEPS).astype(np.int64)
-        probabilities = {**asdict(system.probabilities), "confidences": _pack(steps)}
-    return {**vars(system), "predictions": _pack(system.predictions), "probabilities": probabilities}
-
-
-def _system_from(stored: dict[str, Any]) -> System:
-    probabilities = stored["probabilities"]
-    if probabilities:
-        confidences = _unpack(probabilities["confidences"]) / CONFIDENCE_STEPS
-        temperatures, log_losses = (tuple(probabilities[name]) for name in ("temperatures", "log_losses"))
-        probabilities = Probabilities(temperatures, log_losses, confidences)
-    arrays = {"validation": tuple(stored["validation"]), "predictions": _unpack(stored["predictions"])}
-    return System(**{**stored, **arrays, "probabilities": probabilities})
-
-
-def _pack(numbers: Numbers) -> dict[str, Any]:
-    """Whole numbers (rows, texts) as text: a database holds no arrays."""
-    packed = base64.b85encode(zlib.compress(numbers.astype("<i4").tobytes(), 9)).decode()
-    return {"rows": len(numbers), "numbers": packed}
-
-
-def _unpack(packed: dict[str, Any]) -> Numbers:
-    content = zlib.decompress(base64.b85decode(packed["numbers"]))
-    return np.frombuffer(content, "<i4").reshape(packed["rows"], -1).astype(np.int64)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.confirmation.candidates import Candidate
-from study.confirmation.holdout import System
 from study.confirmation.leaderboard import ComparedStudy
+from study.confirmation.predictions import System
 from study.confirmation.pruning_audit import Audit
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds
 from study.reports.contents import HoldoutReport, Report

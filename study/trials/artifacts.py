@@ -122,11 +122,12 @@ def _settings(part: dict[str, Any]) -> str:
 
 
 def _end(record: TrialRecord) -> str:
-    done, asked = len(record.curve), record.settings.training.epochs
+    done, training = len(record.curve), record.settings.training
+    asked = training.epochs
     if isinstance(record.error, TrialPruned):
         return f"pruned after epoch {done} of {asked}, its best score being below the median of others at this epoch."
     if record.error is not None:
         return f"failed in epoch {done + 1} of {asked}: {describe_failure(record.error)}"
     if done < asked:
-        return f"complete after epoch {done} of {asked}, since {record.settings.training.patience} in a row were no better."
+        return f"complete after epoch {done} of {asked}, since {training.patience} in a row were no better."
     return f"complete, all {asked} epochs." if asked > 1 else "complete, its one epoch."

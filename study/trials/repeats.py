@@ -151,13 +151,8 @@ def with_repeat(configuration: StudyConfig, repeat: int) -> StudyConfig:
     return replace(configuration, base=base)
 
 
-@lru_cache(maxsize=1)
-def prepare_repeat(configuration: StudyConfig, repeat: int | None) -> PreparedTexts:
-    """The texts as a repeat divides them; None: as the search does."""
-    return prepare_for_search(
-        configuration.source,
-        split_seed=configuration.split_seed,
-        cache_dir=Path(configuration.cache_dir),
-        repeat=repeat,
-        pieces=word_pieces_of(configuration),
-    )
+@lru_cache(maxsize=32)  # memory maps: a process reads the checksums of each once
+def prepare_repeat(configuration: StudyConfig, repeat: int | None, *, in_words: bool = False) -> PreparedTexts:
+    """The texts as a repeat divides them (None: as the search does), as the study's model reads them, or in words."""
+    pieces = None if in_words else word_pieces_of(configuration)
+    return prepare_for_search(configuration.split(repeat), cache_dir=Path(configuration.cache_dir), pieces=pieces)

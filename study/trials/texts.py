@@ -39,8 +39,7 @@ def prepare_texts(configuration: StudyConfig, console: Console, *, device: torch
     """
     with _downloading(console) as on_download:
         prepared = prepare_for_search(
-            configuration.source,
-            split_seed=configuration.split_seed,
+            configuration.split(),
             cache_dir=Path(configuration.cache_dir),
             pieces=word_pieces_of(configuration, on_download=on_download),
             on_event=console.print,

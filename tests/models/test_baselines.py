@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
-from data.source import find_source
+from data.source import Split, find_source
 from models.baselines import CANDIDATES, PUBLISHED, Baseline, Fit, fit_baselines
 from models.scores import Classes, Metric, accuracy, macro_f1
 from preprocessing.cleaning import clean
@@ -142,8 +142,8 @@ def test_published_results_are_shares_with_a_source_for_each_standard_corpus() -
 @pytest.mark.slow
 def test_the_linear_svm_reaches_its_known_accuracy_on_r8(standard_cache: Path) -> None:
     source, _ = find_source("r8")
-    prepared = prepare_for_search(source, split_seed=0, cache_dir=standard_cache)
-    test = prepare_test(source, split_seed=0, cache_dir=standard_cache)
+    prepared = prepare_for_search(Split(source), cache_dir=standard_cache)
+    test = prepare_test(Split(source), prepared, cache_dir=standard_cache)
     words, classes = len(prepared.word_counts), len(prepared.classes)
     found = fit_baselines(
         prepared.training, prepared.validation, vocabulary_size=words, classes=classes, metric="macro_f1"

@@ -18,7 +18,7 @@ PROGRAM = """
 import os, signal, sys, torch
 from dataclasses import asdict
 from pathlib import Path
-from data.source import find_source
+from data.source import Split, find_source
 from models.checkpoint import Checkpoint
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.training import TrainingConfig, train
@@ -26,7 +26,7 @@ from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import prepare_for_search
 
 folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
-prepared = prepare_for_search(find_source(str(folder / "toy.csv"))[0], split_seed=0, cache_dir=folder / "cache")
+prepared = prepare_for_search(Split(find_source(str(folder / "toy.csv"))[0]), cache_dir=folder / "cache")
 words = len(prepared.word_counts)
 
 def train_and_save(result_file, checkpoint):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from data.source import find_source, load_search_texts
+from data.source import Split, find_source, load_search_texts
 from models.classifier import TextClassifier
 from models.export import ModelError, load_model, save_model
 from models.lstm import LSTMClassifier, LSTMConfig
@@ -42,7 +42,7 @@ assert not needless & set(sys.modules), needless & set(sys.modules)
 
 
 def trained(csv: Path, **config: Any) -> tuple[LSTMClassifier, PreparedTexts]:
-    prepared = prepare_for_search(find_source(str(csv))[0], split_seed=0, cache_dir=csv.parent / "cache")
+    prepared = prepare_for_search(Split(find_source(str(csv))[0]), cache_dir=csv.parent / "cache")
     words = LIMITS.kept_words(prepared.word_counts)
     assert words < len(prepared.word_counts)
     torch.manual_seed(0)
@@ -82,7 +82,7 @@ def test_a_new_process_predicts_the_same_bits_without_the_study(config: dict[str
     folder = toy_csv.parent
     model, prepared = export(toy_csv, folder / "model", **config)
     (folder / "model").rename(folder / "moved")
-    texts = load_search_texts(find_source(str(toy_csv))[0], split_seed=0, cache_dir=folder / "cache").training.texts
+    texts = load_search_texts(Split(find_source(str(toy_csv))[0]), cache_dir=folder / "cache").training.texts
     (folder / "texts.json").write_text(json.dumps(texts.to_pylist()))
     subprocess.run([sys.executable, "-c", PREDICT], cwd=folder, check=True)
 

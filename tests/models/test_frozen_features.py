@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.source import find_source
+from data.source import Split, find_source
 from models.bert import BERTClassifier, BERTConfig, FeatureHead
 from models.encoders import load_encoder
 from models.frozen_features import (
@@ -45,7 +45,7 @@ def load(tiny_encoder: PretrainedEncoder) -> Loader:
 def prepare(csv: Path, encoder: PretrainedEncoder, repeat: int | None = None) -> PreparedTexts:
     pieces = read_word_pieces(encoder, max_tokens=16)
     return prepare_for_search(
-        find_source(str(csv))[0], split_seed=0, cache_dir=csv.parent / "cache", repeat=repeat, pieces=pieces
+        Split(find_source(str(csv))[0], repeat=repeat), cache_dir=csv.parent / "cache", pieces=pieces
     )
 
 

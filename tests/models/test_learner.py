@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.source import find_source, load_search_texts
+from data.source import Split, find_source, load_search_texts
 from models.bert import BERTConfig
 from models.export import load_model, save_model
 from models.learner import Learner, Settings
@@ -39,7 +39,7 @@ def learner_of(settings: Settings, csv: Path, encoder: PretrainedEncoder) -> Lea
         settings = replace(settings, model=replace(settings.model, pretrained=str(encoder.folder)))
         pieces = read_word_pieces(encoder, max_tokens=settings.limits.max_tokens)
     cache_dir = csv.parent / "cache"
-    prepared = prepare_for_search(find_source(str(csv))[0], split_seed=0, cache_dir=cache_dir, pieces=pieces)
+    prepared = prepare_for_search(Split(find_source(str(csv))[0]), cache_dir=cache_dir, pieces=pieces)
     return make_learner(settings, prepared, cache_dir, torch.device("cpu"))
 
 
@@ -56,7 +56,7 @@ def test_what_is_restored_or_exported_says_what_was_learned(
 
     classifier = learner.restore(result.best_weights, {"from": kind})
     texts = load_search_texts(
-        find_source(str(toy_csv))[0], split_seed=0, cache_dir=learner.cache_dir
+        Split(find_source(str(toy_csv))[0]), cache_dir=learner.cache_dir
     ).validation.texts.to_pylist()
     restored = classifier.predict(texts)
     assert restored.labels.tolist() == [learner.prepared.classes[number] for number in classes]

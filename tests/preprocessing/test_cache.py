@@ -15,26 +15,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.source import DataSource, find_source, load_search_texts
+from data.source import DataSource, Split, find_source, load_search_texts
 from preprocessing.cache import CacheError, clear, entries, open_or_build
 from preprocessing.encoding import encode
 from preprocessing.prepared import PreparedTexts, open_prepared, prepare_for_search, prepare_test
 
 PREPARE = """
 import sys, pathlib
-from data.source import find_source
+from data.source import Split, find_source
 from preprocessing.prepared import prepare_for_search
 source, _ = find_source(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-prepare_for_search(source, split_seed=0, cache_dir=pathlib.Path(sys.argv[2]), on_event=print)
+prepare_for_search(Split(source), cache_dir=pathlib.Path(sys.argv[2]), on_event=print)
 """
 
 CLASSES = """
 import json, sys, pathlib
-from data.source import find_source
+from data.source import Split, find_source
 from preprocessing.prepared import prepare_for_search
-prepared = prepare_for_search(find_source(sys.argv[1])[0], split_seed=0, cache_dir=pathlib.Path(sys.argv[2]))
+prepared = prepare_for_search(Split(find_source(sys.argv[1])[0]), cache_dir=pathlib.Path(sys.argv[2]))
 print(json.dumps(prepared.classes))
 """
 
@@ -55,7 +55,7 @@ def go(process: subprocess.Popen[str]) -> None:
 
 def prepare(data: Path, cache_dir: Path, events: list[str] | None = None) -> PreparedTexts:
     on_event = (lambda _: None) if events is None else events.append
-    return prepare_for_search(find_source(str(data))[0], split_seed=0, cache_dir=cache_dir, on_event=on_event)
+    return prepare_for_search(Split(find_source(str(data))[0]), cache_dir=cache_dir, on_event=on_event)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def cache_dir(tmp_path: Path) -> Path:
 
 def test_what_is_in_the_cache_is_what_the_texts_give(toy_csv: Path, cache_dir: Path) -> None:
     prepared = prepare(toy_csv, cache_dir)
-    texts = load_search_texts(find_source(str(toy_csv))[0], split_seed=0, cache_dir=cache_dir)
+    texts = load_search_texts(Split(find_source(str(toy_csv))[0]), cache_dir=cache_dir)
     for stored, side in ((prepared.training, texts.training), (prepared.validation, texts.validation)):
         token_ids, offsets = encode(side.texts, prepared.vocabulary)
         assert np.array_equal(stored.token_ids, token_ids)
@@ -89,7 +89,7 @@ def test_content_and_split_decide_the_entry_and_the_place_of_the_file_does_not(t
     moved.write_bytes(toy_csv.read_bytes())
 
     def folder(source: DataSource, split_seed: int = 0) -> Path:
-        return prepare_for_search(source, split_seed=split_seed, cache_dir=cache_dir).entry.folder
+        return prepare_for_search(Split(source, split_seed), cache_dir=cache_dir).entry.folder
 
     assert folder(source) == folder(find_source(str(moved))[0])
     assert folder(source) != folder(source, split_seed=1)
@@ -114,9 +114,9 @@ def test_the_vocabulary_knows_no_word_that_only_validation_has(toy_csv: Path, ca
 
 def test_the_test_split_is_an_entry_of_its_own_made_when_it_is_opened(toy_csv: Path, cache_dir: Path) -> None:
     source, _ = find_source(str(toy_csv))
-    prepare(toy_csv, cache_dir)
+    prepared = prepare(toy_csv, cache_dir)
     assert len(list(entries(cache_dir))) == 1
-    assert len(prepare_test(source, split_seed=0, cache_dir=cache_dir)) == 18
+    assert len(prepare_test(Split(source), prepared, cache_dir=cache_dir)) == 18
     assert len(list(entries(cache_dir))) == 2
 
 

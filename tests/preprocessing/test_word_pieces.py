@@ -3,9 +3,9 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import preprocessing.word_pieces
-from data.source import find_source, load_search_texts
+from data.source import Split, find_source, load_search_texts
 from preprocessing.prepared import open_prepared, prepare_for_search, prepare_test
 from preprocessing.pretrained import PretrainedEncoder, PretrainedError
 from preprocessing.word_pieces import WordPieces, read_word_pieces
@@ -92,14 +92,14 @@ def test_large_corpora_are_encoded_slice_by_slice_with_the_same_result(
 
 def test_the_cache_holds_them_beside_the_words(toy_csv: Path, tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
     source, _ = find_source(str(toy_csv))
-    where: dict[str, Any] = {"split_seed": 0, "cache_dir": tmp_path / "cache"}
+    split, where = Split(source), {"cache_dir": tmp_path / "cache"}
     pieces = read_word_pieces(tiny_encoder, max_tokens=12)
-    words = prepare_for_search(source, **where)
-    prepared = prepare_for_search(source, pieces=pieces, **where)
-    shorter = prepare_for_search(source, pieces=WordPieces(pieces.tokenizer_json, 8), **where)
+    words = prepare_for_search(split, **where)
+    prepared = prepare_for_search(split, pieces=pieces, **where)
+    shorter = prepare_for_search(split, pieces=WordPieces(pieces.tokenizer_json, 8), **where)
     assert len({one.entry.folder for one in (words, prepared, shorter)}) == 3
 
-    texts = load_search_texts(source, **where)
+    texts = load_search_texts(split, **where)
     for stored, side in ((prepared.training, texts.training), (prepared.validation, texts.validation)):
         token_ids, offsets = pieces.encode(side.texts)
         assert np.array_equal(stored.token_ids, token_ids)
@@ -107,9 +107,9 @@ def test_the_cache_holds_them_beside_the_words(toy_csv: Path, tiny_encoder: Pret
         assert [prepared.classes[number] for number in stored.labels] == side.labels.to_pylist()
     assert prepared.word_counts.tolist() == np.bincount(prepared.training.token_ids, minlength=len(pieces)).tolist()
     assert shorter.training.lengths.max() == 8
-    again = prepare_for_search(source, pieces=pieces, on_event=pytest.fail, **where)
+    again = prepare_for_search(split, pieces=pieces, on_event=pytest.fail, **where)
     assert again.entry.folder == open_prepared(prepared.entry.folder).entry.folder == prepared.entry.folder
-    assert prepare_for_search(source, repeat=0, pieces=pieces, **where).entry.folder != prepared.entry.folder
+    assert prepare_for_search(replace(split, repeat=0), pieces=pieces, **where).entry.folder != prepared.entry.folder
 
 
 def test_the_test_texts_are_encoded_as_the_others(
@@ -117,8 +117,10 @@ def test_the_test_texts_are_encoded_as_the_others(
 ) -> None:
     source, _ = find_source(str(toy_csv))
     pieces = read_word_pieces(tiny_encoder, max_tokens=12)
-    words = prepare_test(source, split_seed=0, cache_dir=tmp_path)
-    test = prepare_test(source, split_seed=0, cache_dir=tmp_path, pieces=pieces)
+    in_words = prepare_for_search(Split(source), cache_dir=tmp_path)
+    words = prepare_test(Split(source), in_words, cache_dir=tmp_path)
+    prepared = prepare_for_search(Split(source), cache_dir=tmp_path, pieces=pieces)
+    test = prepare_test(Split(source), prepared, cache_dir=tmp_path, pieces=pieces)
     assert len(test) == len(words) == 18
     assert (test.labels == words.labels).all()
     assert set(test.token_ids[test.offsets[:-1]]) == {2}
@@ -127,7 +129,7 @@ def test_the_test_texts_are_encoded_as_the_others(
 
 def test_words_are_kept_under_the_key_that_they_always_had(toy_csv: Path, tmp_path: Path) -> None:
     source, _ = find_source(str(toy_csv))
-    key = prepare_for_search(source, split_seed=0, cache_dir=tmp_path).entry.meta["key"]
+    key = prepare_for_search(Split(source), cache_dir=tmp_path).entry.meta["key"]
     assert sorted(key) == ["columns", "kind_of_file", "rules", "sha256", "split_seed"]
 
 

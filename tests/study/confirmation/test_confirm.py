@@ -18,7 +18,8 @@ from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfig
 from study.confirmation.confirm import Confirmation, confirmed_search
-from study.confirmation.holdout import HoldoutResults, load_results, open_test_split, openings
+from study.confirmation.holdout import load_results, open_test_split, openings
+from study.confirmation.predictions import HoldoutResults
 from study.errors import StudyError
 from study.storage.attributes import REPEAT, WEIGHTS
 from study.storage.studies import load_configuration

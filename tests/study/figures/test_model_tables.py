@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from data.source import find_source
+from data.source import Split, find_source
 from models.registry import make_learner
 from models.training import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
@@ -19,7 +19,7 @@ from study.model_settings import choose_settings
 @pytest.fixture
 def prepared(toy_csv: Path, tmp_path: Path) -> PreparedTexts:
     source, _ = find_source(str(toy_csv))
-    return prepare_for_search(source, split_seed=0, cache_dir=tmp_path)
+    return prepare_for_search(Split(source), cache_dir=tmp_path)
 
 
 def predicting(classes: np.ndarray) -> TrainingResult:

@@ -20,8 +20,9 @@ from study.analysis.findings import find
 from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate, PairedComparison
 from study.confirmation.candidates import Candidate, Ranked
-from study.confirmation.holdout import Opening, System
+from study.confirmation.holdout import Opening
 from study.confirmation.leaderboard import ComparedStudy, Outcome
+from study.confirmation.predictions import System
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import judge
 from study.reports.contents import Calibration, Exported, HoldoutReport, HoldoutScores, Report

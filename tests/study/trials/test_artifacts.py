@@ -20,7 +20,7 @@ from optuna.pruners import NopPruner, ThresholdPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from data.source import DataSource, find_source
+from data.source import DataSource, Split, find_source
 from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig, TrainingResult, best_epoch
@@ -60,7 +60,7 @@ def study(storage: RetryingStorage) -> Study:
 
 @pytest.fixture
 def prepared(toy_csv: Path) -> PreparedTexts:
-    return prepare_for_search(find_source(str(toy_csv))[0], split_seed=0, cache_dir=toy_csv.parent / "cache")
+    return prepare_for_search(Split(find_source(str(toy_csv))[0]), cache_dir=toy_csv.parent / "cache")
 
 
 def objective(prepared: PreparedTexts, folder: Path, told: list[str] | None = None, base: Settings = BASE) -> RunTrial:

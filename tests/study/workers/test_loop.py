@@ -17,7 +17,7 @@ from optuna.distributions import FloatDistribution
 from optuna.pruners import ThresholdPruner
 from optuna.trial import Trial, TrialState, create_trial
 
-from data.source import find_source
+from data.source import Split, find_source
 from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import EpochResult, TrainingConfig, TrainingResult
@@ -59,7 +59,7 @@ def study(storage: RetryingStorage) -> Study:
 
 @pytest.fixture
 def prepared(toy_csv: Path, tmp_path: Path) -> PreparedTexts:
-    return prepare_for_search(find_source(str(toy_csv))[0], split_seed=0, cache_dir=tmp_path / "cache")
+    return prepare_for_search(Split(find_source(str(toy_csv))[0]), cache_dir=tmp_path / "cache")
 
 
 def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(

@@ -103,9 +103,7 @@ def test_a_study_whose_processes_are_killed_twenty_times_is_whole(toy: Any) -> N
     assert not list(Path(load_configuration(study).cache_dir).glob("checkpoints/*/*.pt"))
 
     configuration = load_configuration(study)
-    prepared = prepare_for_search(
-        configuration.source, split_seed=0, cache_dir=Path(configuration.cache_dir), on_event=pytest.fail
-    )
+    prepared = prepare_for_search(configuration.split(), cache_dir=Path(configuration.cache_dir), on_event=pytest.fail)
     for trial in study.trials:
         curve = train_again(trial, configuration.base, prepared)[: trial.user_attrs["epochs"]]
         assert trial.value == best_epoch(curve, configuration.base.training).macro_f1, trial

@@ -1,0 +1,81 @@
+"""What the systems that are compared have predicted of the test texts, and how a database holds that."""
+
+import base64
+import zlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+CONFIDENCE_STEPS = 10_000  # probabilities are stored as multiples of their inverse
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What the trainings of a system say of their own labels on the test texts, calibrated on validation texts."""
+
+    temperatures: tuple[float, ...]  # by which the logits of each training are divided
+    log_losses: tuple[float, ...]  # the mean negative log-likelihood of each training
+    confidences: npt.NDArray[np.float64]  # (repeats, texts), the probability of the label that is predicted
+
+
+@dataclass(frozen=True)
+class System:
+    """A classifier as it was tested: one row of predictions per repeat, shape (repeats, texts)."""
+
+    name: str
+    title: str
+    parameters: dict[str, Any]  # of a baseline lists, a value per repeat: it is tuned on each
+    validation: tuple[float, ...]  # the score on each repeat's own validation texts
+    predictions: Numbers
+    weights: int = 0  # numbers that the model of the first repeat consists of
+    probabilities: Probabilities | None = None  # None: of a baseline
+
+
+@dataclass(frozen=True)
+class HoldoutResults:
+    labels: Numbers  # of the test texts
+    classes: tuple[str, ...]
+    systems: tuple[System, ...]  # the winner, the default configuration where that is another one, the baselines
+
+    def to_dict(self) -> dict[str, Any]:
+        systems = [_system_to(system) for system in self.systems]
+        return {"classes": self.classes, "labels": _pack(self.labels[None]), "systems": systems}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "HoldoutResults":
+        systems = tuple(_system_from(system) for system in stored["systems"])
+        return cls(_unpack(stored["labels"])[0], tuple(stored["classes"]), systems)
+
+
+def _system_to(system: System) -> dict[str, Any]:
+    """A system as a database holds it."""
+    probabilities = None
+    if system.probabilities:
+        steps = np.rint(system.probabilities.confidences * CONFIDENCE_STEPS).astype(np.int64)
+        probabilities = {**asdict(system.probabilities), "confidences": _pack(steps)}
+    return {**vars(system), "predictions": _pack(system.predictions), "probabilities": probabilities}
+
+
+def _system_from(stored: dict[str, Any]) -> System:
+    probabilities = stored["probabilities"]
+    if probabilities:
+        confidences = _unpack(probabilities["confidences"]) / CONFIDENCE_STEPS
+        temperatures, log_losses = (tuple(probabilities[name]) for name in ("temperatures", "log_losses"))
+        probabilities = Probabilities(temperatures, log_losses, confidences)
+    arrays = {"validation": tuple(stored["validation"]), "predictions": _unpack(stored["predictions"])}
+    return System(**{**stored, **arrays, "probabilities": probabilities})
+
+
+def _pack(numbers: Numbers) -> dict[str, Any]:
+    """Whole numbers (rows, texts) as text: a database holds no arrays."""
+    packed = base64.b85encode(zlib.compress(numbers.astype("<i4").tobytes(), 9)).decode()
+    return {"rows": len(numbers), "numbers": packed}
+
+
+def _unpack(packed: dict[str, Any]) -> Numbers:
+    content = zlib.decompress(base64.b85decode(packed["numbers"]))
+    return np.frombuffer(content, "<i4").reshape(packed["rows"], -1).astype(np.int64)
