@@ -151,8 +151,12 @@ def with_repeat(configuration: StudyConfig, repeat: int) -> StudyConfig:
     return replace(configuration, base=base)
 
 
-@lru_cache(maxsize=32)  # memory maps: a process reads the checksums of each once
 def prepare_repeat(configuration: StudyConfig, repeat: int | None, *, in_words: bool = False) -> PreparedTexts:
     """The texts as a repeat divides them (None: as the search does), as the study's model reads them, or in words."""
+    return _prepare(configuration, repeat, in_words or configuration.base.pretrained is None)
+
+
+@lru_cache(maxsize=32)  # memory maps: a process reads the checksums of each once
+def _prepare(configuration: StudyConfig, repeat: int | None, in_words: bool) -> PreparedTexts:
     pieces = None if in_words else word_pieces_of(configuration)
     return prepare_for_search(configuration.split(repeat), cache_dir=Path(configuration.cache_dir), pieces=pieces)

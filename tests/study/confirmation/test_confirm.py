@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
 from models.baselines import fit_baselines
+from preprocessing.cache import CacheEntry, open_or_build
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfig
@@ -242,6 +244,23 @@ def test_the_test_split_is_opened_once_and_the_opening_is_counted(toy: Any) -> N
             "toy-lstm/confirmation",
             "other/confirmation",
         ]
+
+
+def test_to_open_the_test_split_the_texts_of_each_repeat_are_opened_once(
+    toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def count(cache_dir: Path, name: str, key: dict[str, Any], *rest: Any, **options: Any) -> CacheEntry:
+        opened.append(str(key))
+        return open_or_build(cache_dir, name, key, *rest, **options)
+
+    toy.searched("--trials", 5, "--split-seed", 5)  # so that no other test has opened them in this process
+    with confirming(top=1, seeds=2) as found:
+        monkeypatch.setattr("preprocessing.prepared.open_or_build", count)
+        open_once(found)
+    assert len(found.compared) == 2
+    assert len(opened) == len(set(opened)) == 4  # of two repeats what is learned from, and the test texts
 
 
 def test_what_was_predicted_belongs_to_the_weights_that_predicted_it(toy: Any) -> None:
