@@ -10,12 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 from data.errors import CorpusError
 from data.source import Split, find_source, load_test_texts
 from data.standard_corpora import read_official_split
 from preprocessing.pretrained import MINILM, PretrainedEncoder, find_encoder
 
+# A test runs on each core, so none may use them all: neither NumPy here, nor torch (once imported), nor a process.
+threadpool_limits(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 settings.register_profile("repeatable", deadline=None, derandomize=True)  # the machine may be busy
 settings.load_profile("repeatable")
 

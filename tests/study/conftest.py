@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 import psutil
 import pytest
 from optuna.trial import TrialState
@@ -101,12 +102,13 @@ class ToyStudies:
 
 
 @pytest.fixture
-def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder of the same name for each test: a study stores paths, and another test is to go on with it."""
-    folder = tmp_path_factory.getbasetemp() / "folder"
+def toy_csv(toy_frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy corpus in a folder that has the same name in each test: a study, which stores paths, can be copied."""
+    folder = tmp_path_factory.getbasetemp() / "toy"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    return folder
+    toy_frame.to_csv(folder / "toy.csv", index=False)
+    return folder / "toy.csv"
 
 
 @pytest.fixture(scope="session")

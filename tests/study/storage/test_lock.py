@@ -83,7 +83,7 @@ def test_one_that_will_not_wait_for_long_gives_up(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.slow
 def test_workers_tell_whom_they_wait_for_through_their_supervisor(toy: Any) -> None:
-    process = toy.start("--trials", 4, "--workers", 2, "--epochs", 40, "--patience", 40)
+    process = toy.start("--trials", 2, "--workers", 2, "--epochs", 40, "--patience", 40)
     toy.wait_for_running(count=2)
     with suspended("toy-lstm", folder=toy.folder) as holder:
         assert any(line.startswith(f"Note: waiting for process {holder.pid}") for line in process.stdout)

@@ -18,7 +18,7 @@ SLOW = ("--epochs", 40, "--patience", 40)
 def test_a_study_lives_through_a_restart_of_its_server(toy: Any, postgres: Any) -> None:
     name = f"restart {toy.folder}"
     study = ("--name", name, "--storage", postgres.url, *SLOW)
-    process = toy.start("--trials", 6, "--workers", 2, *study)
+    process = toy.start("--trials", 3, "--workers", 2, *study)
     toy.wait_for_running(count=2, step=1, name=name, url=postgres.url)
     postgres.stop()
     time.sleep(4)
@@ -26,7 +26,7 @@ def test_a_study_lives_through_a_restart_of_its_server(toy: Any, postgres: Any) 
     output, _ = process.communicate()
     assert process.returncode == 0, output
     trials = toy.load(name=name, url=postgres.url).trials
-    assert [trial.number for trial in trials] == list(range(6))
+    assert [trial.number for trial in trials] == list(range(3))
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
     assert "replaced" not in output
 

@@ -38,16 +38,17 @@ from study.storage.connection import open_storage
 from study.storage.trial_queue import CRASHES_IN_AN_EPOCH, TrialQueue
 
 def run(trial, on_epoch_end):
-    with open(sys.argv[2], "a") as runs:
+    with open(Path(sys.argv[2], f"runs of {trial.study.study_name}"), "a") as runs:
         runs.write(f"{trial.number}\\n")
     trial.report(trial.params["x"], 0)
     return trial.params["x"]
 
 storage = open_storage(sys.argv[1], patient=True)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-study = optuna.load_study(study_name=sys.argv[3], storage=storage)
-queue = TrialQueue(study, storage, Path(sys.argv[2]).parent)
-run_trials(queue, {"x": FloatDistribution(0, 1)}, run, trials=60, deadline=float("inf"), on_change=lambda: None)
+for name in sys.argv[3:]:
+    study = optuna.load_study(study_name=name, storage=storage)
+    queue = TrialQueue(study, storage, Path(sys.argv[2]))
+    run_trials(queue, {"x": FloatDistribution(0, 1)}, run, trials=60, deadline=float("inf"), on_change=lambda: None)
 """
 KILLED_PROGRAM = """
 import os, signal, sys, optuna
@@ -98,16 +99,16 @@ def new_queue(url: str) -> Iterator[NewQueue]:
 def test_queued_trials_are_run_once_each_by_four_workers_in_five_rounds(
     url: str, new_queue: NewQueue, tmp_path: Path
 ) -> None:
-    for number in range(5):
-        name = f"{tmp_path.name} {number}"
-        study = new_queue(name, tmp_path).study
+    studies = [new_queue(f"{tmp_path.name} {number}", tmp_path).study for number in range(5)]
+    for study in studies:
         for _ in range(60):
             study.enqueue_trial({})
-        runs = tmp_path / f"runs{number}"
-        command = [sys.executable, "-c", WORKER_PROGRAM, url, str(runs), name]
-        workers = [subprocess.Popen(command) for _ in range(4)]
-        assert [worker.wait() for worker in workers] == [0] * 4
-        assert sorted(map(int, runs.read_text().split())) == list(range(60))
+    command = [sys.executable, "-c", WORKER_PROGRAM, url, str(tmp_path), *(study.study_name for study in studies)]
+    workers = [subprocess.Popen(command) for _ in range(4)]
+    assert [worker.wait() for worker in workers] == [0] * 4
+    for study in studies:
+        runs = (tmp_path / f"runs of {study.study_name}").read_text()
+        assert sorted(map(int, runs.split())) == list(range(60))
         assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 60
         assert len({trial.user_attrs[WORKER] for trial in study.trials}) > 1
 

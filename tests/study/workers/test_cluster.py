@@ -57,7 +57,7 @@ def test_a_lost_node_costs_no_trial_and_leaves_no_process(
 ) -> None:
     name = f"cluster {toy.folder}"
     options = ("--name", name, "--storage", postgres.url, "--cluster", cluster.address, "--workers", 2, *SLOW)
-    process = toy.start("--trials", 6, *options)
+    process = toy.start("--trials", 3, *options)
     toy.wait_for_running(count=2, step=1, name=name, url=postgres.url)
     lost = [worker for node in cluster.nodes[:1] for worker in workers_of(node)]
     assert len(lost) == 1
@@ -66,7 +66,7 @@ def test_a_lost_node_costs_no_trial_and_leaves_no_process(
     output, _ = process.communicate()
     assert process.returncode == 0, output + (toy.folder / "worker.log").read_text()
     trials = toy.load(name=name, url=postgres.url).trials
-    assert [trial.number for trial in trials] == list(range(6))
+    assert [trial.number for trial in trials] == list(range(3))
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
     for number in range(2):
         assert list((toy.folder / f"node{number}" / "prepared").glob("*/meta.json"))

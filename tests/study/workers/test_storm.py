@@ -23,8 +23,8 @@ from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.search_space import apply_parameters
 from study.storage.studies import load_configuration
 
-TRIALS = 60
-KILLS = 20
+TRIALS = 30
+KILLS = 10
 SEED = 20261123
 LOG_CLAIMS = """
 CREATE TABLE claims (trial_id INTEGER, old TEXT, new TEXT);
@@ -57,7 +57,7 @@ def train_again(trial: FrozenTrial, base: Settings, prepared: PreparedTexts) -> 
 
 
 @pytest.mark.slow
-def test_a_study_whose_processes_are_killed_twenty_times_is_whole(toy: Any) -> None:
+def test_a_study_whose_processes_are_killed_ten_times_is_whole(toy: Any) -> None:
     options = ("--epochs", 15, "--patience", 15)
     assert toy.run("--trials", 1, *options) == 0
     database = sqlite3.connect(toy.folder / "study.db", timeout=60)
