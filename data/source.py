@@ -78,9 +78,9 @@ def find_copy(source: DataSource, path: Path) -> DataSource:
     """The same source in another place. Raises `CorpusError` when the file there is another one."""
     if source.path is None:
         raise CorpusError(f"The study is about the standard corpus {source.name}, which needs no --data.")
-    if (found := _sha256(path)) != source.sha256:
+    if (digest := _sha256(path)) != source.sha256:
         raise CorpusError(
-            f"{path} is not the file that the study is about: its SHA-256 begins with {found[:12]}, "
+            f"{path} is not the file that the study is about: its SHA-256 begins with {digest[:12]}, "
             f"the study's with {source.sha256[:12]}. Copy the study's file here."
         )
     return replace(source, path=str(path.resolve()))
@@ -127,8 +127,8 @@ def _read_and_split(split: Split) -> tuple[LabelledTexts, np.ndarray, tuple[str,
     if not path.exists():
         raise CorpusError(f"{path} is not there. Name this machine's copy of the study's data with --data.")
     corpus, notes = read_corpus(path, label_column=source.label_column, text_column=source.text_column)
-    if (found := _sha256(path)) != source.sha256:
-        raise CorpusError(f"{path} has changed since the study began (its SHA-256 is now {found[:12]}...).")
+    if (digest := _sha256(path)) != source.sha256:
+        raise CorpusError(f"{path} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
     sides = split_sides(corpus, held_out=(VALIDATION, TEST), seed=split.seed)
     if not (sides == VALIDATION).any():
         raise CorpusError(

@@ -52,4 +52,4 @@ def reliability(confidences: Floats, is_right: npt.NDArray[np.bool_]) -> list[Bi
 
 def expected_calibration_error(confidences: Floats, is_right: npt.NDArray[np.bool_]) -> float:
     """The mean distance of probability and accuracy over the bins, weighted by their texts (Guo et al. 2017)."""
-    return sum(one.share * abs(one.accuracy - one.confidence) for one in reliability(confidences, is_right))
+    return sum(bin_.share * abs(bin_.accuracy - bin_.confidence) for bin_ in reliability(confidences, is_right))

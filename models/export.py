@@ -73,11 +73,11 @@ def load_model(folder: Path) -> TextClassifier:
     """Read what `save_model` has written. Raises `ModelError` for anything else, and for a damaged folder."""
     try:
         config = json.loads((folder / CONFIG_FILE).read_bytes())
-        found = {name: config[name] for name in ("format", "cleaning") if name in config}
-        if found.get("format") not in READABLE or found.get("cleaning") != CLEANING_VERSION:
+        versions = {name: config[name] for name in ("format", "cleaning") if name in config}
+        if versions.get("format") not in READABLE or versions.get("cleaning") != CLEANING_VERSION:
             raise ModelError(
                 f"{folder} holds no model that this version can read: its {CONFIG_FILE} has "
-                f"{', '.join(f'{name} {value}' for name, value in found.items()) or 'no format'}, needed is format "
+                f"{', '.join(f'{name} {value}' for name, value in versions.items()) or 'no format'}, needed is format "
                 f"{' or '.join(map(str, READABLE))}, cleaning {CLEANING_VERSION}."
             )
         files = {name: (folder / name).read_bytes() for name in config["sha256"]}

@@ -129,15 +129,15 @@ def _compute(
         features: npt.NDArray[np.float32] = encode(token_ids, lengths).float().cpu().numpy()
         return features
 
-    found: list[npt.NDArray[np.float32]] = []
+    computed: list[npt.NDArray[np.float32]] = []
     done = 0
     with one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count() if device.type == "cpu" else 1) as pool:
         for part in pool.map(compute, parts):
-            found.append(part)
+            computed.append(part)
             done += len(part)
             if on_progress:
                 on_progress(done, len(rows))
-    features = np.concatenate(found)
+    features = np.concatenate(computed)
     features[order] = features.copy()
     return features
 

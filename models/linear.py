@@ -222,7 +222,7 @@ def _fit_one_against_rest(
     fitted = OneVsRestClassifier(classifier).fit(matrix, labels.numpy()).estimators_
     weights, biases = (
         torch.from_numpy(np.concatenate(arrays)).float()
-        for arrays in zip(*((one.coef_, one.intercept_) for one in fitted), strict=True)
+        for arrays in zip(*((estimator.coef_, estimator.intercept_) for estimator in fitted), strict=True)
     )
     if len(fitted) == 1:  # of two classes, each is the other's rest
         return torch.cat([-weights, weights]), torch.cat([-biases, biases])

@@ -60,12 +60,12 @@ class Tfidf(nn.Module):
         rows = torch.repeat_interleave(lengths)
         is_known = (token_ids != PAD_ID) & (token_ids != UNKNOWN_ID) & (token_ids < self.vocabulary_size)
         ngrams, is_ngram = token_ids, is_known  # by their first tokens
-        found = [(rows[is_ngram], ngrams[is_ngram])]
+        parts = [(rows[is_ngram], ngrams[is_ngram])]
         for length in range(1, self.max_ngram):
             ngrams = ngrams[:-1] * self.vocabulary_size + token_ids[length:]
             is_ngram = is_ngram[:-1] & is_known[length:] & (rows[length:] == rows[:-length])
-            found.append((rows[:-length][is_ngram], ngrams[is_ngram]))
-        all_rows, all_ngrams = zip(*found, strict=True)
+            parts.append((rows[:-length][is_ngram], ngrams[is_ngram]))
+        all_rows, all_ngrams = zip(*parts, strict=True)
         return torch.cat(all_rows), torch.cat(all_ngrams)
 
 

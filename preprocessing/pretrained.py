@@ -79,14 +79,14 @@ def find_encoder(
         asked = version.revision if version else None
         folder = _located(pretrained, asked, lambda: _fetch(pretrained, asked))
         revision = folder.name
-    found = _described(folder, _stamps(folder))
-    if version and found.identity != version.identity:
+    encoder = _described(folder, _stamps(folder))
+    if version and encoder.identity != version.identity:
         raise PretrainedError(
             f"The encoder {folder} is not the one that the study began with: its SHA-256 begins with "
-            f"{found.identity[:12]}, the study's with {version.identity[:12]}. Put the study's encoder there, or name "
-            "this machine's copy of it to study.worker with --bert-model."
+            f"{encoder.identity[:12]}, the study's with {version.identity[:12]}. Put the study's encoder there, or "
+            "name this machine's copy of it to study.worker with --bert-model."
         )
-    return replace(found, revision=revision)
+    return replace(encoder, revision=revision)
 
 
 def tokenizer_file(folder: Path) -> Path | None:

@@ -35,21 +35,21 @@ def read_vector_file(path: Path, wanted: Iterable[str]) -> tuple[npt.NDArray[np.
     announced, size = _header(first[1])
     if announced is None and first[1]:
         lines = chain([first], lines)
-    vectors, found = 0, dict[int, list[float]]()
+    vectors, rows = 0, dict[int, list[float]]()
     for vectors, (number, line) in enumerate(lines, start=1):
         if (spaces := line.count(b" ")) < size or size == 0:
             expected = f", but {size} are expected" if size else ""
             raise VectorsError(f"{path}: line {number} has {spaces} numbers{expected}. {FORMAT}")
         word = line.partition(b" ")[0] if spaces == size else line.rsplit(b" ", size)[0]
         place = places.get(word)
-        if vectors == 1 or (place is not None and place not in found):  # the first: is this a file of vectors at all?
+        if vectors == 1 or (place is not None and place not in rows):  # the first: is this a file of vectors at all?
             values = [_number(cell, path, number) for cell in line.rsplit(b" ", size)[1:]]
             if place is not None:
-                found[place] = values
+                rows[place] = values
     if vectors == 0 or announced not in (None, vectors):
         expected = f" of {announced:,} that its first line announces" if announced else ""
         raise VectorsError(f"{path} holds {vectors:,} vectors{expected}. Copy it again, or fix its first line.")
-    return np.array(list(found), np.int64), np.array(list(found.values()), np.float32).reshape(-1, size)
+    return np.array(list(rows), np.int64), np.array(list(rows.values()), np.float32).reshape(-1, size)
 
 
 def vector_size(path: Path) -> int:

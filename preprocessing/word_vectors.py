@@ -75,9 +75,9 @@ def find_copy(source: VectorSource, path: Path) -> VectorSource:
     """The same source in another place. Raises `VectorsError` when the file there is another one."""
     if source.path is None:
         raise VectorsError(f"The study begins with {source.name}, which needs no --vectors here.")
-    if (found := _sha256(path)) != source.sha256:
+    if (digest := _sha256(path)) != source.sha256:
         raise VectorsError(
-            f"{path} is not the file of vectors that the study begins with: its SHA-256 begins with {found[:12]}, "
+            f"{path} is not the file of vectors that the study begins with: its SHA-256 begins with {digest[:12]}, "
             f"the study's with {source.sha256[:12]}. Copy the study's file here."
         )
     return replace(source, path=str(path.resolve()))
@@ -100,9 +100,9 @@ def prepare_vectors(
 
     def build(folder: Path) -> None:
         on_event(f"Looking up {len(words) - len(SPECIAL_WORDS):,} words in {source.name}.")
-        ids, found = _look_up(source, words, cache_dir, on_download)
-        vectors = np.zeros((len(words), found.shape[1]), np.float32)
-        vectors[ids] = found
+        ids, rows = _look_up(source, words, cache_dir, on_download)
+        vectors = np.zeros((len(words), rows.shape[1]), np.float32)
+        vectors[ids] = rows
         vectors[PAD_ID] = 0
         known = np.any(vectors, axis=1)
         if not known[len(SPECIAL_WORDS) :].any():
@@ -133,8 +133,8 @@ def _look_up(
     if source.path is None:
         return _look_up_in_glove(words, cache_dir, on_download)
     path = Path(source.path)
-    if (found := _sha256(path)) != source.sha256:
-        raise VectorsError(f"{path} has changed since the study began (its SHA-256 is now {found[:12]}...).")
+    if (digest := _sha256(path)) != source.sha256:
+        raise VectorsError(f"{path} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
     return read_vector_file(path, words)
 
 

@@ -74,8 +74,8 @@ def _sized(cache_dir: Path, pattern: str, kind: str) -> Kept:
 
 def _by_study(cache_dir: Path, pattern: str, kind: str) -> Kept:
     """The files of a pattern in each study's folder of checkpoints."""
-    found = {folder: _sizes(folder.glob(pattern)) for folder in sorted(cache_dir.glob("checkpoints/*"))}
-    return [(f"{kind} ({len(sizes)}): {folder}", sum(sizes)) for folder, sizes in found.items() if sizes]
+    sizes_by_folder = {folder: _sizes(folder.glob(pattern)) for folder in sorted(cache_dir.glob("checkpoints/*"))}
+    return [(f"{kind} ({len(sizes)}): {folder}", sum(sizes)) for folder, sizes in sizes_by_folder.items() if sizes]
 
 
 def _files(path: Path) -> list[Path]:

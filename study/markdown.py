@@ -19,5 +19,5 @@ def fence_for(*lines: str) -> str:
     return "`" * max(3, *(run + 1 for run in [0, *runs]))
 
 
-def _escape_beginning(found: re.Match[str]) -> str:
-    return f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}"
+def _escape_beginning(match: re.Match[str]) -> str:
+    return f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}"

@@ -92,10 +92,9 @@ def _differing(settings: Settings) -> dict[str, tuple[Any, Any]]:
     if settings.vectors:
         default = replace(default, model=_changed(default.model, {VECTOR_SIZE: settings.vectors.size}))
     parts = [(getattr(settings, part), getattr(default, part)) for part in PARTS]
-    both = {
-        field.name: (getattr(own, field.name), getattr(of, field.name)) for own, of in parts for field in fields(own)
-    }
-    return {field: (value, usual) for field, (value, usual) in both.items() if value != usual}
+    names = [(own, usual, field.name) for own, usual in parts for field in fields(own)]
+    both = {name: (getattr(own, name), getattr(usual, name)) for own, usual, name in names}
+    return {name: (value, usual) for name, (value, usual) in both.items() if value != usual}
 
 
 def variant_of(settings: Settings) -> str:

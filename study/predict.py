@@ -110,10 +110,10 @@ def _load(folder: Path | None) -> "TextClassifier":
     from models.export import CONFIG_FILE, load_model
 
     if folder is None:
-        found = list(Path("reports").glob(f"[!.]*/model/{CONFIG_FILE}"))  # hidden ones are being written
-        if not found:
+        configs = list(Path("reports").glob(f"[!.]*/model/{CONFIG_FILE}"))  # hidden ones are being written
+        if not configs:
             raise PredictionError("There is no model under reports/. Name one with --model, or run study.report.")
-        folder = max(found, key=lambda path: path.stat().st_mtime).parent
+        folder = max(configs, key=lambda path: path.stat().st_mtime).parent
         print(f"Model: {folder}, the newest under reports", file=sys.stderr)
     return load_model(folder)
 

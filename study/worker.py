@@ -132,10 +132,10 @@ def _join(
         configuration = paths.put_into(load_configuration(study))
         configuration = replace(configuration, device=device or configuration.device)
         trials = trials or load_budget(study)
-        found = find_study_device(configuration.device)
+        torch_device = find_study_device(configuration.device)
         prepared = open_prepared(prepared_in) if prepared_in else None
         if prepared is None and CONFIRMS not in study.user_attrs:
-            prepared = prepare_texts(configuration, console, device=found)
+            prepared = prepare_texts(configuration, console, device=torch_device)
         on_change: Callable[[], None] = _nothing
         if show:
             console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")
@@ -145,7 +145,7 @@ def _join(
             make_queue(study, storage, configuration),
             configuration,
             prepared,
-            device=found,
+            device=torch_device,
             trials=trials,
             deadline=deadline,
             on_change=on_change,

@@ -50,12 +50,12 @@ class Importances:
     @property
     def about(self) -> str:
         """How they were found, and what they tell, in sentences."""
-        told = (
+        explanation = (
             "PED-ANOVA (arXiv:2304.10255, Optuna's default): how much each parameter decides about reaching the best "
             f"tenth of the complete trials; mean {'' if self.caveat else 'and 95 % interval '}of {RESAMPLES} bootstrap "
             "resamples of these trials."
         )
-        return f"{told} {self.caveat}".rstrip()
+        return f"{explanation} {self.caveat}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -101,20 +101,20 @@ def find(study: Study, configuration: StudyConfig, *, seed: int = 0) -> Findings
 
 def find_importances(study: Study, configuration: StudyConfig, *, seed: int = 0) -> Importances:
     sample = sample_of(study, configuration)
-    found = Importances(len(sample.trials), caveat=sample.caveat)
-    if found.trials < TRIALS_FOR_IMPORTANCE:
-        there = {0: "there is none", 1: "there is only 1"}.get(found.trials, f"there are only {found.trials}")
+    result = Importances(len(sample.trials), caveat=sample.caveat)
+    if result.trials < TRIALS_FOR_IMPORTANCE:
+        there = {0: "there is none", 1: "there is only 1"}.get(result.trials, f"there are only {result.trials}")
         return replace(
-            found, reason=f"It takes {TRIALS_FOR_IMPORTANCE} complete trials that were sampled, and {there}."
+            result, reason=f"It takes {TRIALS_FOR_IMPORTANCE} complete trials that were sampled, and {there}."
         )
     if len({trial.value for trial in sample.trials}) == 1:
-        return replace(found, reason="All complete trials have the same value, so no parameter matters.")
+        return replace(result, reason="All complete trials have the same value, so no parameter matters.")
     shares = _resampled_shares(sample.trials, list(configuration.search_space), seed=seed)
     parameters = [
         Importance(name, float(np.mean(values)), *(() if sample.biases else _interval(values)))
         for name, values in shares.items()
     ]
-    return replace(found, parameters=tuple(sorted(parameters, key=lambda importance: -importance.mean)))
+    return replace(result, parameters=tuple(sorted(parameters, key=lambda importance: -importance.mean)))
 
 
 def find_cost(study: Study, configuration: StudyConfig) -> Cost:
@@ -202,11 +202,11 @@ def most_important_pair(space: Space, importances: Importances) -> tuple[str, st
     """Two parameters that are numbers; hidden size and learning rate where there are no others, or nothing is known."""
     numbers = [name for name, range_ in space.items() if not isinstance(range_, CategoricalDistribution)]
     if len(numbers) > 2 and importances.parameters:
-        numbers = [one.parameter for one in importances.parameters if one.parameter in numbers]
+        numbers = [importance.parameter for importance in importances.parameters if importance.parameter in numbers]
     return numbers[0], numbers[1]
 
 
 def parallel_parameters(space: Space, importances: Importances) -> list[str]:
     """The most important parameters, as many as can be read, in the order of the space."""
-    ranked = [one.parameter for one in importances.parameters] or list(space)
+    ranked = [importance.parameter for importance in importances.parameters] or list(space)
     return [name for name in space if name in ranked[:AXES]]

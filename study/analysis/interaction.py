@@ -1,6 +1,7 @@
 """How much of what the two parameters of a model's default space do to the score they do only together."""
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,8 @@ def find_interaction(study: Study, configuration: StudyConfig, *, seed: int = 0)
         )
         return replace(nothing, explained=explained, reason=reason)
     grid = _grid_of(pair, [trial.params for trial in trials[:BACKGROUNDS]], space)
-    found = replace(nothing, share=_interaction_share(surrogate, grid), explained=explained)
-    return found if sample.biases else _with_interval(found, fixed, points, values, grid, seed=seed)
+    interaction = replace(nothing, share=_interaction_share(surrogate, grid), explained=explained)
+    return interaction if sample.biases else _with_interval(interaction, fixed, points, values, grid, seed=seed)
 
 
 def _explained(surrogate: GaussianProcessRegressor, points: Floats, values: Floats, *, seed: int) -> float:
@@ -74,7 +75,7 @@ def _explained(surrogate: GaussianProcessRegressor, points: Floats, values: Floa
 
 
 def _with_interval(
-    found: Interaction,
+    interaction: Interaction,
     surrogate: GaussianProcessRegressor,
     points: Floats,
     values: Floats,
@@ -83,7 +84,7 @@ def _with_interval(
     seed: int,
 ) -> Interaction:
     """The same with the 95 % interval of bootstrap resamples of the trials, each with the surrogate's own scales."""
-    assert found.share is not None
+    assert interaction.share is not None
     generator = np.random.default_rng(seed)
     shares = []
     for _ in range(RESAMPLES):
@@ -91,15 +92,16 @@ def _with_interval(
         if np.ptp(values[sample]) > 0:
             shares.append(_interaction_share(surrogate.fit(points[sample], values[sample]), grid))
     low, high = np.quantile(shares, [0.025, 0.975]).tolist()
-    return replace(found, low=min(low, found.share), high=max(high, found.share))
+    return replace(interaction, low=min(low, interaction.share), high=max(high, interaction.share))
 
 
 def _grid_of(pair: tuple[str, str], backgrounds: list[dict[str, Any]], space: Space) -> Floats:
     """(GRID * GRID * backgrounds, features): all pairs of values, each with all settings of the others."""
     places = (np.arange(GRID) + 0.5) / GRID
     others = backgrounds if len(space) > 2 else backgrounds[:1]
-    first, second = ([from_unit(space[name], place) for place in places] for name in pair)
-    return encode([{**other, pair[0]: one, pair[1]: two} for one in first for two in second for other in others], space)
+    first_values, second_values = ([from_unit(space[name], place) for place in places] for name in pair)
+    values = product(first_values, second_values, others)
+    return encode([{**other, pair[0]: first, pair[1]: second} for first, second, other in values], space)
 
 
 def _interaction_share(surrogate: GaussianProcessRegressor, grid: Floats) -> float:

@@ -51,7 +51,7 @@ def encode(parameters: list[dict[str, Any]], space: Space) -> Floats:
     """(trials, features): numbers as positions, a category as a column for each choice."""
     columns = []
     for name, range_ in space.items():
-        values = [one[name] for one in parameters]
+        values = [configuration[name] for configuration in parameters]
         if isinstance(range_, CategoricalDistribution):
             columns += [[float(value == choice) for value in values] for choice in range_.choices]
         else:

@@ -73,9 +73,9 @@ def find_candidates(study: Study, configuration: StudyConfig, *, top: int) -> li
     candidates: list[Candidate] = []
     for trial in ranked:
         is_default = default.trial is not None and near_identical(space, trial.params, default.parameters)
-        found = default if is_default else Candidate(trial.params, trial, is_default=False)
-        if not any(near_identical(space, found.parameters, other.parameters) for other in candidates):
-            candidates.append(found)
+        candidate = default if is_default else Candidate(trial.params, trial, is_default=False)
+        if not any(near_identical(space, candidate.parameters, other.parameters) for other in candidates):
+            candidates.append(candidate)
         if len(candidates) == top:
             break
     return candidates
@@ -98,12 +98,12 @@ def rank_configurations(study: Study, space: Space) -> list[FrozenTrial]:
     return [trial for trial in best_first if trial.number in numbers]
 
 
-def near_identical(space: Space, one: Parameters, other: Parameters) -> bool:
+def near_identical(space: Space, first: Parameters, second: Parameters) -> bool:
     """Whether two configurations have the same categories and numbers within `NEAR` of each other."""
     return all(
-        one[name] == other[name]
+        first[name] == second[name]
         if isinstance(range_, CategoricalDistribution)
-        else abs(to_unit(range_, one[name]) - to_unit(range_, other[name])) <= NEAR
+        else abs(to_unit(range_, first[name]) - to_unit(range_, second[name])) <= NEAR
         for name, range_ in space.items()
     )
 
@@ -119,10 +119,11 @@ def rank(
     left, eliminated, failed = [Ranked(candidate) for candidate in candidates], list[Ranked](), list[Candidate]()
     repeat = 0
     while len(left) > 1:
-        trials = train([one.candidate for one in left], repeat)
-        failed += [one.candidate for one, trial in zip(left, trials, strict=True) if trial is None]
-        trained = [replace(one, trials=(*one.trials, trial)) for one, trial in zip(left, trials, strict=True) if trial]
-        trained.sort(key=lambda one: (-one.means[-1], not one.candidate.is_default))
+        trials = train([ranked.candidate for ranked in left], repeat)
+        failed += [ranked.candidate for ranked, trial in zip(left, trials, strict=True) if trial is None]
+        pairs = [(ranked, trial) for ranked, trial in zip(left, trials, strict=True) if trial]
+        trained = [replace(ranked, trials=(*ranked.trials, trial)) for ranked, trial in pairs]
+        trained.sort(key=lambda ranked: (-ranked.means[-1], not ranked.candidate.is_default))
         half = (len(trained) + 1) // 2
         left, eliminated = trained[:half], trained[half:] + eliminated
         repeat += 1

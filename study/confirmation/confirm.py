@@ -96,7 +96,8 @@ def confirmed_search(
         if not winner.candidate.is_default:
             wanted = confirming(default, repeats=extent.seeds)
             reference = _confirmed(default, trained(crew.study, wanted, checkpoints=crew.checkpoints))
-            failed = [one for one in failed if one != default] + ([default] if reference is None else [])
+            failed = [candidate for candidate in failed if candidate != default]
+            failed += [default] if reference is None else []
         crew.study.set_user_attr(EXTENT, asdict(extent))
         yield Confirmation(
             search,
@@ -201,13 +202,13 @@ def _rank_and_confirm(
         return crew.train(step, ranking(left, repeat), along=along)
 
     ranked, failed = rank(candidates, train_round)
-    for place, one in enumerate(ranked):
-        which = "the default configuration" if one.candidate.is_default else "the winner"
-        wanted = confirming(one.candidate, repeats=repeats)
+    for place, candidate in enumerate(entry.candidate for entry in ranked):
+        which = "the default configuration" if candidate.is_default else "the winner"
+        wanted = confirming(candidate, repeats=repeats)
         trials = crew.train(f"Confirming {which} on {plural(repeats, 'further repeat')}.", [*wanted, *along])
-        if winner := _confirmed(one.candidate, trials[: len(wanted)]):
+        if winner := _confirmed(candidate, trials[: len(wanted)]):
             return tuple(ranked[place:]), winner, failed
-        failed.append(one.candidate)
+        failed.append(candidate)
     raise StudyError(
         f"No configuration of study '{crew.study.user_attrs[CONFIRMS]}' could be trained on all repeats; the last one "
         f"failed with: {left_out(crew.study, failed[-1]).reason}. Fix the cause, then start the same command again."
@@ -216,7 +217,7 @@ def _rank_and_confirm(
 
 def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, chosen: Chosen) -> str:
     count = len(candidates)
-    most = trainings(count) + extent.seeds * (2 if any(not one.is_default for one in candidates) else 1)
+    most = trainings(count) + extent.seeds * (2 if any(not candidate.is_default for candidate in candidates) else 1)
     audits = (
         f" Besides, {plural(len(to_finish(chosen)), 'pruned trial')} will be finished." if to_finish(chosen) else ""
     )

@@ -78,9 +78,9 @@ def open_test_split(
     retry(storage, lambda: _count(confirmation, storage, stamp))
     sides = _Sides(configuration, device)
     systems = []
-    for number, one in enumerate(compared):
-        title = "the default configuration" if one.candidate.is_default else "the winner"
-        systems.append(_predict(sides, one, "winner" if number == 0 else "default", title, checkpoints))
+    for number, confirmed in enumerate(compared):
+        title = "the default configuration" if confirmed.candidate.is_default else "the winner"
+        systems.append(_predict(sides, confirmed, "winner" if number == 0 else "default", title, checkpoints))
     repeats = [int(trial.user_attrs[REPEAT]) for trial in compared[0].trials]
     systems += _predict_baselines(sides, repeats, on_event=on_event)
     results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
@@ -91,10 +91,10 @@ def open_test_split(
 def openings(storage: RetryingStorage, configuration: StudyConfig) -> list[Opening]:
     """Every opening of this test split by any study of the database, the first one first."""
     split = split_hash(configuration)
-    found = []
+    stamps = []
     for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
-        found += [Opening(**stamp) for stamp in study.user_attrs.get(OPENINGS, []) if stamp["test_split"] == split]
-    return sorted(found, key=lambda opening: opening.moment)
+        stamps += [Opening(**stamp) for stamp in study.user_attrs.get(OPENINGS, []) if stamp["test_split"] == split]
+    return sorted(stamps, key=lambda opening: opening.moment)
 
 
 def split_hash(configuration: StudyConfig) -> str:
@@ -154,11 +154,11 @@ class _Sides:
         return self._opened[key]
 
 
-def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: Path) -> System:
+def _predict(sides: _Sides, confirmed: Confirmed, name: str, title: str, checkpoints: Path) -> System:
     """The predictions of a confirmed configuration, one row for each of its trainings."""
     predictions, temperatures, log_losses, confidences = [], [], [], []
     size = 0  # of the first model
-    for trial in one.trials:
+    for trial in confirmed.trials:
         learner, texts = sides.open(trial)
         weights, validation = load_weights(checkpoints, trial), learner.prepared.validation
         known = torch.from_numpy(validation.labels.astype(np.int64))
@@ -171,8 +171,8 @@ def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: 
     return System(
         name,
         title,
-        one.candidate.parameters,
-        tuple(one.values),
+        confirmed.candidate.parameters,
+        tuple(confirmed.values),
         np.stack(predictions),
         size,
         Probabilities(tuple(temperatures), tuple(log_losses), np.stack(confidences)),
@@ -203,8 +203,8 @@ def _predict_baselines(sides: _Sides, repeats: list[int], *, on_event: Callable[
     for kind in zip(*fitted, strict=True):
         baselines, predictions = zip(*kind, strict=True)
         names, title = baselines[0].parameters, baselines[0].title
-        parameters = {name: [one.parameters[name] for one in baselines] for name in names}
-        scores = tuple(one.validation_score for one in baselines)
+        parameters = {name: [baseline.parameters[name] for baseline in baselines] for name in names}
+        scores = tuple(baseline.validation_score for baseline in baselines)
         systems.append(System(baselines[0].name, title, parameters, scores, np.stack(predictions)))
     return systems
 
@@ -213,9 +213,9 @@ def _results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:
     """The attribute's name, from parameters, repeats and weights: trained again to the same bits, it is the same."""
     facts = [
         [
-            sorted(map(list, one.candidate.parameters.items())),
-            [[trial.user_attrs[REPEAT], digest_of_weights(checkpoints, trial)] for trial in one.trials],
+            sorted(map(list, confirmed.candidate.parameters.items())),
+            [[trial.user_attrs[REPEAT], digest_of_weights(checkpoints, trial)] for trial in confirmed.trials],
         ]
-        for one in compared
+        for confirmed in compared
     ]
     return f"{RESULTS} {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"

@@ -62,7 +62,7 @@ def compare(storage: RetryingStorage, configuration: StudyConfig) -> list[Compar
     """
     summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
     confirmations = {summary.study_name: summary.user_attrs for summary in summaries}
-    found = []
+    studies = []
     for summary in summaries:
         if CONFIGURATION not in summary.user_attrs or summary.study_name.endswith(SUFFIX):
             continue
@@ -74,8 +74,13 @@ def compare(storage: RetryingStorage, configuration: StudyConfig) -> list[Compar
         if _basis(other) == _basis(configuration):
             confirmation = confirmations.get(f"{summary.study_name}{SUFFIX}", {})
             is_own = confirmation.get(CONFIRMED_IDENTITY) == summary.user_attrs[IDENTITY]  # not of a namesake, now gone
-            found.append(_compared(study, other, confirmation.get(OUTCOME) if is_own else None))
-    return sorted(found, key=lambda one: (one.outcome is None, -(one.outcome.mean if one.outcome else one.best or 0.0)))
+            studies.append(_compared(study, other, confirmation.get(OUTCOME) if is_own else None))
+    return sorted(studies, key=_place)
+
+
+def _place(study: ComparedStudy) -> tuple[bool, float]:
+    """The key that sorts the best confirmed study first."""
+    return study.outcome is None, -(study.outcome.mean if study.outcome else study.best or 0.0)
 
 
 def _basis(configuration: StudyConfig) -> tuple[object, ...]:

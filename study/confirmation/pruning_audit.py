@@ -74,23 +74,25 @@ class Audit:
         The nearest are counted; for the rest stand those drawn at random, with the exact interval of a share (Clopper
         & Pearson 1934).
         """
-        counted, drawn = ([one for one in self.audited if one.is_random == random] for random in (False, True))
+        counted = [audited for audited in self.audited if not audited.is_random]
+        drawn = [audited for audited in self.audited if audited.is_random]
         rest = self.pruned - len(counted)
-        counted, drawn = ([one for one in ones if one.rank is not None] for ones in (counted, drawn))
+        counted, drawn = ([audited for audited in group if audited.rank is not None] for group in (counted, drawn))
         if not drawn:
             return None
-        found, wrong = (sum(map(self._reaches_top, ones)) for ones in (counted, drawn))
-        interval = binomtest(wrong, len(drawn)).proportion_ci(method="exact")
-        least, most = found + wrong, found + rest - (len(drawn) - wrong)  # those that were seen are certain
-        shares = [wrong / len(drawn), interval.low, interval.high]
-        bounds = [min(max(found + rest * share, least), most) for share in shares]
+        wrong_nearest, wrong_drawn = (sum(map(self._reaches_top, group)) for group in (counted, drawn))
+        interval = binomtest(wrong_drawn, len(drawn)).proportion_ci(method="exact")
+        least = wrong_nearest + wrong_drawn  # those that were seen are certain
+        most = wrong_nearest + rest - (len(drawn) - wrong_drawn)
+        shares = [wrong_drawn / len(drawn), interval.low, interval.high]
+        bounds = [min(max(wrong_nearest + rest * share, least), most) for share in shares]
         return Rate(*(bound / (len(counted) + rest) for bound in bounds))
 
     def describe(self, best: float) -> str:
         """What pruning has cost a search whose best value is this."""
         if not self.pruned:
             return "The audit of pruning: no trial was pruned, so it has cost nothing."
-        count, drawn = len(self.audited), sum(one.is_random for one in self.audited)
+        count, drawn = len(self.audited), sum(audited.is_random for audited in self.audited)
         which = f"the {plural(count - drawn, 'trial')} nearest to the median of complete ones at their last epoch"
         which += f", and {drawn} of the others at random" if drawn else ""
         sentences = [
@@ -101,28 +103,29 @@ class Audit:
         if rate := self.rate:
             interval = f" (95 % interval {rate.low:.0%} to {rate.high:.0%})" if rate.low < rate.high else ""
             sentences.append(f"Over all pruned trials, that is estimated as {rate.estimate:.0%}{interval}.")
-        reached = {one.pruned.number: one.finished.value or 0.0 for one in self.audited}
+        reached = {audited.pruned.number: audited.finished.value or 0.0 for audited in self.audited}
         if better := [number for number, value in reached.items() if value > best]:
             sentences.append(
                 f"{_trials(better)} would have beaten the best of the search, {best:.4f}, with "
                 f"{'up to ' * (len(better) > 1)}{max(reached.values()):.4f}: pruning has cost the difference. "
                 "A search with --pruner none prunes nothing."
             )
-        if failed := [one.pruned.number for one in self.audited if one.rank is None]:
+        if failed := [audited.pruned.number for audited in self.audited if audited.rank is None]:
             sentences.append(f"{_trials(failed)} failed on the way.")
-        if others := [one.pruned.number for one in self.audited if one.rank is not None and not one.is_repeated]:
+        finished = [audited for audited in self.audited if audited.rank is not None]
+        if others := [audited.pruned.number for audited in finished if not audited.is_repeated]:
             sentences.append(f"{_trials(others)} did not repeat the first epochs bit for bit, as on another machine.")
         return " ".join(sentences)
 
-    def _reaches_top(self, one: Audited) -> bool:
-        return one.rank is not None and (one.finished.value or 0.0) > self.bar
+    def _reaches_top(self, audited: Audited) -> bool:
+        return audited.rank is not None and (audited.finished.value or 0.0) > self.bar
 
 
 def choose_pruned(search: Study, space: Space, *, trials: int, seed: int) -> Chosen:
     """So many of the trials that were pruned: a half, rounded up, of the nearest, and as many of the rest at random."""
     complete = complete_trials(search)
     pruned = [(_gap(trial, complete), trial) for trial in _pruned(search, space)]
-    by_gap = [trial for _, trial in sorted(pruned, key=lambda one: (one[0], one[1].number))]
+    by_gap = [trial for _, trial in sorted(pruned, key=lambda pair: (pair[0], pair[1].number))]
     trials = min(trials, len(pruned))
     nearest = by_gap[: (trials + 1) // 2]
     shuffled = np.random.default_rng(seed).permutation(len(pruned))
@@ -175,7 +178,7 @@ def _gap(trial: FrozenTrial, complete: list[FrozenTrial]) -> float:
     """How far a pruned trial's last score lies below the median of the complete trials at the same epoch."""
     assert trial.last_step is not None
     others = [
-        one.intermediate_values[trial.last_step] for one in complete if trial.last_step in one.intermediate_values
+        other.intermediate_values[trial.last_step] for other in complete if trial.last_step in other.intermediate_values
     ]
     return statistics.median(others) - trial.intermediate_values[trial.last_step] if others else float("inf")
 

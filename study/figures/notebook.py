@@ -90,7 +90,7 @@ def class_distribution(texts: SearchTexts) -> go.Figure:
     classes = sorted(counts["training"], key=lambda name: (counts["training"][name], name))
     figure = new_figure("Texts", "")
     for (name, by_class), colour in zip(counts.items(), (COLOURS[PRUNED], COLOURS[COMPLETE]), strict=True):
-        numbers = [by_class.get(one, 0) for one in classes]
+        numbers = [by_class.get(label, 0) for label in classes]
         figure.add_bar(x=numbers, y=classes, name=name, orientation="h", marker_color=colour)
         figure.data[-1].update(text=[f"{number:,}" for number in numbers], textposition="outside", textfont_color=TEXT)
     figure.update_layout(height=120 + 40 * len(classes), legend_traceorder="reversed", uniformtext={"minsize": 9})
@@ -145,8 +145,8 @@ def class_frame(results: Mapping[str, TrainingResult], prepared: PreparedTexts) 
     columns: dict[str, list[float]] = {}
     for model, result in results.items():
         scores = per_class_scores(labels, result.best.predictions.numpy()[None], classes=len(classes))
-        columns["texts"] = [one.support for one in scores]
-        columns[model] = [one.f1 if one.support else np.nan for one in scores]
+        columns["texts"] = [class_scores.support for class_scores in scores]
+        columns[model] = [class_scores.f1 if class_scores.support else np.nan for class_scores in scores]
     return pd.DataFrame(columns, index=list(classes)).sort_values("texts", ascending=False, kind="stable")
 
 

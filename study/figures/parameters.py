@@ -135,14 +135,16 @@ def importance(importances: Importances) -> go.Figure:
     figure = new_figure("Share of the importance", "")
     shown = importances.parameters[::-1]
     figure.add_scatter(
-        x=[one.mean for one in shown],
-        y=[parameter_title(one.parameter) for one in shown],
+        x=[share.mean for share in shown],
+        y=[parameter_title(share.parameter) for share in shown],
         mode="markers",
         marker={"color": COLOURS[COMPLETE], "size": 12},
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
     )
     intervals = [
-        (one.mean - one.low, one.high - one.mean) for one in shown if one.low is not None and one.high is not None
+        (share.mean - share.low, share.high - share.mean)
+        for share in shown
+        if share.low is not None and share.high is not None
     ]
     if intervals:  # of all, or of none
         below, above = zip(*intervals, strict=True)

@@ -116,7 +116,7 @@ def bar_marker(state: TrialState) -> dict[str, Any]:
 def parameter_axis(range_: BaseDistribution, *, narrow: bool = False) -> dict[str, Any]:
     """The axis of a parameter: its whole range and a little more, with round numbers on a logarithmic scale."""
     if isinstance(range_, CategoricalDistribution):
-        return {"type": "category", "categoryorder": "array", "categoryarray": [str(one) for one in range_.choices]}
+        return {"type": "category", "categoryorder": "array", "categoryarray": list(map(str, range_.choices))}
     low, high = (from_unit(range_, place) for place in (-MARGIN, 1 + MARGIN))
     if not (ticks := log_ticks(range_)):
         whole = isinstance(range_, IntDistribution) and range_.high - range_.low <= 5

@@ -24,7 +24,7 @@ from study.storage.dashboard import browse_command, note_verdict
 from study.storage.studies import Progress, begun_studies, check_name, joined_study, load_configuration
 from study.trials.repeats import confirmed_learner, load_weights
 
-_Found = tuple[Report, RetryingStorage, Confirmation | None]
+_Gathered = tuple[Report, RetryingStorage, Confirmation | None]
 
 MAIN_FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model")
 
@@ -55,21 +55,23 @@ def report_studies(
         raise StudyError(f"--output is the folder of one report; say with --name which study: {', '.join(names)}.")
     alone = len(names) == 1
     with ExitStack() as stack:
-        found: list[_Found] = []
-        for one in names:
-            with _step(f"Study: {one}", one, console, alone=alone):
-                _check_folder(url, one, output, retrain=retrain)
+        gathered: list[_Gathered] = []
+        for study_name in names:
+            with _step(f"Study: {study_name}", study_name, console, alone=alone):
+                _check_folder(url, study_name, output, retrain=retrain)
                 if retrain:
                     confirmation = stack.enter_context(
-                        confirmed_search(url, one, top=top, seeds=seeds, audits=audit, workers=workers, console=console)
+                        confirmed_search(
+                            url, study_name, top=top, seeds=seeds, audits=audit, workers=workers, console=console
+                        )
                     )
-                    found.append((confirmed_report(confirmation, console), confirmation.storage, confirmation))
+                    gathered.append((confirmed_report(confirmation, console), confirmation.storage, confirmation))
                 else:
-                    study, storage = stack.enter_context(joined_study(url, one))
-                    found.append((search_report(study, load_configuration(study)), storage, None))
-        compared = [(_beside_others(report, storage), confirmation) for report, storage, confirmation in found]
+                    study, storage = stack.enter_context(joined_study(url, study_name))
+                    gathered.append((search_report(study, load_configuration(study)), storage, None))
+        compared = [(_beside_others(report, storage), confirmation) for report, storage, confirmation in gathered]
         written = []
-        for report, own in sorted(compared, key=lambda one: -one[0].rank):
+        for report, own in sorted(compared, key=lambda pair: -pair[0].rank):
             name = report.study.study_name
             with _step(f"Report: {name}", name, console, alone=alone):
                 _write(report, own, output, console)
@@ -79,7 +81,7 @@ def report_studies(
             console.print(line)
     if compared:
         console.print(f"Browse: {browse_command(url, compared[0][0].configuration.artifact_dir)}")
-    if missing := [one for one in names if one not in written]:
+    if missing := [study_name for study_name in names if study_name not in written]:
         raise StudyError(f"There is no report on {', '.join(missing)}; the reason stands above.")
 
 
@@ -142,10 +144,10 @@ def _write(report: Report, confirmation: Confirmation | None, output: Path | Non
         if confirmation and report.test:
             export_winner(confirmation, report.test, written / "model")
         publish(written, folder)
-    told = [headline(report), *paragraphs(report)]
+    sentences = [headline(report), *paragraphs(report)]
     if confirmation:
-        note_verdict(confirmation.search, told, folder / "report.html")
-    for sentence in told:
+        note_verdict(confirmation.search, sentences, folder / "report.html")
+    for sentence in sentences:
         console.print(sentence)
     for file in MAIN_FILES:
         if (folder / file).exists():

@@ -177,9 +177,9 @@ def figure_titles(configuration: StudyConfig, importances: Importances) -> dict[
 
 def _importances_in_words(importances: Importances) -> str:
     shares = [
-        f"{parameter_title(one.parameter)} {one.mean:.2f}"
-        + ("" if one.low is None else f" ({one.low:.2f} to {one.high:.2f})")
-        for one in importances.parameters
+        f"{parameter_title(importance.parameter)} {importance.mean:.2f}"
+        + ("" if importance.low is None else f" ({importance.low:.2f} to {importance.high:.2f})")
+        for importance in importances.parameters
     ]
     intervals = "" if importances.caveat else ", with 95 % intervals,"
     return f"{'; '.join(shares)}; shares{intervals} from {importances.trials} complete trials."

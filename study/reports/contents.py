@@ -87,7 +87,7 @@ class Report:
     @property
     def rank(self) -> int:
         """Among the studies that it is compared with, from 0."""
-        names = [one.name for one in self.comparison]
+        names = [study.name for study in self.comparison]
         return names.index(self.study.study_name) if names else 0
 
 

@@ -54,7 +54,7 @@ def all_figures(study: Study, configuration: StudyConfig, findings: Findings | N
 
 def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConfig) -> Figure:
     """The studies that are confirmed, at least one, side by side; the best one on top."""
-    confirmed = [(one.name, one.outcome) for one in studies if one.outcome]
+    confirmed = [(study.name, study.outcome) for study in studies if study.outcome]
     figure = new_figure(axis_title(configuration), "")
     names = [name for name, _ in confirmed]
     means = [outcome.mean for _, outcome in confirmed]
@@ -69,7 +69,7 @@ def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConf
     )
     figure.update_yaxes(autorange="reversed", type="category")
     figure.update_layout(height=120 + 36 * len(names), showlegend=False)
-    told = (
+    scores = (
         f"{name} {mean:.4f}" + (f" (deviation {deviation:.4f})" if deviation else "")
         for name, mean, deviation in zip(names, means, deviations, strict=True)
     )
@@ -80,7 +80,7 @@ def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConf
         "Side by side, drawn",
         f"The {metric_title(configuration)} of each study's winner: mean and standard deviation over fresh repeats, "
         f"{same}.",
-        f"From the best to the least: {'; '.join(told)}.",
+        f"From the best to the least: {'; '.join(scores)}.",
         figure,
     )
 
@@ -89,12 +89,12 @@ def reliability_figure(calibration: Calibration) -> Figure:
     figure = new_figure("Probability of the label", "Share that is right")
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": TEXT, "dash": "dot"}, hoverinfo="skip")
     figure.add_scatter(
-        x=[one.confidence for one in calibration.bins],
-        y=[one.accuracy for one in calibration.bins],
+        x=[bin_.confidence for bin_ in calibration.bins],
+        y=[bin_.accuracy for bin_ in calibration.bins],
         mode="lines+markers",
         line={"color": COLOURS[COMPLETE], "width": 1},
-        marker={"color": BEST, "size": [7 + 25 * one.share**0.5 for one in calibration.bins]},
-        customdata=[one.share for one in calibration.bins],
+        marker={"color": BEST, "size": [7 + 25 * bin_.share**0.5 for bin_ in calibration.bins]},
+        customdata=[bin_.share for bin_ in calibration.bins],
         hovertemplate="probability %{x:.3f}: %{y:.3f} right, %{customdata:.1%} of the texts<extra></extra>",
     )
     figure.update_xaxes(range=[-0.03, 1.03])
@@ -108,5 +108,5 @@ def _in_words(calibration: Calibration) -> str:
     return f"Expected calibration error {calibration.expected_error:.4f}. Probability, and what is right: {bins}."
 
 
-def _bin_in_words(one: Bin) -> str:
-    return f"{one.confidence:.2f}, {one.accuracy:.2f} ({one.share:.1%} of the texts)"
+def _bin_in_words(bin_: Bin) -> str:
+    return f"{bin_.confidence:.2f}, {bin_.accuracy:.2f} ({bin_.share:.1%} of the texts)"

@@ -38,7 +38,7 @@ def write_report(report: Report, folder: Path) -> None:
     """Write all files, or none. The folder must be there. Raises `StudyError` when they cannot be written."""
     try:
         figures = all_figures(report.study, report.configuration, report.findings)
-        if sum(one.outcome is not None for one in report.comparison) > 1:
+        if sum(study.outcome is not None for study in report.comparison) > 1:
             figures.insert(0, comparison_figure(report.comparison, report.configuration))
         if report.test:
             figures.append(reliability_figure(report.test.calibration))

@@ -63,8 +63,8 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
             "so what the sampler and the pruner knew depended on which trial ended first."
         )
     if foreign := unsettable_fields(configuration.base) | _foreign_pruning(study, configuration):
-        told = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
-        about = f"This comes to another study: what no option sets has changed since ({told})."
+        changes = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
+        about = f"This comes to another study: what no option sets has changed since ({changes})."
     environment = {
         key.removeprefix(ENVIRONMENT): value
         for key, value in study.user_attrs[FINGERPRINT].items()

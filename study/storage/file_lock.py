@@ -36,15 +36,15 @@ def _acquire(lock: FileLock, holder: Path, timeout: float | None) -> None:
     if timeout is not None:
         lock.acquire(timeout)
         return
-    told = False
+    has_noted = False
     while not lock.is_locked:
         before = _last_change(holder)
         try:
             lock.acquire(LONG_SECONDS)
         except Timeout:
-            if not told and _last_change(holder) == before:
+            if not has_noted and _last_change(holder) == before:
                 print(f"Note: {_describe(holder)}", file=sys.stderr, flush=True)
-                told = True
+                has_noted = True
 
 
 def _last_change(holder: Path) -> int | None:

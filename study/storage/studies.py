@@ -76,8 +76,8 @@ def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, RetryingSt
         if name is None:
             names = [name for name in optuna.get_all_study_names(storage) if not name.endswith(SUFFIX)]
             if len(names) != 1:
-                found = ", ".join(names) or "none"
-                raise StudyError(f"Say with --name which study of {safe_url(url)} is meant (there are: {found}).")
+                there = ", ".join(names) or "none"
+                raise StudyError(f"Say with --name which study of {safe_url(url)} is meant (there are: {there}).")
             name = names[0]
         yield optuna.load_study(study_name=name, storage=storage), storage
 
@@ -99,15 +99,15 @@ def begun_studies(url: str) -> list[Progress]:
     """
     with _opened(url, None, patient=True, create=False) as storage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        found = []
+        studies = []
         for name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
             if CONFIGURATION in study.user_attrs and not name.endswith(SUFFIX):
                 trials = len(complete_trials(study)), len(finished_trials(study))
-                found.append(Progress(name, *trials, budget=load_budget(study)))
-        if not found:
+                studies.append(Progress(name, *trials, budget=load_budget(study)))
+        if not studies:
             raise StudyError(f"There is no study of study.run in {safe_url(url)}; begin one.")
-        return found
+        return studies
 
 
 def open_confirmation(study: Study, storage: RetryingStorage, configuration: StudyConfig) -> Study:

@@ -53,7 +53,7 @@ class ArtifactFolder:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._folder, prefix=".") as written:
                 _write_files(Path(written), trial, record)
-                linked = {one.filename: one.artifact_id for one in get_all_artifact_meta(trial)}
+                linked = {artifact.filename: artifact.artifact_id for artifact in get_all_artifact_meta(trial)}
                 for file in sorted(Path(written).iterdir()):
                     self._link(trial, file, linked.get(file.name))
         except OSError as error:

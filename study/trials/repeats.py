@@ -76,8 +76,8 @@ def digest_of_weights(folder: Path, trial: FrozenTrial) -> str:
     """The SHA-256 of what a trial has learned. Raises `StudyError` where its file is gone or another trial's."""
     file = _file(folder, trial.number)
     try:
-        found = file.stat()
-        digest = _digest(file, (found.st_ino, found.st_size, found.st_mtime_ns))
+        status = file.stat()
+        digest = _digest(file, (status.st_ino, status.st_size, status.st_mtime_ns))
     except OSError as error:
         raise _unreadable(file, error) from error
     _check_owner(file, trial, digest)
