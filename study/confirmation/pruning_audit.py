@@ -1,9 +1,8 @@
-"""An audit of pruning: pruned trials trained to their end, to see how many of them were as good as the search's top.
+"""An audit of pruning: pruned trials are trained to the end, to see how many would have reached the search's top.
 
-One half are those that were nearest to the median of the complete trials at the epoch in which they were pruned, the
-most likely ones to have been wronged. The others are drawn at random from the rest: they tell how often pruning was
-wrong among all. Each is trained again on the search's own seed and texts, without a pruner, so that its first epochs
-are the same.
+One half are the trials that were nearest to the median of the complete trials when they were pruned, the most likely to
+have been pruned wrongly. The others are a random sample of the rest, to estimate the rate over all. Each is trained
+again on the search's own seed and texts, without a pruner, so that its first epochs are the same.
 """
 
 import math
@@ -25,7 +24,7 @@ from study.storage.queries import complete_trials
 
 @dataclass(frozen=True)
 class Chosen:
-    """The pruned trials that are to be finished."""
+    """The pruned trials to finish."""
 
     nearest: tuple[FrozenTrial, ...]  # to the median, the nearest first
     random: tuple[FrozenTrial, ...]  # of the rest
@@ -33,16 +32,16 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Audited:
-    """A trial that the search has pruned, and the same one trained to its end."""
+    """A pruned trial of the search, and the same one trained to the end."""
 
     pruned: FrozenTrial
     finished: FrozenTrial  # of the confirmation: complete, or failed
-    rank: int | None  # among the search's complete configurations and all that were audited; None when it has failed
-    is_random: bool  # drawn at random, not one of the nearest
+    rank: int | None  # among the search's complete configurations and the audited ones; None if it failed
+    is_random: bool  # sampled at random, not one of the nearest
 
     @property
     def is_repeated(self) -> bool:
-        """Whether its first epochs were the pruned trial's, bit for bit: as on the same machine and versions."""
+        """Whether its first epochs repeat the pruned trial's, bit for bit, as on the same machine and versions."""
         curve = self.finished.intermediate_values
         return all(curve.get(step) == value for step, value in self.pruned.intermediate_values.items())
 
@@ -59,9 +58,9 @@ class Rate:
 @dataclass(frozen=True)
 class Audit:
     audited: tuple[Audited, ...]  # the nearest first, then those drawn at random
-    pruned: int  # trials of the search, in all
+    pruned: int  # pruned trials of the search, in all
     top: int  # how many configurations count as the search's top
-    bar: float  # the value of the last of them, which a trial of the top must exceed
+    bar: float  # the value of the last of them, to be exceeded
 
     @property
     def into_top(self) -> int:
@@ -69,10 +68,10 @@ class Audit:
 
     @property
     def rate(self) -> Rate | None:
-        """The estimate for all pruned trials but those of the nearest that failed; None where none was drawn.
+        """The estimate for all pruned trials except failed nearest ones; None without a random sample.
 
-        The nearest are counted; for the rest stand those drawn at random, with the exact interval of a share (Clopper
-        & Pearson 1934).
+        The nearest are counted; the rate of the rest is estimated from the random sample, with the exact interval
+        (Clopper & Pearson 1934).
         """
         counted = [audited for audited in self.audited if not audited.is_random]
         drawn = [audited for audited in self.audited if audited.is_random]
@@ -82,14 +81,14 @@ class Audit:
             return None
         wrong_nearest, wrong_drawn = (sum(map(self._reaches_top, group)) for group in (counted, drawn))
         interval = binomtest(wrong_drawn, len(drawn)).proportion_ci(method="exact")
-        least = wrong_nearest + wrong_drawn  # those that were seen are certain
+        least = wrong_nearest + wrong_drawn  # what was observed is certain
         most = wrong_nearest + rest - (len(drawn) - wrong_drawn)
         shares = [wrong_drawn / len(drawn), interval.low, interval.high]
         bounds = [min(max(wrong_nearest + rest * share, least), most) for share in shares]
         return Rate(*(bound / (len(counted) + rest) for bound in bounds))
 
     def describe(self, best: float) -> str:
-        """What pruning has cost a search whose best value is this."""
+        """The result of the audit in sentences; `best` is the best value of the search."""
         if not self.pruned:
             return "The audit of pruning: no trial was pruned, so it has cost nothing."
         count, drawn = len(self.audited), sum(audited.is_random for audited in self.audited)
@@ -122,7 +121,7 @@ class Audit:
 
 
 def choose_pruned(search: Study, space: Space, *, trials: int, seed: int) -> Chosen:
-    """So many of the trials that were pruned: a half, rounded up, of the nearest, and as many of the rest at random."""
+    """Choose pruned trials to finish: half of them (rounded up) the nearest, the others a random sample of the rest."""
     complete = complete_trials(search)
     pruned = [(_gap(trial, complete), trial) for trial in _pruned(search, space)]
     by_gap = [trial for _, trial in sorted(pruned, key=lambda pair: (pair[0], pair[1].number))]
@@ -139,7 +138,7 @@ def to_finish(chosen: Chosen) -> list[Wanted]:
 
 
 def audit(search: Study, confirmation: Study, chosen: Chosen, space: Space, *, top: int) -> Audit:
-    """Where the pruned trials would have come to, from a confirmation that has finished them."""
+    """The audit, from a confirmation that has finished the chosen trials."""
     pruned = (*chosen.nearest, *chosen.random)
     ends = {trial.user_attrs.get(AUDITS): trial for trial in confirmation.get_trials(deepcopy=False)}
     best = rank_configurations(search, space)
@@ -164,7 +163,7 @@ def audit(search: Study, confirmation: Study, chosen: Chosen, space: Space, *, t
 
 
 def _pruned(search: Study, space: Space) -> list[FrozenTrial]:
-    """The trials that a pruner has ended: those with scores, and a configuration that can be trained."""
+    """The pruned trials that have scores and a configuration that can be trained."""
     pruned = search.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
     return [trial for trial in pruned if _has_scores(trial) and is_configuration(trial.params, space)]
 

@@ -1,4 +1,4 @@
-"""What `best_params.json` holds: the parameters, how sure they are, and how to reach them again."""
+"""The content of `best_params.json`: the parameters, how certain they are, and how to reproduce them."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from study.storage.queries import best_trial
 
 
 def best_params(report: Report) -> dict[str, Any]:
-    """What `best_params.json` holds: the parameters, how sure they are, and how to come to them again."""
+    """The content of `best_params.json`, as JSON can hold it."""
     configuration = report.configuration
     winner = report.winner
     best = best_trial(report.study, report.configuration.search_space)

@@ -1,4 +1,4 @@
-"""A report in sentences: the verdict first, then what stands behind it, then what else the search has shown."""
+"""The sentences of a report: the verdict, then its evidence, then other findings of the search."""
 
 from optuna.trial import FrozenTrial
 
@@ -11,7 +11,7 @@ from study.reports.contents import HoldoutReport, Report
 from study.storage.attributes import SUFFIX
 from study.storage.queries import best_trial
 
-FEW_TEXTS = 200  # of the test: with fewer, the error of an accuracy of 90 % is more than two points
+FEW_TEXTS = 200  # of the test split: with fewer, the standard error of an accuracy of 90 % exceeds two points
 
 
 def headline(report: Report) -> str:
@@ -46,7 +46,7 @@ def paragraphs(report: Report) -> list[str]:
 
 
 def comparison_lines(report: Report) -> list[str]:
-    """The studies of the database side by side, a line each; none for a single one."""
+    """The studies of the database side by side, a line each; empty for a single study."""
     if len(report.comparison) < 2:
         return []
     metric = METRIC_TITLES[report.configuration.metric]
@@ -90,7 +90,7 @@ def notes(report: Report) -> list[str]:
 
 
 def interaction_sentences(interaction: Interaction) -> list[str]:
-    """The share of an interaction; why there is none only where the trials could tell it."""
+    """A sentence on the interaction; without a share, the reason, unless the trials are biased."""
     if interaction.share is not None:
         interval = "" if interaction.low is None else f" ({interaction.low:.0%} to {interaction.high:.0%})"
         sentence = (
@@ -108,11 +108,11 @@ def interval_in_words(estimate: Estimate) -> str:
 
 
 def _perfection_sentence(texts: int) -> str:
-    """The bootstrap draws from the mistakes that were seen; where there are none, this bound holds all the same."""
+    """An exact bound on the error rate, for the case without a mistake, where the bootstrap interval has no width."""
     bound = 1 - 0.05 ** (1 / texts)  # exact, one-sided, 95 %: Clopper & Pearson 1934
     return (
-        f"No test text was misclassified, so the interval is too narrow: {texts:,} texts without a mistake make sure, "
-        f"with 95 %, only that at most {bound:.2%} of new ones are misclassified."
+        f"No test text was misclassified, so the interval is too narrow: {texts:,} texts without a mistake show, "
+        f"with 95 % confidence, only that at most {bound:.2%} of new ones are misclassified."
     )
 
 
@@ -130,12 +130,12 @@ def _about_default(winner: Confirmed, default: Confirmed) -> str:
     is_as_good = default.mean >= winner.mean
     return (
         f"On the same repeats, the default configuration has {score}"
-        f"{', no less than the winner: nothing speaks for a change' if is_as_good else ''}."
+        f"{', no less than the winner: there is no reason to change it' if is_as_good else ''}."
     )
 
 
 def _about_best_of_search(report: Report, winner: Confirmed, best: FrozenTrial) -> list[str]:
-    """What has become of the configuration that the search has found best, where it is not the winner."""
+    """What became of the search's best configuration, if it is not the winner."""
     if winner.candidate.parameters == best.params:
         return []
     places = [ranked.candidate.parameters for ranked in report.ranking]
@@ -171,7 +171,7 @@ def _about_test(test: HoldoutReport) -> list[str]:
             f"{exported.macro_f1:.4f}."
         )
     else:
-        sentences.append("Each was trained once: how much the seed decides, neither intervals nor p values tell.")
+        sentences.append("Each was trained once, so neither intervals nor p values include the influence of the seed.")
     sentences.append(
         "The winner's probabilities are calibrated on validation texts; on the test split their expected calibration "
         f"error is {test.calibration.expected_error:.4f}, the negative log-likelihood {test.calibration.log_loss:.4f}."

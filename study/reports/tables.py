@@ -1,4 +1,4 @@
-"""A report in tables."""
+"""The tables of a report."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    shades: tuple[tuple[float, ...], ...] = ()  # from 0 to 1, of all cells but those of the first column
+    shades: tuple[tuple[float, ...], ...] = ()  # from 0 to 1, of all cells except the first column
 
 
 def tables(report: Report) -> list[Table]:
@@ -112,9 +112,9 @@ def _ranking_table(report: Report, metric: str) -> Table:
         for ranked in report.ranking
     ]
     caption = (
-        f"Validation {metric} of the best configurations: each round trains those that are left on one more repeat, "
-        "the same for all, and keeps the better half by the mean of all trainings, that of the search included. "
-        "These scores are optimistic, since they have chosen the winner."
+        f"Validation {metric} of the best configurations: each round trains the remaining ones on one more repeat, "
+        "the same for all, and keeps the better half by the mean of all trainings, including that of the search. "
+        "These scores are optimistic, since they chose the winner."
     )
     means = (f"Mean after round {round_ + 1}" for round_ in range(rounds))
     return Table("ranking", "Ranking", caption, ("Configuration", "In the search", "Repeats", *means), tuple(rows))
@@ -148,8 +148,8 @@ def _test_tables(test: HoldoutReport) -> list[Table]:
         for name, row in zip(names, test.confusion, strict=True)
     ]
     caption = (
-        "The winner: texts of each class (rows) by the class that was predicted, the mean of its trainings. The "
-        "stronger its colour, the larger a cell's share of the class's texts."
+        "The winner: texts by class (rows) and predicted class (columns), the mean of its trainings. The stronger the "
+        "colour of a cell, the larger its share of the class's texts."
     )
     shades = tuple(tuple(math.sqrt(count / max(sum(row), 1)) for count in row) for row in test.confusion)
     test_tables.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(counts), shades))
@@ -170,12 +170,12 @@ def _systems_table(test: HoldoutReport) -> Table:
         caption = (
             "Means over the repeats, with 95 % intervals over texts and seeds. On each repeat all are fitted on the "
             "same training texts, and the baselines tuned again. The intervals hold for this pool of training texts, "
-            "of which the repeats share the most: what other training texts would give, they do not tell."
+            "most of which the repeats share; they do not show what other training texts would give."
         )
     else:
         caption = (
-            "Scores of one training each, with 95 % bootstrap intervals over texts: how much the seed or other "
-            "training texts decide, they do not tell. All are fitted on the same training texts."
+            "Scores of one training each, with 95 % bootstrap intervals over texts; they do not include the influence "
+            "of the seed or of other training texts. All are fitted on the same training texts."
         )
     columns = ("System", "Accuracy", "Macro-F1", "Parameters")
     return Table("test", "On the test split", caption, columns, tuple(rows))
@@ -194,16 +194,16 @@ def _audit_table(audit: Audit, metric: str) -> Table:
         for audited in audit.audited
     ]
     caption = (
-        f"Validation {metric} of pruned trials that were trained again to their end, on the search's own seed and "
-        "split, and their rank among all of them and the configurations that the search has completed. Chosen were the "
-        "nearest to the median of the complete trials at the epoch of pruning, and some of the others at random."
+        f"Validation {metric} of pruned trials that were trained again to the end, on the search's own seed and "
+        "split, and their rank among all of them and the configurations that the search has completed. They are the "
+        "nearest to the median of the complete trials at the epoch of pruning, and a random sample of the others."
     )
     columns = ("Trial", "Configuration", "Chosen as", "When pruned", "Finished", "Rank")
     return Table("audit", "Audit of pruning", caption, columns, tuple(rows))
 
 
 def _parameters(system: System) -> str:
-    """The parameters of a system; those of a baseline as C=1, 1, 3: a value per repeat, or one for all."""
+    """The parameters of a system; those of a baseline as C=1, 1, 3: a value per repeat, or one if all are equal."""
     return format_parameters(
         {
             name: ", ".join(f"{number:g}" for number in (value if len(set(value)) > 1 else value[:1]))
