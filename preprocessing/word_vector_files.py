@@ -22,12 +22,12 @@ class VectorsError(UserError):
 
 
 def read_vector_file(path: Path, wanted: Iterable[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The `wanted` words that the file has, as their places (N,) among them, and their vectors (N, size).
+    """The `wanted` words that the file has, as indices (N,) into `wanted`, and their vectors (N, size).
 
-    In front may stand a line of two whole numbers, how many vectors follow and their size; otherwise the first line
-    tells the size. The last `size` cells of a line are the vector and all before them is the word, which may hold
-    spaces; where a word is listed twice, the first counts. Numbers of other words are not looked at, so that 400,000
-    lines of 50 numbers take half a second: half the time of Arrow's kernels and of pandas. Raises `VectorsError`.
+    The file may start with a header of two whole numbers, the number of vectors and their size; otherwise the size is
+    that of the first line. The last `size` cells of a line are the vector and all before them is the word, which may
+    hold spaces; the first of repeated words counts. Numbers of other words are not parsed, so that 400,000 lines of 50
+    numbers take half a second: half the time of Arrow's kernels and of pandas. Raises `VectorsError`.
     """
     places = {word.encode(): place for place, word in enumerate(wanted)}
     lines = _lines(path)
@@ -53,14 +53,14 @@ def read_vector_file(path: Path, wanted: Iterable[str]) -> tuple[npt.NDArray[np.
 
 
 def vector_size(path: Path) -> int:
-    """How many numbers a vector of the file has, by its first line. Raises `VectorsError` for a file without one."""
+    """The size of the file's vectors, by its first line. Raises `VectorsError` for an empty file."""
     for _, line in _lines(path):
         return _header(line)[1]
     raise VectorsError(f"{path} is empty; it needs a line for each word: the word, then the numbers of its vector.")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not empty, with their numbers from 1."""
+    """The non-empty lines, with their numbers from 1."""
     try:
         with open_bytes(path) as file:
             for number, line in enumerate(file, start=1):
@@ -74,7 +74,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _header(line: bytes) -> tuple[int | None, int]:
-    """How many vectors are announced, None without a header, and the size of each."""
+    """The announced number of vectors, None without a header, and their size."""
     cells = line.split(b" ")
     if len(cells) == 2 and all(cell.isdigit() for cell in cells):
         return int(cells[0]), int(cells[1])
