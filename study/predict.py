@@ -1,6 +1,6 @@
 """`python -m study.predict`: label texts with a model that `study.report` has written; needs neither study nor data.
 
-Parses, calls, prints. What takes long to import is imported when it is needed, so that `--help` answers at once.
+Slow imports are local, so that `--help` answers at once.
 """
 
 import signal
@@ -88,7 +88,7 @@ def predict(
 
 
 def print_labels(classifier: "TextClassifier", texts: Iterable[str], top: int) -> None:
-    """A line per text: label, tab, probability, and so on for the next ones."""
+    """Print a line per text: label, tab, probability, and so on for the next labels."""
     names = [" ".join(name.split()) for name in classifier.classes]  # without tabs and line ends
     blank = 0
     for chunk in in_chunks(texts):
