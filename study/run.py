@@ -159,7 +159,7 @@ def run(
         Path, typer.Option(metavar="DIR", help="Pictures and a log of each trial, for optuna-dashboard --artifact-dir.")
     ] = Path("artifacts"),
 ) -> None:
-    with interruptible("What was running goes on from its last finished epoch.", module="study.run") as console:
+    with interruptible("Running trials continue from their last finished epoch.", module="study.run") as console:
         from data.source import find_source
 
         source, sentence = find_source(data, label_column=label_column, text_column=text_column)
