@@ -1,6 +1,6 @@
-"""Labelled texts, and how a user's file of them is read and checked.
+"""Labelled texts, read from a user's file and checked.
 
-What makes a file unusable is told in one line by `CorpusError`; what was merely noticed comes back as notes.
+An unusable file raises `CorpusError`, with one line; lesser problems are returned as notes.
 """
 
 import gzip
@@ -43,7 +43,7 @@ class LabelledTexts:
 
 
 def read_corpus(path: Path, *, label_column: str, text_column: str) -> tuple[LabelledTexts, tuple[str, ...]]:
-    """Read and check a CSV, TSV, Parquet or JSON-lines file (`.gz` too), and say what was noticed on the way.
+    """Read and check a CSV, TSV, Parquet or JSON-lines file (`.gz` too); returns the texts and notes on problems.
 
     Raises `CorpusError` for a file that cannot be read or cannot be classified.
     """
@@ -76,7 +76,7 @@ def read_corpus(path: Path, *, label_column: str, text_column: str) -> tuple[Lab
 
 
 def text_keys(texts: pa.Array) -> pa.Array:
-    """What is equal for texts that differ only in capitals or white space: those count as the same text."""
+    """The key of each text: texts that differ only in case or white space have the same one, and count as the same."""
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(texts), pattern=r"\s+", replacement=" "))
 
 
@@ -92,7 +92,7 @@ def count_texts_with_several_labels(corpus: LabelledTexts) -> int:
 
 
 def _read_frame(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Dispatch on the file's suffix and turn every reader's errors into one line that names the place."""
+    """Read a file by its suffix, and turn every reader's errors into one line that names the place."""
     reader = READERS.get(kind_of_file(path))
     if reader is None or (reader is _read_parquet and is_gzip(path)):
         raise CorpusError(f"{path} is none of the known kinds of file: {', '.join(READERS)}, text files also as .gz.")
@@ -113,10 +113,10 @@ def _read_frame(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def _read_csv(path: Path, columns: list[str], separator: str = ",") -> pd.DataFrame:
-    del columns  # all are read: with `usecols` pandas no longer refuses rows that have too many cells
+    del columns  # all are read: with `usecols`, pandas would accept rows with too many cells
     frame = pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8-sig")
     if not isinstance(frame.index, pd.RangeIndex):
-        # When the first row is too long, pandas takes its first cells for an index and shifts the columns.
+        # If the first row is too long, pandas uses its first cells as an index and shifts the columns.
         cells = len(frame.columns) + frame.index.nlevels
         raise CorpusError(f"{path}: line 2 has {cells} cells, the header {len(frame.columns)}. {QUOTE_HINT}")
     return frame
@@ -156,7 +156,7 @@ QUOTE_HINT = "Put texts that hold the separator in double quotes."
 
 
 def _undecodable(path: Path) -> str:
-    """Find the first bytes that are not UTF-8; the readers tell only the offset in a buffer of their own."""
+    """Find the first bytes that are not UTF-8; the readers report only an offset in their buffer."""
     with open_bytes(path) as file:
         offset = 0
         for line_number, line in enumerate(file, start=1):
@@ -195,7 +195,7 @@ def _broken_json_line(path: Path) -> str | None:
 
 def _strings(column: pd.Series, path: Path) -> pa.Array:
     """A column as `large_string`; whole numbers without a decimal point, missing values as null."""
-    if column.dtype == object:  # of several types, as JSON may have
+    if column.dtype == object:  # of mixed types, as in JSON
         for row, value in enumerate(column, start=1):
             if not isinstance(value, str | int | float | None):
                 raise CorpusError(

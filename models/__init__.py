@@ -1,1 +1,1 @@
-"""Numbers to logits, and how to train that. Knows neither Optuna nor databases."""
+"""The models and their training: from token ids to logits. Knows neither Optuna nor databases."""

@@ -1,7 +1,7 @@
 """Baselines that a network must beat to be worth its cost: linear models of TF-IDF features, and the majority class.
 
-As for a network, all fitting is on training texts and every choice on validation texts; the choice is not followed by a
-fit on both, since no network gets one. Also what others have published on the standard corpora.
+As for the networks, all fitting is on training texts and every choice on validation texts, without a final fit on both,
+which no network gets either. Also holds the results that others have published on the standard corpora.
 """
 
 import time
@@ -30,7 +30,7 @@ WORDS = LinearConfig(max_ngram=1)  # the features that all baselines share
 
 @dataclass(frozen=True)
 class Fit:
-    """One fit of a baseline's tuning, told when it has ended."""
+    """A finished fit in the tuning of a baseline, for progress reports."""
 
     title: str
     parameters: dict[str, float]
@@ -44,9 +44,9 @@ class Fit:
 class Baseline:
     name: str
     title: str
-    parameters: dict[str, float]  # those best on validation
+    parameters: dict[str, float]  # the best on validation
     validation_score: float
-    seconds: float  # for the whole tuning, without the features, which all share
+    seconds: float  # for the tuning, without the shared features
     model: LinearClassifier
 
     def predict(self, texts: EncodedTexts) -> npt.NDArray[np.int64]:
@@ -58,7 +58,7 @@ class Baseline:
 class Candidate:
     name: str
     title: str
-    classifier: ClassifierName | None  # None: no features, only the classes' shares
+    classifier: ClassifierName | None  # None: no features, only class frequencies
     grid: tuple[dict[str, float], ...]  # parameters to try, the most regularised first
 
 
@@ -80,8 +80,8 @@ def fit_baselines(
 ) -> tuple[Baseline, ...]:
     """The baselines in the order of `CANDIDATES`, each with the C that is best on validation by `metric`.
 
-    C is the inverse strength of the regularisation; where several are equally good, the smallest is taken. The
-    features are sublinear TF-IDF of single words; ids from `vocabulary_size` on are unknown. Deterministic.
+    C is the inverse regularisation strength; of equally good values, the smallest is chosen. The features are sublinear
+    TF-IDF of single words; ids from `vocabulary_size` on are unknown. Deterministic.
     """
     features = fit_features(WORDS, training, validation, vocabulary_size=vocabulary_size)
     fits = sum(len(candidate.grid) for candidate in CANDIDATES)
@@ -133,8 +133,8 @@ CANDIDATES = (
     Candidate("linear_svm", "linear SVM on TF-IDF", "svm", _grid_of_c(0.03, 0.1, 0.3, 1, 3, 10, 30)),
 )
 
-# Accuracy on r8, r52 and 20ng, on the splits of `data.standard_corpora`. That of the linear SVM is of a reader of Yao
-# et al. who put it into their script in the place of logistic regression; there, the script's author confirms it.
+# Accuracy on r8, r52 and 20ng, on the splits of `data.standard_corpora`. The result of the linear SVM is by a reader of
+# Yao et al. who used it instead of logistic regression in their script, and confirmed there by the script's author.
 _PUBLISHED = (
     ("Linear SVM on TF-IDF", (0.9735, 0.9497, 0.8513), "github.com/yao8839836/text_gcn/issues/25 (2019)"),
     ("Logistic regression on TF-IDF", (0.9374, 0.8695, 0.8319), "Yao et al. 2019, arXiv:1809.05679"),

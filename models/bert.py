@@ -1,14 +1,14 @@
 """A pretrained encoder with a linear head (BERT: Devlin et al. 2019, arXiv:1810.04805), and four ways to fine-tune it.
 
-- `frozen`: the encoder stays as it is, only the head is trained, on features that are computed once (the
+- `frozen`: the encoder is not trained, only the head, on features that are computed once (the
   feature-based approach of Devlin et al. 2019, section 5.3; compared with fine-tuning by Peters et al. 2019,
   arXiv:1903.05987).
-- `full`: all weights, by AdamW with bias correction, the rate rising over the first tenth of the steps and then
-  falling on a straight line (Mosbach et al. 2021, arXiv:2006.04884).
-- `gradual`: the head alone in the first epoch, one more layer from the top in each that follows, and for each layer a
-  rate that is smaller by a factor than that of the layer above it (Howard & Ruder 2018, arXiv:1801.06146).
-- `lora`: the encoder's weights stay as they are; what is trained is a product of two thin matrices beside each query
-  and value matrix, and the head (Hu et al. 2021, arXiv:2106.09685).
+- `full`: all weights, by AdamW with bias correction, with linear warm-up over the first tenth of the steps and
+  linear decay (Mosbach et al. 2021, arXiv:2006.04884).
+- `gradual`: gradual unfreezing, the head in the first epoch and one more layer from the top in each further one, with
+  discriminative learning rates, smaller by a factor for each lower layer (Howard & Ruder 2018, arXiv:1801.06146).
+- `lora`: low-rank adapters of the query and value matrices are trained, and the head; the encoder's weights are frozen
+  (Hu et al. 2021, arXiv:2106.09685).
 """
 
 import copy
@@ -30,8 +30,8 @@ Strategy = Literal["frozen", "full", "gradual", "lora"]
 class BERTConfig:
     strategy: Strategy = "frozen"
     pretrained: str = MINILM  # or a folder, or a model id on the hub
-    dropout: float = 0.1  # on the pooled features, probability of zeroing; within the encoder it has its own
-    layer_factor: float = 2.6  # gradual: between the learning rates of a layer and of the one below it
+    dropout: float = 0.1  # on the pooled features, probability of zeroing; the encoder has its own dropout
+    layer_factor: float = 2.6  # gradual: ratio of the learning rates of a layer and the one below it
     lora_rank: int = 8  # lora: of each adapter
     lora_alpha: float = 16.0  # lora: an adapter's output is scaled by alpha / rank
     lora_dropout: float = 0.0  # lora: on an adapter's input, probability of zeroing
@@ -52,12 +52,12 @@ class BERTConfig:
 class BERTClassifier(Network):
     """Encoder, mean over the real tokens, dropout, linear. Fulfils `models.trained_weights.FineTuned`.
 
-    The mean, and not the state of [CLS], because MiniLM's sentence features were trained as the mean (Reimers &
-    Gurevych 2019, arXiv:1908.10084), who also found BERT's [CLS] a poor feature before it is fine-tuned.
+    Not the state of [CLS], because MiniLM was trained with mean pooling (Reimers & Gurevych 2019, arXiv:1908.10084),
+    where BERT's [CLS] was also found to be a poor feature before fine-tuning.
     """
 
     def __init__(self, config: BERTConfig, encoder: nn.Module, *, classes: int) -> None:
-        """Takes over the encoder, as `models.encoders.load_encoder` gives it."""
+        """Takes over the encoder, as returned by `models.encoders.load_encoder`."""
         super().__init__()
         self.config = config
         if config.strategy == "lora":
@@ -74,11 +74,11 @@ class BERTClassifier(Network):
         _config: BERTConfig,
         weights: Mapping[str, Tensor],
         *,
-        vocabulary_size: int,  # noqa: ARG003  # the encoder's description tells it
+        vocabulary_size: int,  # noqa: ARG003  # in the encoder's description
         classes: int,
         encoder: str | None = None,
     ) -> Self:
-        """The network of `merged(model).state_dict()` and its `encoder_description`, without a pretrained encoder."""
+        """The network from `merged(model).state_dict()` and its `encoder_description`, without a pretrained encoder."""
         model = cls(BERTConfig("full"), build_encoder(encoder or "{}"), classes=classes)
         model.load_state_dict(weights)
         return model.eval().requires_grad_(False)
@@ -100,14 +100,14 @@ class BERTClassifier(Network):
         return mean
 
     def train(self, mode: bool = True) -> "BERTClassifier":
-        """A frozen encoder has no dropout either: its features are the same in training."""
+        """Set the mode; a frozen encoder stays in evaluation mode, so that its features are the same in training."""
         super().train(mode)
         if self.config.strategy == "frozen":
             self.encoder.eval()
         return self
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """A rate for each depth; biases and the weights of LayerNorm, which have one dimension, are not decayed."""
+        """Groups with a rate for each depth; biases and LayerNorm weights, of one dimension, have no weight decay."""
         factor = self.config.layer_factor if self.config.strategy == "gradual" else 1.0
         groups = []
         for depth, parameters in enumerate(self._from_the_top()):
@@ -125,7 +125,7 @@ class BERTClassifier(Network):
                     parameter.requires_grad_(depth <= epoch)
 
     def _from_the_top(self) -> list[list[nn.Parameter]]:
-        """The parameters that are ever trained: of the head, of each layer downwards, of the embeddings."""
+        """The trainable parameters: of the head, of each layer from the top down, of the embeddings."""
         layers = [list(layer.parameters()) for layer in reversed(layers_of(self.encoder))]
         in_layers = {id(parameter) for layer in layers for parameter in layer}
         below = [parameter for parameter in self.encoder.parameters() if id(parameter) not in in_layers]
@@ -136,7 +136,7 @@ class BERTClassifier(Network):
 
 
 class FeatureHead(nn.Module):
-    """What `BERTClassifier` has above its pooled features, with the same names, to be trained on features (B, D)."""
+    """The part of `BERTClassifier` above its pooled features, with the same names, trained on features (B, D)."""
 
     def __init__(self, config: BERTConfig, *, features: int, classes: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class FeatureHead(nn.Module):
 
 
 def merged(model: BERTClassifier) -> BERTClassifier:
-    """The same classifier with a plain encoder: adapters are added to the weights beside which they stand."""
+    """The same classifier with a plain encoder: adapters are merged into the weights."""
     if model.config.strategy != "lora":
         return model
     plain = copy.deepcopy(model)

@@ -1,4 +1,4 @@
-"""How BERT learns: its encoder is fine-tuned, or only a head is trained on the features of a frozen one."""
+"""Trains BERT: fine-tunes its encoder, or trains only a head on the features of a frozen one."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -47,7 +47,8 @@ class BERTLearner(Learner):
         config = self.settings.training
         run = partial(train, config=config, device=self.device, on_epoch_end=on_epoch_end, checkpoint=checkpoint)
         if self._is_frozen:
-            training, validation = self.find_features()  # before the seed: loading the encoder draws numbers, too
+            # Before the seed is set, since loading the encoder draws random numbers.
+            training, validation = self.find_features()
             torch.manual_seed(config.seed)
             return run(
                 self._head(training.bank.shape[1]),
@@ -73,7 +74,7 @@ class BERTLearner(Learner):
     def logits(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> Tensor:
         if not self._is_frozen:
             return super().logits(weights, texts)
-        is_validation = texts is self.prepared.validation  # whose features the training has found
+        is_validation = texts is self.prepared.validation  # its features were computed for training
         features = self.find_features()[1] if is_validation else self._features([texts])[0]
         head = self._head(features.bank.shape[1])
         load_trained(head, weights)
@@ -85,7 +86,7 @@ class BERTLearner(Learner):
         return model.eval()
 
     def count_weights(self, _weights: Mapping[str, Tensor]) -> int:
-        """Of the encoder, too, which is described for that and not loaded."""
+        """The number of weights including the encoder, which is built from its configuration, not loaded."""
         with torch.device("meta"):
             model = self._build(read_shape(self.settings.find_encoder(self.cache_dir).folder))
         return sum(tensor.numel() for tensor in model.state_dict().values())
@@ -100,7 +101,7 @@ class BERTLearner(Learner):
     ) -> tuple[TextFeatures, TextFeatures]:
         """The features of the training and of the validation texts, computed unless the cache has them.
 
-        A process looks for them once: a search asks for the same ones in each trial.
+        They are kept in the process, since each trial of a search needs the same ones.
         """
         limits, texts = self.settings.limits, self.prepared.entry.folder
         key = (texts, limits.max_training_texts, self.settings.find_encoder(self.cache_dir).identity, self.cache_dir)

@@ -1,4 +1,4 @@
-"""Probabilities that hold: logits scaled by a temperature, and how well the outcome fits."""
+"""Calibration: temperature scaling of logits, and the expected calibration error."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.nn import functional
 
-LARGEST_TEMPERATURE = 100.0  # and its inverse the smallest
+LARGEST_TEMPERATURE = 100.0  # the smallest is its inverse
 BINS = 15  # of equal width, as in Guo et al. 2017
 
 Floats = npt.NDArray[np.floating]
@@ -16,17 +16,17 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Bin:
-    """The texts whose label has a probability within some bounds."""
+    """The texts whose predicted label has a probability within some bounds."""
 
     confidence: float  # the mean probability of their labels
-    accuracy: float  # the share of them that is right
+    accuracy: float  # the share of correct labels
     share: float  # of all texts
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The number by which to divide logits (N, C) so that their softmax fits the labels (N,) best.
+    """The temperature by which to divide logits (N, C) so that their softmax fits the labels (N,) best.
 
-    Temperature scaling (Guo et al. 2017, arXiv:1706.04599), as if one more text had a label at random: a few texts
+    Temperature scaling (Guo et al. 2017, arXiv:1706.04599), as if one more text had a random label, so that a few texts
     without a mistake do not make a model certain.
     """
     from scipy.optimize import minimize_scalar
@@ -40,7 +40,7 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def reliability(confidences: Floats, is_right: npt.NDArray[np.bool_]) -> list[Bin]:
-    """The texts by the probability of their label, lowest first; bins without a text are left out."""
+    """The bins of texts by the probability of the predicted label, lowest first, without empty bins."""
     places = np.minimum((confidences * BINS).astype(int), BINS - 1)
     members = [places == place for place in range(BINS)]
     return [
@@ -51,5 +51,5 @@ def reliability(confidences: Floats, is_right: npt.NDArray[np.bool_]) -> list[Bi
 
 
 def expected_calibration_error(confidences: Floats, is_right: npt.NDArray[np.bool_]) -> float:
-    """The mean distance of probability and accuracy over the bins, weighted by their texts (Guo et al. 2017)."""
-    return sum(one.share * abs(one.accuracy - one.confidence) for one in reliability(confidences, is_right))
+    """The mean absolute difference of probability and accuracy over the bins, weighted by size (Guo et al. 2017)."""
+    return sum(bin_.share * abs(bin_.accuracy - bin_.confidence) for bin_ in reliability(confidences, is_right))

@@ -1,6 +1,6 @@
-"""One file for a training that is under way, replaced whole after every epoch: a kill costs at most one epoch.
+"""A file with the state of a running training, replaced after every epoch: a kill costs at most one epoch.
 
-Knows nothing of what the state means, and executes no code when it reads one.
+Does not know what the state means, and executes no code when reading it.
 """
 
 import io
@@ -17,7 +17,7 @@ from data.errors import UserError
 from data.files import replacing
 
 FORMAT_VERSION = 2  # of the state that the trainer saves
-CHECKSUM_BYTES = 4  # of CRC-32, in front of what torch has written
+CHECKSUM_BYTES = 4  # of a CRC-32 before the content
 
 
 class CheckpointError(UserError):
@@ -27,8 +27,8 @@ class CheckpointError(UserError):
 @dataclass(frozen=True)
 class Checkpoint:
     path: Path
-    identity: Mapping[str, Any]  # plain values; a file with another identity belongs to another training
-    on_event: Callable[[str], None] | None = None  # gets a sentence about a file that cannot be used
+    identity: Mapping[str, Any]  # plain values; a file with another identity is not used
+    on_event: Callable[[str], None] | None = None  # called with a sentence about a file that cannot be used
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write tensors and plain values, whole or not at all. Raises `CheckpointError`."""
@@ -46,7 +46,7 @@ class Checkpoint:
             ) from error
 
     def load(self) -> dict[str, Any] | None:
-        """The state of an interrupted training, or None where there is none that can be used."""
+        """The state of an interrupted training, or None if there is no usable one."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:

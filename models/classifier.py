@@ -1,4 +1,4 @@
-"""A trained network that labels texts of any kind, with all that it needs to read them."""
+"""A trained network that labels raw texts, with its vocabulary or tokenizer."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ from preprocessing.encoding import EncodedTexts, encode
 from preprocessing.vocabulary import Vocabulary
 from preprocessing.word_pieces import WordPieces
 
-Tokens: TypeAlias = Vocabulary | WordPieces  # all that the network knows, and how texts become their ids
+Tokens: TypeAlias = Vocabulary | WordPieces  # the known words or pieces, and their ids
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Predictions:
 
     labels: npt.NDArray[np.object_]  # (N,) str, the most probable class of each
     probabilities: npt.NDArray[np.float32]  # (N, classes), in the order of `TextClassifier.classes`
-    is_blank: npt.NDArray[np.bool_]  # (N,), whether the text holds no word that the model knows
+    is_blank: npt.NDArray[np.bool_]  # (N,), whether the text has no word that the model knows
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class TextClassifier:
     model: Network  # on the CPU, in evaluation mode: token ids (B, T), lengths (B,) to logits (B, classes)
     tokens: Tokens
     classes: tuple[str, ...]
-    max_tokens: int  # per text; the rest of a longer one is cut off
-    about: Mapping[str, Any]  # where it comes from; what JSON can hold
-    temperature: float = 1.0  # by which logits are divided, so that probabilities hold
+    max_tokens: int  # per text; longer ones are truncated
+    about: Mapping[str, Any]  # its origin; JSON values
+    temperature: float = 1.0  # by which logits are divided, for calibration
 
     def predict(self, texts: Sequence[str | None] | pa.Array) -> Predictions:
-        """Label texts of any length; one that is empty, missing or of unknown words only is `<unk>` to the model.
+        """Label texts of any length; empty, missing or unknown ones are `<unk>` to the model.
 
-        The same texts in one call give the same bits in every process of a machine. In other company the last bits
-        of a probability may differ, as the shapes of batches do.
+        The same texts in one call give the same bits in every process of a machine. Among other texts, the last bits
+        of a probability may differ, since the shapes of batches do.
         """
         texts = _strings(texts)
         labels = np.empty(len(texts), object)
@@ -56,8 +56,8 @@ class TextClassifier:
         encoded = EncodedTexts(*arrays, labels=np.zeros(len(texts), np.int32))
         batches = EvaluationBatches(encoded, self.max_tokens, len(self.tokens))
         names = np.array(self.classes, object)
-        # A batch per core, each with one thread as in training. All cores on one batch give the same bits, too, but
-        # took ten times as long on a busy machine.
+        # A batch per core, each with one thread as in training. One batch on all cores gives the same bits, but took
+        # ten times as long on a busy machine.
         with one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
             for rows, chosen, shares, blank in pool.map(self._predict, batches):
                 labels[rows], probabilities[rows], is_blank[rows] = names[chosen], shares, blank
@@ -67,9 +67,9 @@ class TextClassifier:
     def _predict(
         self, batch: Batch
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """The batch's rows (B,), the numbers of their classes (B,), their probabilities (B, classes), which are blank.
+        """The batch's rows (B,), predicted classes (B,), probabilities (B, classes), and which texts are blank (B,).
 
-        Blank is a text of which all that the model sees tells it nothing.
+        A text is blank if its tokens carry no information for the model.
         """
         logits = self.model(batch.token_ids, batch.lengths)
         is_behind_the_end = torch.arange(batch.token_ids.shape[1]) >= batch.lengths[:, None]
@@ -83,7 +83,7 @@ class TextClassifier:
 
 
 def _strings(texts: Sequence[str | None] | pa.Array) -> pa.Array:
-    """An array of `large_string` without nulls; what UTF-8 cannot hold, as half a surrogate pair, becomes `?`."""
+    """The texts as `large_string` without nulls; what UTF-8 cannot encode, as half a surrogate pair, becomes `?`."""
     if isinstance(texts, str):
         raise TypeError("Give a sequence of texts, not a single one.")
     if not isinstance(texts, pa.Array):

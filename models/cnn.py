@@ -1,6 +1,6 @@
 """A convolutional classifier (Kim 2014, https://arxiv.org/abs/1408.5882) whose scores do not depend on padding.
 
-The usual one takes the maximum over whatever padding a batch has, too, so that a text's score changes with its company.
+The usual implementation also pools over padding, so that a text's score depends on the other texts of its batch.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from preprocessing.batches import TextLimits
 from preprocessing.vocabulary import PAD_ID
 from preprocessing.word_vectors import WordVectors
 
-# Texts are padded to a multiple of this, so that a training meets few shapes: oneDNN prepares each again and keeps it.
-# On R8 (64 filters, one thread) without it an epoch took 1.35 times as long, and memory grew to 850 MB, not 620.
+# Texts are padded to a multiple of this, so that there are few shapes: oneDNN prepares and caches each of them. On R8
+# (64 filters, one thread), an epoch without it took 1.35 times as long, and memory grew to 850 MB instead of 620.
 LENGTH_STEP = 16
 
 # The standard deviation of pretrained vectors. On R8 (GloVe, means of 3 splits) validation macro-F1 was 0.946 with 0.1,
@@ -35,11 +35,11 @@ class CNNConfig:
     widths: tuple[int, ...] = (3, 4, 5)  # of the filters, in words
     dropout: float = 0.5  # on the pooled features, probability of zeroing
     embedding_dropout: float = 0.2  # on the embedded words, probability of zeroing
-    word_dropout: float = 0.2  # probability of an unknown word in the place of a known one, while it trains
-    tune_vectors: bool = True  # whether pretrained word vectors are trained on; without them of no effect
+    word_dropout: float = 0.2  # probability of replacing a word by <unk> in training
+    tune_vectors: bool = True  # whether pretrained word vectors are fine-tuned; without them no effect
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))  # JSON makes it a list
+        object.__setattr__(self, "widths", tuple(self.widths))  # a list in JSON
         for name in ("embedding_size", "filters"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
@@ -53,8 +53,8 @@ class CNNConfig:
 class CNNClassifier(Network):
     """Embedding, parallel convolutions, maximum over time, ReLU, dropout, linear.
 
-    A filter stands on each word of the text in turn and sees the words after it; behind the end it sees zeros. So
-    texts that are shorter than a filter need no rule of their own.
+    A filter is applied at each word of the text, to it and the words after it, with zeros after the end. So texts
+    shorter than a filter need no special case.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class CNNClassifier(Network):
         )
         self.word_dropout = WordDropout(config.word_dropout)
         self.embedding_dropout = FastDropout(config.embedding_dropout)
-        # Texts as images one pixel high, channels last: an epoch on R8 takes 0.9 times as long as with `Conv1d`. Matrix
-        # products, shifted or over unfolded windows, take twice as long (`benchmarks/convolution_speed.py`).
+        # `Conv2d` over images one pixel high, channels last: an epoch on R8 takes 0.9 times as long as with `Conv1d`.
+        # Matrix products, shifted or over unfolded windows, take twice as long (`benchmarks/convolution_speed.py`).
         self.convolutions = nn.ModuleList(
             nn.Conv2d(config.embedding_size, config.filters, (1, width)) for width in config.widths
         )
@@ -79,7 +79,7 @@ class CNNClassifier(Network):
         """Token ids (B, T) and lengths (B,) to logits (B, classes)."""
         time = token_ids.shape[1]
         mask = length_mask(token_ids, lengths)
-        additive_mask = torch.where(mask, 0.0, float("-inf"))[:, None]  # to add is several times faster than to fill in
+        additive_mask = torch.where(mask, 0.0, float("-inf"))[:, None]  # several times faster than `masked_fill`
 
         missing = max(self.config.widths) - 1
         missing += -(time + missing) % LENGTH_STEP

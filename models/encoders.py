@@ -1,4 +1,4 @@
-"""Pretrained encoders of transformers: loaded from a folder, adapted, described and built again. Quiet and offline."""
+"""Pretrained encoders of transformers: loaded, adapted, described and rebuilt, without progress bars or network."""
 
 import json
 import textwrap
@@ -13,13 +13,13 @@ from torch import nn
 
 from preprocessing.pretrained import CONFIG_FILE, PretrainedError, bert_extra
 
-QUERIES_AND_VALUES = ("query", "value", "q_lin", "v_lin")  # what BERT, and what DistilBERT calls these matrices
+QUERIES_AND_VALUES = ("query", "value", "q_lin", "v_lin")  # their names in BERT and in DistilBERT
 
 
 def load_encoder(folder: Path) -> nn.Module:
     """The encoder in a folder that `from_pretrained` can read, without a pooler: (B, T) to hidden states (B, T, D).
 
-    Raises `PretrainedError` when there is none that can be used.
+    Raises `PretrainedError` if it cannot be used.
     """
     with bert_extra():
         from transformers import AutoModel
@@ -42,7 +42,7 @@ def load_encoder(folder: Path) -> nn.Module:
 
 
 def describe_encoder(encoder: nn.Module) -> str:
-    """Its configuration as JSON; with its weights all that `build_encoder` needs."""
+    """The encoder's configuration as JSON, for `build_encoder`."""
     return str(encoder.config.to_json_string())  # type: ignore[operator,union-attr]
 
 
@@ -55,7 +55,7 @@ def build_encoder(described: str) -> nn.Module:
 
 
 def read_shape(folder: Path) -> nn.Module:
-    """The encoder in a folder as its configuration describes it, with random weights, or none on the meta device."""
+    """The encoder of a folder's configuration with random weights, or on the meta device without any."""
     return build_encoder((folder / CONFIG_FILE).read_text(encoding="utf-8"))
 
 
@@ -65,7 +65,7 @@ def layers_of(encoder: nn.Module) -> list[nn.Module]:
 
 
 def with_adapters(encoder: nn.Module, *, rank: int, alpha: float, dropout: float) -> nn.Module:
-    """The encoder with low-rank adapters beside its query and value matrices; only they require a gradient then.
+    """The encoder with low-rank adapters beside its query and value matrices; only they require a gradient.
 
     Raises `PretrainedError` for an encoder that has no such matrices.
     """
@@ -75,12 +75,14 @@ def with_adapters(encoder: nn.Module, *, rank: int, alpha: float, dropout: float
     try:
         adapted: nn.Module = LoraModel(encoder, config, "default")
     except ValueError as error:
-        raise PretrainedError("The encoder has no adapters' places that are known; choose another strategy.") from error
+        raise PretrainedError(
+            "LoRA finds no query and value matrices in the encoder; choose another strategy."
+        ) from error
     return adapted
 
 
 def without_adapters(encoder: nn.Module) -> nn.Module:
-    """The encoder with its adapters added to its weights; the one that is given is used up."""
+    """The encoder with its adapters merged into its weights; the argument is modified."""
     merged: nn.Module = encoder.merge_and_unload()  # type: ignore[operator]
     return merged
 
@@ -92,14 +94,14 @@ def _layer_lists(encoder: nn.Module) -> list[nn.ModuleList]:
 
 def _without_pooler(encoder: Any) -> nn.Module:
     if hasattr(encoder, "pooler"):
-        encoder.pooler = None  # for sentence pairs; it would be trained weights without a gradient
+        encoder.pooler = None  # for sentence pairs; its weights would get no gradient
     module: nn.Module = encoder
     return module
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars, and no reports of weights that are left out."""
+    """Suppress progress bars, and reports of unused weights."""
     from transformers.utils import logging
 
     verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()

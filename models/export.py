@@ -1,6 +1,6 @@
-"""A trained classifier as a folder that stands alone: it loads without the study or the texts it was trained on.
+"""A trained classifier as a self-contained folder: it loads without the study and its texts.
 
-The weights are safetensors, all else is text: nothing in such a folder is executed.
+The weights are in safetensors, all other files are text: loading a folder executes no code.
 """
 
 import errno
@@ -27,10 +27,10 @@ from preprocessing.word_pieces import WordPieces
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-VOCABULARY_FILE = "vocabulary.txt"  # of words: one a line; the line's number from 0 is the word's id
-TOKENIZER_FILE = "tokenizer.json"  # of word pieces, in its place
+VOCABULARY_FILE = "vocabulary.txt"  # one word per line; the line number from 0 is the id
+TOKENIZER_FILE = "tokenizer.json"  # for word pieces, instead
 FORMAT = 3
-READABLE = (2, 3)  # formats; one of 2 has no temperature
+READABLE = (2, 3)  # formats; 2 has no temperature
 
 
 class ModelError(UserError):
@@ -38,10 +38,10 @@ class ModelError(UserError):
 
 
 def save_model(folder: Path, classifier: TextClassifier) -> None:
-    """Write a classifier with all it needs, whole or not at all, in the place of one that may be there.
+    """Write a classifier atomically, replacing an existing model.
 
-    `about` must be what JSON can hold. One process at a time may write a folder. Raises `ModelError` when it cannot be
-    written, `ValueError` for a classifier whose parts do not belong together.
+    `about` must hold JSON values. Only one process at a time may write a folder. Raises `ModelError` if it cannot be
+    written, `ValueError` for a classifier whose parts do not fit together.
     """
     model = classifier.model
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
@@ -70,14 +70,14 @@ def save_model(folder: Path, classifier: TextClassifier) -> None:
 
 
 def load_model(folder: Path) -> TextClassifier:
-    """Read what `save_model` has written. Raises `ModelError` for anything else, and for a damaged folder."""
+    """Read a model written by `save_model`. Raises `ModelError` for any other or damaged folder."""
     try:
         config = json.loads((folder / CONFIG_FILE).read_bytes())
-        found = {name: config[name] for name in ("format", "cleaning") if name in config}
-        if found.get("format") not in READABLE or found.get("cleaning") != CLEANING_VERSION:
+        versions = {name: config[name] for name in ("format", "cleaning") if name in config}
+        if versions.get("format") not in READABLE or versions.get("cleaning") != CLEANING_VERSION:
             raise ModelError(
                 f"{folder} holds no model that this version can read: its {CONFIG_FILE} has "
-                f"{', '.join(f'{name} {value}' for name, value in found.items()) or 'no format'}, needed is format "
+                f"{', '.join(f'{name} {value}' for name, value in versions.items()) or 'no format'}, needed is format "
                 f"{' or '.join(map(str, READABLE))}, cleaning {CLEANING_VERSION}."
             )
         files = {name: (folder / name).read_bytes() for name in config["sha256"]}
@@ -108,7 +108,7 @@ def load_model(folder: Path) -> TextClassifier:
 
 
 def _write_tokens(tokens: Tokens) -> tuple[str, str]:
-    """The file that holds them, and what it holds."""
+    """The name and the content of the file with the vocabulary or tokenizer."""
     if isinstance(tokens, WordPieces):
         return TOKENIZER_FILE, tokens.tokenizer_json
     return VOCABULARY_FILE, "\n".join(tokens.words.to_pylist())
@@ -122,7 +122,7 @@ def _read_tokens(files: Mapping[str, bytes], max_tokens: int) -> Tokens:
 
 
 def _publish(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files under a temporary name, then put the folder in the place of a model that may be there."""
+    """Write the files to a temporary folder, then replace an existing model by it."""
     if folder.exists() and not (folder / CONFIG_FILE).is_file() and any(folder.iterdir()):
         raise FileExistsError(errno.EEXIST, "it is there already and holds no model")
     temporary = folder.with_name(f".{folder.name}.writing")

@@ -1,7 +1,7 @@
 """Features of texts from a frozen encoder: computed once into the shared cache, so that a head trains in seconds.
 
-What they are is the encoder's affair. The texts of a study are one bank, however a repeat divides them between training
-and validation: a text's row is found by its token ids.
+The encoder defines the features. The texts of a study are one bank for all splits into training and validation: the row
+of a text is found by its token ids.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from preprocessing.cache import OnEvent, OnProgress, ignore, open_or_build
 from preprocessing.encoding import EncodedTexts
 
 FEATURES_FILE = "features.npy"
-TEXTS_AT_ONCE = 8  # per core; of MiniLM 51 texts per second of a core, with 64 at once 41
+TEXTS_AT_ONCE = 8  # per core; with MiniLM 51 texts per second and core, instead of 41 with 64
 EVALUATION_BATCH_SIZE = 1024
 
 Encode = Callable[[Tensor, Tensor], Tensor]  # token ids (B, T), lengths (B,) to features (B, D)
@@ -45,7 +45,7 @@ class FeatureBatch(NamedTuple):
     features: Tensor  # (B, D) float32
     lengths: Tensor  # (B,) int64, all 1: a text is one row
     labels: Tensor  # (B,) int64
-    rows: npt.NDArray[np.intp]  # (B,) which texts these are
+    rows: npt.NDArray[np.intp]  # (B,) the indices of the texts
 
     def to(self, device: torch.device) -> "FeatureBatch":
         features, lengths, labels = (tensor.to(device, non_blocking=True) for tensor in self[:3])
@@ -54,7 +54,7 @@ class FeatureBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureTrainingBatches:
-    """Every text once per epoch, in an order that depends on `seed` and the epoch's number alone."""
+    """Every text once per epoch, in an order that depends only on `seed` and the epoch's number."""
 
     texts: TextFeatures
     batch_size: int
@@ -88,11 +88,10 @@ def cached_features(
     on_event: OnEvent = ignore,
     on_progress: OnProgress | None = None,
 ) -> list[TextFeatures]:
-    """The features of each side's texts, from one bank for all of them that is computed where it is missing.
+    """The features of each side's texts, from one bank for all of them, which is computed if it is missing.
 
-    `load_encoder` is called only then; `encoder` is the identity of what it gives. The same texts find the same bank
-    however they are divided between the sides. On the CPU it computes on all cores that this process may use. Raises
-    `CacheError`.
+    Only then `load_encoder` is called; `encoder` is the identity of its result. The bank does not depend on the split
+    into sides. On the CPU, it is computed on all cores that this process may use. Raises `CacheError`.
     """
     hashes = [_hashes(texts) for texts in sides]
     distinct, first = np.unique(np.concatenate(hashes), return_index=True)
@@ -118,7 +117,7 @@ def _compute(
     device: torch.device,
     on_progress: OnProgress | None,
 ) -> npt.NDArray[np.float32]:
-    """The features (len(rows), D) of some of the texts, texts of about the same length at once."""
+    """The features (len(rows), D) of some of the texts, in batches of similar length."""
     order = np.argsort(texts.lengths[rows], kind="stable")
     parts = [order[start : start + TEXTS_AT_ONCE] for start in range(0, len(order), TEXTS_AT_ONCE)]
     longest, ids = int(texts.lengths.max()), int(texts.token_ids.max()) + 1
@@ -129,21 +128,21 @@ def _compute(
         features: npt.NDArray[np.float32] = encode(token_ids, lengths).float().cpu().numpy()
         return features
 
-    found: list[npt.NDArray[np.float32]] = []
+    computed: list[npt.NDArray[np.float32]] = []
     done = 0
     with one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count() if device.type == "cpu" else 1) as pool:
         for part in pool.map(compute, parts):
-            found.append(part)
+            computed.append(part)
             done += len(part)
             if on_progress:
                 on_progress(done, len(rows))
-    features = np.concatenate(found)
+    features = np.concatenate(computed)
     features[order] = features.copy()
     return features
 
 
 def _hashes(texts: EncodedTexts) -> npt.NDArray[np.uint64]:
-    """A number for each text by which its token ids are known."""
+    """A hash of the token ids of each text."""
     parts = np.split(texts.token_ids, texts.offsets[1:-1])
     digests = b"".join(hashlib.blake2b(ids.tobytes(), digest_size=8).digest() for ids in parts)
     return np.frombuffer(digests, np.uint64)

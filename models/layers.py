@@ -1,4 +1,4 @@
-"""What stands before and around the networks: word embeddings of the right scale or pretrained, and fast dropout."""
+"""Layers that the networks share: word embeddings, scaled or pretrained, the mask of lengths, and fast dropout."""
 
 import torch
 from torch import Tensor, nn
@@ -7,9 +7,9 @@ from torch.nn import functional
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
 from preprocessing.word_vectors import WordVectors
 
-LEVELS = 256  # a random byte decides over a feature
+LEVELS = 256  # a random byte decides about a feature
 
-# The standard deviation of new word embeddings; at the usual 1.0 hardly trained words drown the others. On R8
+# The standard deviation of new word embeddings; at the usual 1.0 barely trained words dominate the others. On R8
 # (learning rate 0.01, 10 epochs, one run each) validation macro-F1 was 0.915 with 0.3 and 0.936 with 0.1.
 EMBEDDING_SCALE = 0.1
 
@@ -22,12 +22,12 @@ def word_embedding(
     vector_scale: float = EMBEDDING_SCALE,
     tune: bool = True,
 ) -> nn.Embedding:
-    """Token ids (...) to features (..., size), drawn again or from pretrained `vectors`; padding is zero and stays it.
+    """Token ids (...) to features (..., size), random or from pretrained `vectors`; padding is zero and stays zero.
 
-    Vectors are scaled as a whole to the standard deviation `vector_scale`, since files differ in it; a word without
-    one is drawn at that scale, too. `vectors` may know more words than the network, whose ids are the lower ones.
-    Without `tune` the pretrained embedding is frozen, the words without a vector included. Raises `ValueError` for
-    vectors of another size.
+    The vectors are scaled as a whole to the standard deviation `vector_scale`, since files differ in it; words without
+    a vector get a random one of that scale. `vectors` may have more words than the network, which uses the first ones.
+    Without `tune`, the embedding is frozen, including words without a vector. Raises `ValueError` for vectors of
+    another size.
     """
     embedding = nn.Embedding(vocabulary_size, size, padding_idx=PAD_ID)
     with torch.no_grad():
@@ -43,12 +43,12 @@ def word_embedding(
 
 
 def length_mask(token_ids: Tensor, lengths: Tensor) -> Tensor:
-    """Whether a position of the token ids (B, T) lies within its text, (B, T)."""
+    """The mask (B, T) of the positions of token ids (B, T) that lie within their text."""
     return torch.arange(token_ids.shape[1], device=token_ids.device) < lengths[:, None]
 
 
 class WordDropout(nn.Module):
-    """While it trains, each word is unknown with the probability (Bowman et al. 2016, arXiv:1511.06349)."""
+    """Replaces each word by <unk> with the probability, in training only (Bowman et al. 2016, arXiv:1511.06349)."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
@@ -62,9 +62,9 @@ class WordDropout(nn.Module):
 
 
 class FastDropout(nn.Module):
-    """`nn.Dropout`, but on the CPU about four times as fast: one random 64-bit number decides over eight features.
+    """`nn.Dropout`, but on the CPU about four times as fast: one random 64-bit number decides about eight features.
 
-    There the probability is rounded to a multiple of 1/256; what is kept is scaled by the rounded one.
+    There the probability is rounded to a multiple of 1/256, and kept features are scaled by the rounded one.
     """
 
     def __init__(self, probability: float) -> None:

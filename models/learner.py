@@ -1,4 +1,4 @@
-"""A model of a study: its settings, and how it is trained on prepared texts, made from its weights again, and asked."""
+"""The interface of a model in a study: its settings, its training on prepared texts, restoring it, its logits."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from preprocessing.encoding import EncodedTexts
 from preprocessing.pretrained import EncoderVersion, PretrainedEncoder, find_encoder
 from preprocessing.word_vectors import VectorSource
 
-if TYPE_CHECKING:  # it reads files of texts, which an exported model has no need of
+if TYPE_CHECKING:  # it imports readers of text files, which an exported model does not need
     from preprocessing.prepared import PreparedTexts
 
 OnEpochEnd = Callable[[EpochResult], None]
@@ -28,13 +28,13 @@ OnEpochEnd = Callable[[EpochResult], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides what is learned, besides the texts."""
+    """The settings of a training: model, training, limits and pretrained parts."""
 
     model: Any  # the `config_type` of a learner
     training: TrainingConfig
     limits: TextLimits
-    vectors: VectorSource | None = None  # pretrained ones, that word embeddings begin with
-    encoder: EncoderVersion | None = None  # of the pretrained encoder, which its files are compared with
+    vectors: VectorSource | None = None  # pretrained ones, to initialise word embeddings
+    encoder: EncoderVersion | None = None  # the required version of the pretrained encoder
 
     @property
     def pretrained(self) -> str | None:
@@ -42,20 +42,20 @@ class Settings:
         return getattr(self.model, "pretrained", None)
 
     def find_encoder(self, cache_dir: Path, *, on_download: OnDownload | None = None) -> PretrainedEncoder:
-        """The pretrained encoder. Raises `PretrainedError`, also for another version than that of the settings."""
+        """The pretrained encoder. Raises `PretrainedError`, also if its version differs from the settings."""
         assert self.pretrained is not None
         return find_encoder(self.pretrained, cache_dir=cache_dir, version=self.encoder, on_download=on_download)
 
 
 @dataclass(frozen=True)
 class Learner(ABC):
-    """What learns, and the texts that it learns from, prepared as its model reads them: one subclass per model."""
+    """Trains a model on texts that are prepared for it; one subclass per model."""
 
     config_type: ClassVar[type]  # a dataclass: the model's part of the settings
     network_type: ClassVar[type[Network]]
     defaults: ClassVar[Mapping[str, Settings]]  # by variant; a model without variants has the one named ""
     variant_field: ClassVar[str | None] = None  # the field of the configuration that names the variant
-    ignored_fields: ClassVar[frozenset[str]] = frozenset()  # of the settings: they mean nothing to this model
+    ignored_fields: ClassVar[frozenset[str]] = frozenset()  # fields of the settings that this model does not use
 
     settings: Settings
     prepared: "PreparedTexts"
@@ -64,28 +64,28 @@ class Learner(ABC):
 
     @abstractmethod
     def fit(self, *, on_epoch_end: OnEpochEnd | None = None, checkpoint: Checkpoint | None = None) -> TrainingResult:
-        """Train on the training texts, judged by the validation texts; see `models.training.train`.
+        """Train on the training texts, validate on the validation texts; see `models.training.train`.
 
-        This is where the global seed is set.
+        Sets the global seed.
         """
 
     def prepare(self, *, on_event: OnEvent = ignore, on_progress: OnProgress | None = None) -> None:  # noqa: B027
-        """Compute what all trials of a study share, so that they find it in the cache; most models share nothing."""
+        """Compute what all trials of a study share into the cache; most models share nothing."""
 
     def restore(
         self, weights: Mapping[str, Tensor], about: Mapping[str, Any], *, temperature: float = 1.0
     ) -> TextClassifier:
-        """A classifier of any texts, with the weights that `fit` has found and a temperature for its logits."""
+        """A classifier of raw texts, with the weights from `fit` and a temperature for its logits."""
         max_tokens = self.settings.limits.max_tokens
         return TextClassifier(self.network(weights), self.tokens, self.prepared.classes, max_tokens, about, temperature)
 
     def logits(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> Tensor:
-        """The logits (N, classes) of each text, by the network with these weights."""
+        """The logits (N, classes) of the texts, by the network with these weights."""
         model = self.network(weights).to(self.device)
         return compute_logits(model, self.evaluation_batches(texts), device=self.device)
 
     def network(self, weights: Mapping[str, Tensor]) -> Network:
-        """The network with the weights that `fit` has found, on the CPU and in evaluation mode."""
+        """The network with the weights from `fit`, on the CPU and in evaluation mode."""
         return self.network_type.from_weights(
             self.settings.model,
             weights,
@@ -94,12 +94,12 @@ class Learner(ABC):
         )
 
     def count_weights(self, weights: Mapping[str, Tensor]) -> int:
-        """How many numbers the whole network consists of."""
+        """The number of weights of the whole network."""
         return sum(tensor.numel() for tensor in weights.values())
 
     @classmethod
     def packages(cls, _settings: Settings) -> tuple[str, ...]:
-        """The packages beside PyTorch, NumPy and scikit-learn whose versions may change what is learned."""
+        """The packages besides PyTorch, NumPy and scikit-learn whose versions may change the result."""
         return ()
 
     @property
@@ -108,12 +108,12 @@ class Learner(ABC):
 
     @property
     def tokens(self) -> Tokens:
-        """All that the network knows."""
+        """The vocabulary or the tokenizer of the network."""
         return self.prepared.vocabulary.first(self.vocabulary_size)
 
     @property
     def vocabulary_size(self) -> int:
-        """Ids from there on are unknown to the network."""
+        """The number of ids that the network knows; higher ones are unknown."""
         return self.settings.limits.kept_words(self.prepared.word_counts)
 
     def evaluation_batches(self, texts: EncodedTexts) -> EvaluationBatches:

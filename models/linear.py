@@ -1,7 +1,7 @@
-"""Linear classifiers of TF-IDF features: a support vector machine or logistic regression, one class against the rest.
+"""Linear classifiers of TF-IDF features: a support vector machine or logistic regression, one-vs-rest.
 
-scikit-learn fits them, and is imported only for that; what is fitted is a network like all others, whose whole state
-is tensors. It has no epochs.
+scikit-learn is only needed for fitting; the fitted classifier is a network like all others, whose state is tensors. The
+training has no epochs.
 """
 
 import math
@@ -26,9 +26,9 @@ from models.training import EpochResult, TrainingConfig, TrainingResult
 from preprocessing.batches import TextLimits
 from preprocessing.encoding import EncodedTexts
 
-WHOLE_TEXTS = 1_000_000  # tokens: none is cut off
+WHOLE_TEXTS = 1_000_000  # tokens: no text is truncated
 MAX_ITERATIONS = 10_000  # of LIBLINEAR; R8 takes up to 4,400 of them (logistic regression with C = 1,000)
-NEVER = -1e4  # the logit of a class without a training text: it is never predicted, and its loss is a number
+NEVER = -1e4  # the logit of a class without training texts: never predicted, with a finite loss
 
 ClassifierName = Literal["svm", "logistic_regression"]
 
@@ -38,7 +38,7 @@ class LinearConfig:
     classifier: ClassifierName = "svm"
     C: float = 1.0  # inverse strength of the regularisation
     max_ngram: int = 1  # words in the longest n-grams that are features
-    minimum_texts: int = 1  # n-grams that stand in fewer training texts are left out
+    minimum_texts: int = 1  # n-grams in fewer training texts are left out
 
     def __post_init__(self) -> None:
         if self.classifier not in ("svm", "logistic_regression"):
@@ -58,7 +58,7 @@ class LinearClassifier(Network):
     bias: Tensor  # (classes,) float32
 
     def __init__(self, config: LinearConfig, *, vocabulary_size: int, classes: int, features: int = 1) -> None:
-        """A classifier that has learned nothing; `features` is that of the state to load into it."""
+        """An unfitted classifier; `features` must fit the state to be loaded."""
         super().__init__()
         self.config = config
         self.tfidf = Tfidf(max_ngram=config.max_ngram, vocabulary_size=vocabulary_size, features=features)
@@ -70,7 +70,7 @@ class LinearClassifier(Network):
         return {"features": len(weights["tfidf.ngrams"])}
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Token ids (B, T) and lengths (B,) to logits (B, classes); the same bits in any company and padding."""
+        """Token ids (B, T) and lengths (B,) to logits (B, classes); the same bits in any batch and padding."""
         return self.score(self.tfidf(token_ids[length_mask(token_ids, lengths)], lengths))
 
     def score(self, rows: SparseRows) -> Tensor:
@@ -92,7 +92,7 @@ class LinearLearner(Learner):
         self,
         *,
         on_epoch_end: OnEpochEnd | None = None,
-        checkpoint: Checkpoint | None = None,  # noqa: ARG002  # it is fitted at once, and there are no epochs
+        checkpoint: Checkpoint | None = None,  # noqa: ARG002  # there are no epochs to continue from
     ) -> TrainingResult:
         _, result = fit_linear(
             self.settings.model,
@@ -110,9 +110,9 @@ class LinearLearner(Learner):
 
 @dataclass(frozen=True)
 class Features:
-    """Training and validation texts as features: all that classifiers of different `C` can share."""
+    """Training and validation texts as features, which classifiers of different `C` can share."""
 
-    tfidf: Tfidf  # learned from the training texts
+    tfidf: Tfidf  # fitted on the training texts
     training: SparseRows
     training_labels: Tensor  # int64
     validation: SparseRows
@@ -129,7 +129,7 @@ def fit_linear(
     classes: int,
     seed: int,
 ) -> tuple[LinearClassifier, TrainingResult]:
-    """Learn the features and fit the classifier; the result has one epoch.
+    """Fit the features and the classifier; the result has one epoch.
 
     Ids from `vocabulary_size` on are unknown. Deterministic.
     """
@@ -156,9 +156,9 @@ def fit_features(
     vocabulary_size: int,
     max_tokens: int | None = None,
 ) -> Features:
-    """Texts as features: of `config`, the n-grams decide; what is behind `max_tokens` of a text is cut off.
+    """Fit the features of the n-grams of `config`; texts are truncated to `max_tokens`.
 
-    From here on this process computes with one thread, as in `models.training.train`.
+    Sets this process to one thread, as `models.training.train` does.
     """
     torch.set_num_threads(1)
     tokens = flat_tokens(training, max_tokens)
@@ -175,9 +175,9 @@ def fit_features(
 
 
 def fit_classifier(config: LinearConfig, features: Features, *, classes: int, seed: int) -> LinearClassifier:
-    """Fit on the training texts, then scale the logits so that `softmax` gives probabilities that hold for validation.
+    """Fit on the training texts, then scale the logits by a temperature that is fitted on the validation texts.
 
-    A class without a training text is never predicted. Raises `ValueError` where all training texts are of one class.
+    A class without a training text is never predicted. Raises `ValueError` if all training texts have one class.
     """
     model = unfitted_classifier(config, features.tfidf, classes=classes)
     present, labels = torch.unique(features.training_labels, return_inverse=True)
@@ -196,7 +196,7 @@ def fit_classifier(config: LinearConfig, features: Features, *, classes: int, se
 
 
 def unfitted_classifier(config: LinearConfig, tfidf: Tfidf, *, classes: int) -> LinearClassifier:
-    """One that knows the features, but weighs none of them."""
+    """A classifier with these features, whose weights are all zero."""
     model = LinearClassifier(config, vocabulary_size=tfidf.vocabulary_size, classes=classes, features=len(tfidf.ngrams))
     model.tfidf = tfidf
     return model
@@ -215,15 +215,15 @@ def _fit_one_against_rest(
     matrix = csr_array((values, columns.astype(np.int32), offsets.astype(np.int32)), (len(offsets) - 1, features))
     if config.classifier == "svm":
         classifier = LinearSVC(C=config.C, max_iter=MAX_ITERATIONS, random_state=seed)
-    else:  # as good on R8 as all against all, and faster at most C
+    else:  # as good on R8 as all against all, and faster for most C
         classifier = LogisticRegression(
             C=config.C, solver="liblinear", dual=True, max_iter=MAX_ITERATIONS, random_state=seed
         )
     fitted = OneVsRestClassifier(classifier).fit(matrix, labels.numpy()).estimators_
     weights, biases = (
         torch.from_numpy(np.concatenate(arrays)).float()
-        for arrays in zip(*((one.coef_, one.intercept_) for one in fitted), strict=True)
+        for arrays in zip(*((estimator.coef_, estimator.intercept_) for estimator in fitted), strict=True)
     )
-    if len(fitted) == 1:  # of two classes, each is the other's rest
+    if len(fitted) == 1:  # binary: one estimator for both classes
         return torch.cat([-weights, weights]), torch.cat([-biases, biases])
     return weights, biases

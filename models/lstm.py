@@ -1,6 +1,6 @@
 """An LSTM classifier (Hochreiter & Schmidhuber 1997) whose scores do not depend on padding.
 
-It takes padded batches, not packed ones: those leave oneDNN's fused kernel and are several times slower on a CPU
+It takes padded batches, since packed ones do not use oneDNN's fused kernel and are several times slower on a CPU
 (`benchmarks/training_speed.py`).
 """
 
@@ -34,8 +34,8 @@ class LSTMConfig:
     pooling: Pooling = "max"  # over the real tokens of a text
     dropout: float = 0.5  # on the pooled features and between layers, probability of zeroing
     embedding_dropout: float = 0.5  # on the embedded words, probability of zeroing
-    word_dropout: float = 0.2  # probability of an unknown word in the place of a known one, while it trains
-    tune_vectors: bool = True  # whether pretrained word vectors are trained on; without them of no effect
+    word_dropout: float = 0.2  # probability of replacing a word by <unk> in training
+    tune_vectors: bool = True  # whether pretrained word vectors are fine-tuned; without them no effect
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "hidden_size", "layers"):
@@ -51,7 +51,7 @@ class LSTMConfig:
 class LSTMClassifier(Network):
     """Embedding, LSTM, pooling over the real tokens, dropout, linear.
 
-    Time comes first inside, (T, B, features): the layout that the fused kernel computes in.
+    Time comes first inside, (T, B, features), the layout of the fused kernel.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class LSTMClassifier(Network):
                 features = self.dropout(torch.cat(outputs, dim=2))
             outputs = [lstm(features)[0]]
             if self.config.bidirectional:
-                # Each text is turned round by itself, so that this direction, too, meets padding last.
+                # Each text is reversed by itself, so that padding comes last in this direction, too.
                 outputs.append(self.reversed_lstms[layer](_reorder(features, backwards))[0])
         pooled = torch.cat([_pool(output, mask, lengths, self.config.pooling) for output in outputs], dim=1)
         logits: Tensor = self.head(self.dropout(pooled))
@@ -111,7 +111,7 @@ def _reorder(features: Tensor, positions: Tensor) -> Tensor:
 def _pool(outputs: Tensor, mask: Tensor, lengths: Tensor, pooling: Pooling) -> Tensor:
     """(T, B, H) to (B, H), over the positions where `mask` (T, B) holds."""
     if pooling == "max":
-        additive_mask = torch.where(mask, 0.0, float("-inf"))  # to add is several times faster than to fill in
+        additive_mask = torch.where(mask, 0.0, float("-inf"))  # several times faster than `masked_fill`
         return (outputs + additive_mask[:, :, None].to(outputs.dtype)).amax(dim=0)
     if pooling == "mean":
         return outputs.masked_fill(~mask[:, :, None], 0).sum(dim=0) / lengths[:, None]

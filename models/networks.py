@@ -1,4 +1,4 @@
-"""What all networks share: token ids (B, T) and lengths (B,) to logits (B, classes), and how weights become one."""
+"""The base class of all networks: token ids (B, T) and lengths (B,) to logits (B, classes), loadable from weights."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -22,12 +22,12 @@ class Network(nn.Module):
         classes: int,
         encoder: str | None = None,  # noqa: ARG003
     ) -> Self:
-        """The network with all these weights, on the CPU, to predict with and not to be trained.
+        """The network with these weights, on the CPU, for prediction only.
 
-        `encoder` is the `description` of a pretrained encoder, for networks that have one. Raises `ValueError`,
+        `encoder` is the `encoder_description`, for networks with a pretrained encoder. Raises `ValueError`,
         `RuntimeError`, `LookupError` or `TypeError` when the weights are another network's.
         """
-        with torch.device("meta"):  # without memory, and without drawing weights that would be overwritten
+        with torch.device("meta"):  # without allocating and initialising weights
             model = cls(config, vocabulary_size=vocabulary_size, classes=classes, **cls.sizes_in(weights))
         if _shapes(model.state_dict()) != _shapes(weights):
             raise ValueError(
@@ -38,12 +38,12 @@ class Network(nn.Module):
 
     @classmethod
     def sizes_in(cls, _weights: Mapping[str, Tensor]) -> dict[str, int]:
-        """Arguments of the constructor that only the weights tell. Raises `LookupError`."""
+        """The arguments of the constructor that must be read from the weights. Raises `LookupError`."""
         return {}
 
     @property
     def encoder_description(self) -> str | None:
-        """What `from_weights` needs to know of a pretrained encoder; None for a network without one."""
+        """The configuration of the pretrained encoder for `from_weights`; None for a network without one."""
         return None
 
 

@@ -1,4 +1,4 @@
-"""One torch thread per Python thread: for computing batches side by side, one on each core."""
+"""One torch thread per Python thread, to compute batches in parallel, one on each core."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

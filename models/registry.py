@@ -1,6 +1,6 @@
-"""The models of a study by name. A new one is a line here, a file of its own, and its ranges in `study.search_space`.
+"""The models by name. A new one needs a line here, a file of its own, and its ranges in `study.search_space`.
 
-A model's file is imported when the model is asked for, so that `--help` lists the names without waiting for PyTorch.
+A model's file is imported when the model is used, so that `--help` lists the names without waiting for PyTorch.
 """
 
 from importlib import import_module

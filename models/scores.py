@@ -1,4 +1,4 @@
-"""How good predictions are: accuracy, macro-F1, and where the mistakes are."""
+"""Scores of predictions: accuracy, macro-F1, scores per class, and the confusion matrix."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ def macro_f1(labels: Classes, predictions: Classes) -> float:
     """The mean F1 over the classes that occur in `labels`.
 
     scikit-learn's default also averages over classes that are only predicted: one stray prediction of a class without
-    a text would then change the denominator, and scores of different epochs would not compare.
+    a text would then change the denominator, and scores of different epochs would not be comparable.
     """
-    from sklearn.metrics import f1_score  # not for those who only predict: it takes a second and 100 MB
+    from sklearn.metrics import f1_score  # not needed to predict: it takes a second and 100 MB
 
     return float(f1_score(labels, predictions, labels=np.unique(labels), average="macro", zero_division=0))
 
@@ -34,7 +34,7 @@ SCORES: dict[Metric, Callable[[Classes, Classes], float]] = {"macro_f1": macro_f
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The scores of one class, each the mean over the repeats; 0 where nothing can be divided."""
+    """The scores of one class, each the mean over the repeats; 0 for a division by zero."""
 
     precision: float
     recall: float

@@ -1,6 +1,6 @@
-"""The weights of a network that are kept, in checkpoints and afterwards: those that training changes.
+"""The weights of a network that training changes, which are kept in checkpoints and results.
 
-Its others are frozen for good; they come from where they were pretrained whenever the network is built.
+All others are frozen, and loaded from the pretrained encoder whenever the network is built.
 """
 
 from collections.abc import Mapping
@@ -11,26 +11,26 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class FineTuned(Protocol):
-    """A network that decides how its parts are trained, and when; the others train all that requires a gradient."""
+    """A network that decides how and when its parts are trained; others train all that requires a gradient."""
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """For AdamW: all parameters that are ever trained, each group with its own `lr` at the schedule's peak."""
+        """The groups for AdamW: all trainable parameters, each group with its `lr` at the schedule's peak."""
         ...
 
     def before_epoch(self, epoch: int) -> None:
-        """Let those parameters require a gradient that are trained in this epoch, counted from 0."""
+        """Require a gradient for the parameters that are trained in this epoch, counted from 0."""
         ...
 
 
 def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
-    """Groups of parameters as `FineTuned` describes them, for any network."""
+    """The groups of parameters of any network, as in `FineTuned`."""
     if isinstance(model, FineTuned):
         return model.parameter_groups(learning_rate)
     return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad], "lr": learning_rate}]
 
 
 def trained_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The network's own tensors by name: of a fine-tuned one the parameters that are ever trained, and buffers."""
+    """The network's tensors by name; for a fine-tuned one, the trainable parameters and the buffers."""
     if not isinstance(model, FineTuned):
         return model.state_dict()
     trained = {id(parameter) for group in parameter_groups(model, 1.0) for parameter in group["params"]}
@@ -39,7 +39,7 @@ def trained_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy trained weights into a network built as the one they come from. Raises `ValueError` for any others."""
+    """Copy trained weights into a network of the same kind. Raises `ValueError` for weights that do not fit."""
     own = trained_weights(model)
     if missing := [name for name in own if name not in weights]:
         raise ValueError(f"The weights lack {missing[0]} ({len(missing)} of {len(own)} are missing).")

@@ -23,9 +23,9 @@ from preprocessing.batches import EvaluationBatches, TrainingBatches
 AnyTrainingBatches = TrainingBatches | FeatureTrainingBatches
 AnyEvaluationBatches = EvaluationBatches | FeatureEvaluationBatches
 
-# How the learning rate rises to its peak and falls to zero: one cycle along a cosine, momentum falling as it rises
-# (Smith & Topin 2018, arXiv:1708.07120), or two straight lines, as is usual for fine-tuning (Devlin et al. 2019,
-# arXiv:1810.04805; Mosbach et al. 2021, arXiv:2006.04884).
+# The schedule of the learning rate: one cycle with cosine annealing and inverse momentum (Smith & Topin 2018,
+# arXiv:1708.07120), or linear warm-up and decay, as is usual for fine-tuning (Devlin et al. 2019, arXiv:1810.04805;
+# Mosbach et al. 2021, arXiv:2006.04884).
 Schedule = Literal["one_cycle", "linear"]
 WARM_UP_SHARES: dict[Schedule, float] = {"one_cycle": 0.3, "linear": 0.1}  # of all steps, before the rate falls
 
@@ -63,9 +63,9 @@ class TrainingConfig:
 
     @property
     def first_settled_epoch(self) -> int:
-        """The first that ends when the rate has fallen to half its peak; only from here on an epoch can be the best."""
+        """The first epoch after which the rate is at most half its peak; only from here on an epoch can be the best."""
         half = self.epochs * (1 + self.warm_up_share) / 2
-        return math.ceil(half - 1e-9) - 1  # not one more for what floating point has added
+        return math.ceil(half - 1e-9) - 1  # robust to rounding errors
 
     def score(self, result: "EpochResult") -> float:
         return float(getattr(result, self.metric))
@@ -86,13 +86,13 @@ class EpochResult:
 class TrainingResult:
     curve: tuple[EpochResult, ...]
     best: EpochResult
-    best_weights: dict[str, Tensor]  # those that training changes; for `models.trained_weights.load_trained`
+    best_weights: dict[str, Tensor]  # the trained ones, for `models.trained_weights.load_trained`
 
 
 def best_epoch(curve: Sequence[EpochResult], config: TrainingConfig) -> EpochResult:
-    """The epoch that a training is judged by: the best settled one, the last of equals; until there is one, of all.
+    """The epoch that a training is judged by: the best settled one, or the best of all before; the last of equals.
 
-    On R8 that changes macro-F1 on texts kept apart by 0.000 ± 0.001 (LSTM) and +0.001 ± 0.001 (CNN, means of 8 splits,
+    On R8, this changes macro-F1 on held-out texts by 0.000 ± 0.001 (LSTM) and +0.001 ± 0.001 (CNN, means of 8 splits,
     `benchmarks/epoch_choice.py`), but a lucky early epoch can no longer make a configuration look good.
     """
     settled = [result for result in curve if result.epoch >= config.first_settled_epoch]
@@ -115,11 +115,11 @@ def train(
 ) -> TrainingResult:
     """Train with smoothed cross-entropy, AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) and the schedule.
 
-    `on_epoch_end` may raise to end the training; the exception passes through. A training that left a `checkpoint`
-    continues from it; on the same machine's CPU to the same curve and weights, bit for bit, which no GPU promises.
-    `on_epoch_end` hears of its earlier epochs again. Raises `TrainingDivergedError` when the loss is no longer finite,
-    `CheckpointError`. On the CPU it computes with one thread: more of them make a small LSTM slower, on a busy machine
-    by orders of magnitude.
+    `on_epoch_end` may raise to end the training; the exception passes through. An interrupted training continues from
+    its `checkpoint`: on the same CPU to the same curve and weights, bit for bit, which a GPU does not guarantee;
+    `on_epoch_end` is called for its earlier epochs again. Raises `TrainingDivergedError` when the loss is no longer
+    finite, `CheckpointError`. The CPU is used with one thread: more make a small LSTM slower, on a busy machine by
+    orders of magnitude.
     """
     if device.type == "cpu":
         torch.set_num_threads(1)
@@ -160,7 +160,7 @@ def predict(
 
 
 class _Run:
-    """One training with all that changes from epoch to epoch."""
+    """A training, with all state that changes from epoch to epoch."""
 
     def __init__(self, model: nn.Module, config: TrainingConfig, *, steps_per_epoch: int, device: torch.device) -> None:
         self.model = model.to(device)
@@ -211,7 +211,7 @@ class _Run:
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next epoch depends on: its batches, too, are drawn from the seed and its number alone."""
+        """The state that the next epoch depends on, besides the seed and its number, which determine the batches."""
         return {
             "model": trained_weights(self.model),
             "optimizer": self.optimizer.state_dict(),
@@ -254,7 +254,7 @@ class _Run:
 
 
 def _schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, *, steps: int) -> LRScheduler:
-    """Every group of parameters keeps its own rate in proportion."""
+    """The schedule, which scales the rate of every group of parameters by the same factor."""
     if config.schedule == "one_cycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         return OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=config.warm_up_share)
@@ -263,7 +263,7 @@ def _schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, *, steps
 
 
 def _random_state(device: torch.device) -> Tensor | None:
-    """The random numbers of this very device: a machine may have several. None for the CPU, whose are torch's own."""
+    """The state of this device's random number generator; None for the CPU, which uses torch's default one."""
     if device.type == "cuda":
         return torch.cuda.get_rng_state(device)
     return torch.mps.get_rng_state() if device.type == "mps" else None

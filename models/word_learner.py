@@ -1,4 +1,4 @@
-"""What the networks of word embeddings have in common: they are trained by gradients on batches of word ids."""
+"""Trains the networks of word embeddings on batches of word ids."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -46,5 +46,5 @@ class WordLearner(Learner):
 
 @lru_cache(maxsize=1)
 def _find_vectors(source: VectorSource, prepared: "PreparedTexts", cache_dir: Path) -> WordVectors:
-    """The vectors of the words of texts: looked for once in a process, whose trials share them."""
+    """The vectors of the texts' words, opened once per process and shared by its trials."""
     return prepare_vectors(source, prepared.vocabulary, cache_dir=cache_dir)

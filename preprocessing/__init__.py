@@ -1,1 +1,1 @@
-"""Texts to numbers: load, clean, tokenize, build the vocabulary, encode, split, pad; prepared once, then shared."""
+"""From texts to numbers: load, split, clean, tokenize, build the vocabulary, encode, pad; cached for all processes."""

@@ -1,6 +1,6 @@
 """Length-bucketed batches, padded on the right to the batch's longest text.
 
-Texts of about the same length share a batch, so that little of it is padding.
+Texts of similar length share a batch, so that there is little padding.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ import torch
 from preprocessing.encoding import EncodedTexts
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID, kept_words
 
-LENGTH_NOISE = 0.1  # relative: texts within it of one another's length meet in changing company
-EVALUATION_BATCH_SIZE = 128  # larger ones are slower: less of them stays in the processor's caches
+LENGTH_NOISE = 0.1  # relative: texts whose lengths differ by less are shuffled between batches
+EVALUATION_BATCH_SIZE = 128  # larger ones are slower: they fit the processor's caches less well
 
 
 @dataclass(frozen=True)
 class TextLimits:
-    """The part of the prepared texts that a model sees; views of one cache entry, never a new one."""
+    """Limits on the prepared texts that a model sees; they need no cache entry of their own."""
 
-    max_tokens: int = 200  # per text; the rest of a longer one is cut off
-    vocabulary_size: int = 30_000  # ids at most, <pad> and <unk> included
+    max_tokens: int = 200  # per text; longer ones are truncated
+    vocabulary_size: int = 30_000  # ids at most, including <pad> and <unk>
     min_frequency: int = 2  # rarer words of the training texts are <unk>, so that <unk> is trained
     max_training_texts: int | None = None  # a stratified part of them; None: all
 
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
     token_ids: torch.Tensor  # (B, T) int32, `PAD_ID` behind a text's end
     lengths: torch.Tensor  # (B,) int64, at least 1
     labels: torch.Tensor  # (B,) int64
-    rows: npt.NDArray[np.intp]  # (B,) which texts these are
+    rows: npt.NDArray[np.intp]  # (B,) the indices of the texts
 
     def to(self, device: torch.device) -> "Batch":
         token_ids, lengths, labels = (tensor.to(device, non_blocking=True) for tensor in self[:3])
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Every text once per epoch; the company and the order depend on `seed` and the epoch's number alone."""
+    """Every text once per epoch; the batches depend only on `seed` and the epoch's number."""
 
     texts: EncodedTexts
     batch_size: int
@@ -75,7 +75,7 @@ class TrainingBatches:
 
 @dataclass(frozen=True)
 class EvaluationBatches:
-    """Every text once, in order of length; `Batch.rows` says where each belongs."""
+    """Every text once, in order of length; `Batch.rows` has the original indices."""
 
     texts: EncodedTexts
     max_tokens: int
@@ -87,7 +87,7 @@ class EvaluationBatches:
 
 
 def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTexts:
-    """The same share of each class, chosen at random, always in the same way; all texts where the limits say so."""
+    """A random part of the texts, stratified by class, always the same one; all texts without a limit."""
     if limits.max_training_texts is None or limits.max_training_texts >= len(texts):
         return texts
     shuffled = np.random.default_rng(0).permutation(len(texts))
@@ -95,7 +95,7 @@ def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTe
     sizes = np.bincount(texts.labels)
     ranks = np.arange(len(texts)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within the class
     quantiles = (ranks + 0.5) / np.repeat(sizes, sizes)
-    quantiles[ranks == 0] = 0  # each class keeps a text
+    quantiles[ranks == 0] = 0  # each class keeps at least one text
     return texts.take(np.sort(by_class[np.argsort(quantiles, kind="stable")[: limits.max_training_texts]]))
 
 

@@ -1,7 +1,7 @@
 """Content-addressed folders of flat arrays: built once, memory-mapped read-only by every process.
 
-A folder is built under a temporary name and renamed when it is whole, under a lock of its own: processes that ask at
-once build it once, and a kill leaves nothing or a whole folder. Knows nothing of what the arrays mean.
+A folder is built under a temporary name and renamed when complete, within a lock of its own: concurrent processes
+build it once, and a kill leaves no incomplete folder. Does not know what the arrays mean.
 """
 
 import hashlib
@@ -19,21 +19,21 @@ from filelock import FileLock
 from data.errors import UserError
 from data.files import sync
 
-BUILDING = ".building-"  # between an entry's name and a random one: a folder that is not yet whole
-META_FILE = "meta.json"  # written last: a folder that has it is whole
+BUILDING = ".building-"  # between an entry's name and a random suffix: an incomplete folder
+META_FILE = "meta.json"  # written last: a folder with it is complete
 FORMAT_VERSION = 1
 
-OnEvent = Callable[[str], None]  # gets a sentence for the user
-OnProgress = Callable[[int, int], None]  # how many are done, how many there are
+OnEvent = Callable[[str], None]  # called with a sentence for the user
+OnProgress = Callable[[int, int], None]  # done, total
 Build = Callable[[Path], None]  # writes files into the folder
 
 
 def ignore(_sentence: str) -> None:
-    """An `OnEvent` for those who need not know."""
+    """An `OnEvent` that does nothing."""
 
 
 class CacheError(UserError):
-    """The cache folder cannot be written, or an entry that others rely on is gone. The message is one line."""
+    """The cache folder cannot be written, or a required entry is missing. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class CacheEntry:
 
 
 def open_or_build(cache_dir: Path, name: str, key: Mapping[str, Any], build: Build, *, on_event: OnEvent) -> CacheEntry:
-    """The entry for `key`, verified by its checksums; built when it is missing or damaged.
+    """The entry for `key`, verified by its checksums; built if it is missing or damaged.
 
-    `name` is kept for those who list the entries, and is no part of the key. `on_event` gets a sentence when
-    something has to be done. Raises `CacheError` when the folder cannot be written.
+    `name` is only shown in lists of entries; it is not part of the key. `on_event` is called with a sentence if
+    something has to be built. Raises `CacheError` when the folder cannot be written.
     """
     digest = hashlib.sha256(json.dumps({**key, "format": FORMAT_VERSION}, sort_keys=True).encode()).hexdigest()
     folder = _prepared(cache_dir) / digest[:16]
@@ -59,7 +59,7 @@ def open_or_build(cache_dir: Path, name: str, key: Mapping[str, Any], build: Bui
             return open_entry(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if (damage := _damage(folder)) is not None:  # nobody else has built it while this process waited
+            if (damage := _damage(folder)) is not None:  # no other process has built it meanwhile
                 if folder.exists():
                     on_event(f"The cache entry {folder} is damaged ({damage}); it is prepared again.")
                 _build_and_publish(folder, {"name": name, "key": key}, build)
@@ -70,7 +70,7 @@ def open_or_build(cache_dir: Path, name: str, key: Mapping[str, Any], build: Bui
 
 
 def open_entry(folder: Path) -> CacheEntry:
-    """Open an entry that has been verified before; checks that its files are there in their full sizes."""
+    """Open an entry that was verified before; checks only that its files exist in their full sizes."""
     try:
         meta = json.loads((folder / META_FILE).read_text())
         for filename, file in meta["files"].items():
@@ -84,7 +84,7 @@ def open_entry(folder: Path) -> CacheEntry:
 
 
 def entries(cache_dir: Path) -> Iterator[CacheEntry]:
-    """All whole entries."""
+    """All complete entries."""
     for meta in sorted(_prepared(cache_dir).glob(f"*/{META_FILE}")):
         try:
             yield open_entry(meta.parent)
@@ -93,7 +93,7 @@ def entries(cache_dir: Path) -> Iterator[CacheEntry]:
 
 
 def clear(cache_dir: Path) -> None:
-    """Remove all entries and leftovers, but wait for what is being built; who has one mapped keeps it until it ends.
+    """Remove all entries and leftovers, after waiting for running builds; processes keep what they have mapped.
 
     Raises `CacheError` when the folder cannot be written.
     """
@@ -125,7 +125,7 @@ def _build_and_publish(folder: Path, identity: Mapping[str, Any], build: Build) 
 
 
 def _damage(folder: Path) -> str | None:
-    """What is wrong with an entry, or None; reads every byte."""
+    """The damage of an entry, or None; reads every byte."""
     try:
         files = json.loads((folder / META_FILE).read_text())["files"]
         for filename, expected in files.items():

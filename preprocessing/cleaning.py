@@ -1,4 +1,4 @@
-"""The one rule that turns raw text into words; the same for a whole corpus and for a single text.
+"""Turns raw text into words; the same rule for a whole corpus and for a single text.
 
 Every step is one Arrow kernel over a whole column; there is no Python loop over texts.
 """
@@ -6,16 +6,16 @@ Every step is one Arrow kernel over a whole column; there is no Python loop over
 import pyarrow as pa
 import pyarrow.compute as pc
 
-CLEANING_VERSION = 1  # count up when the rule changes: prepared texts are kept under it
-NEITHER_LETTER_NOR_DIGIT = r"[^\p{L}\p{N} ]+"  # not the space, which stays: replacing it by itself costs the most
+CLEANING_VERSION = 1  # increase when the rule changes: part of the cache key of prepared texts
+NEITHER_LETTER_NOR_DIGIT = r"[^\p{L}\p{N} ]+"  # nor space: replacing those takes longest
 
 
 def clean(texts: pa.Array) -> pa.Array:
-    """NFKC, lower case, and a space for everything but letters and digits. Words may be several spaces apart."""
+    """Apply NFKC and lower case; replace all but letters and digits by spaces. Words may be several spaces apart."""
     lowered = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKC"))
     return pc.replace_substring_regex(lowered, pattern=NEITHER_LETTER_NOR_DIGIT, replacement=" ")
 
 
 def tokenize(cleaned: pa.Array) -> pa.Array:
-    """Split cleaned texts at spaces: an array of lists of words. A text without a word gives the one word `""`."""
+    """Split cleaned texts at spaces: an array of lists of words. A text without a word gives the single word `""`."""
     return pc.ascii_split_whitespace(pc.ascii_trim_whitespace(cleaned))

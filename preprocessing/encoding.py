@@ -1,4 +1,4 @@
-"""Texts to token ids: one flat array for all texts, and where each of them begins."""
+"""From texts to token ids: one flat array for all texts, and the offset of each text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pyarrow as pa
 from preprocessing.cleaning import clean, tokenize
 from preprocessing.vocabulary import Vocabulary, build_vocabulary
 
-BYTES_PER_PIECE = 16_000_000  # of text: bounds the memory for words in flight
+BYTES_PER_PIECE = 16_000_000  # of text: bounds the memory for words
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class _Words:
 
 
 def encode(texts: pa.Array, vocabulary: Vocabulary) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Token ids and offsets of texts; a text without a known word is at least one `<unk>`."""
+    """Token ids and offsets of texts; a text without a known word has at least one `<unk>`."""
     return join((vocabulary.ids(piece.words)[piece.numbers], piece.lengths) for piece in _split_into_words(texts))
 
 
 def learn_and_encode(texts: pa.Array) -> tuple[Vocabulary, npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Build the vocabulary of training texts and encode them with it, going through them once."""
+    """Build the vocabulary of the training texts and encode them with it, in one pass."""
     pieces = list(_split_into_words(texts))
     counts = [np.bincount(piece.numbers, minlength=len(piece.words)) for piece in pieces]
     vocabulary = build_vocabulary(pa.concat_arrays([piece.words for piece in pieces]), np.concatenate(counts))

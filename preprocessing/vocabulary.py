@@ -1,6 +1,6 @@
-"""Words to ids, learned from training texts only.
+"""The mapping from words to ids, built from training texts only.
 
-Ids are ranked by frequency, so that a smaller vocabulary is the same ids cut off at a lower number.
+Ids are ranked by frequency, so that a smaller vocabulary has the same ids up to a lower number.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 PAD_ID, UNKNOWN_ID = 0, 1
-SPECIAL_WORDS = ("<pad>", "<unk>")  # no text can hold them: cleaning removes the brackets
+SPECIAL_WORDS = ("<pad>", "<unk>")  # they cannot occur in texts: cleaning removes the brackets
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """`words[i]` has the id `i` and stands `counts[i]` times in the training texts; the first two are special."""
+    """`words[i]` has the id `i` and occurs `counts[i]` times in the training texts; the first two are special."""
 
     words: pa.Array
     counts: npt.NDArray[np.int64]
@@ -26,7 +26,7 @@ class Vocabulary:
 
     @property
     def blank_ids(self) -> frozenset[int]:
-        """The ids that tell nothing of a text."""
+        """The ids that carry no information about a text."""
         return frozenset({PAD_ID, UNKNOWN_ID})
 
     def first(self, words: int) -> "Vocabulary":
@@ -40,7 +40,7 @@ class Vocabulary:
 
 
 def build_vocabulary(words: pa.Array, counts: npt.NDArray[np.int64]) -> Vocabulary:
-    """Rank words by how often they occur; where that is equal, by the alphabet. Words may be listed repeatedly."""
+    """Rank words by frequency, ties alphabetically. Words may be listed repeatedly."""
     occurrences = pa.table({"word": words, "count": counts}).group_by("word").aggregate([("count", "sum")])
     occurrences = occurrences.filter(pc.not_equal(occurrences["word"], ""))
     ranked = occurrences.sort_by([("count_sum", "descending"), ("word", "ascending")])
@@ -51,6 +51,6 @@ def build_vocabulary(words: pa.Array, counts: npt.NDArray[np.int64]) -> Vocabula
 
 
 def kept_words(counts: npt.NDArray[np.int64], *, vocabulary_size: int, min_frequency: int) -> int:
-    """How many ids remain of a vocabulary with these counts: all below the returned number."""
+    """The number of ids that remain of a vocabulary with these counts: all below it."""
     frequent_enough = int((counts[len(SPECIAL_WORDS) :] >= min_frequency).sum())
     return min(vocabulary_size, len(SPECIAL_WORDS) + frequent_enough)

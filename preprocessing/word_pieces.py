@@ -1,7 +1,7 @@
-"""Texts to the word pieces of a pretrained encoder, by its own tokenizer, which does its own cleaning.
+"""Splits texts into the word pieces of a pretrained encoder, by its own tokenizer, which does its own cleaning.
 
-What the encoder has learned of upper case, accents and punctuation holds only for texts that come to it as then, so
-they are not cleaned by this project's rule before.
+The texts are not cleaned by this project's rule before, since the encoder was trained with its own handling of upper
+case, accents and punctuation.
 """
 
 import hashlib
@@ -31,34 +31,34 @@ class WordPieces:
     """The tokenizer of one encoder, with its special pieces: [CLS] ... [SEP]."""
 
     tokenizer_json: str  # as the `tokenizers` library writes it
-    max_tokens: int  # per text, special pieces included; of a longer text the end is cut off, but for [SEP]
+    max_tokens: int  # per text, including special pieces; longer ones are truncated before [SEP]
 
     def __post_init__(self) -> None:
         if self.max_tokens < MINIMUM_TOKENS:
             raise ValueError(f"`max_tokens >= {MINIMUM_TOKENS}` must hold, got {self.max_tokens}.")
 
     def __len__(self) -> int:
-        """Ids at most; every id is smaller."""
+        """One more than the largest id."""
         return max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
     @cached_property
     def blank_ids(self) -> frozenset[int]:
-        """The ids that tell nothing of a text: [CLS], [SEP] and the unknown piece."""
+        """The ids that carry no information about a text: [CLS], [SEP] and the unknown piece."""
         model = json.loads(self.tokenizer_json)["model"]
-        unknown = model.get("unk_id")  # of a Unigram model; others have its name
+        unknown = model.get("unk_id")  # of a Unigram model; others store the piece
         if unknown is None and model.get("unk_token") is not None:
             unknown = self._tokenizer.token_to_id(model["unk_token"])
         return frozenset({*self._tokenizer.encode("").ids, unknown} - {None})
 
     @property
     def identity(self) -> dict[str, str | int]:
-        """What the ids of a text depend on."""
+        """The facts that the ids of a text depend on."""
         return {"tokenizer": hashlib.sha256(self.tokenizer_json.encode()).hexdigest(), "max_tokens": self.max_tokens}
 
     def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """Ids and offsets of texts (`large_string`, no nulls), as `preprocessing.encoding.encode` gives those of words.
+        """Ids and offsets of texts (`large_string`, no nulls), like those of words by `preprocessing.encoding.encode`.
 
-        An empty text is the special pieces alone.
+        An empty text has only the special pieces.
         """
         return join(self._encode(part) for part in slices(texts, BYTES_PER_SLICE))
 
@@ -74,7 +74,7 @@ class WordPieces:
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # unset, it warns when this process is forked later
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # unset, it warns after a fork
         with bert_extra():
             from tokenizers import Tokenizer
         tokenizer = Tokenizer.from_str(self.tokenizer_json)
@@ -84,15 +84,15 @@ class WordPieces:
 
 
 def read_word_pieces(encoder: PretrainedEncoder, *, max_tokens: int) -> WordPieces:
-    """The tokenizer of an encoder: its tokenizer.json, or what is made of an older one's vocab.txt.
+    """The tokenizer of an encoder, from its tokenizer.json or, for older encoders, its vocab.txt.
 
-    Raises `PretrainedError` where there is neither, or nothing that can be used, and for fewer tokens than it needs or
-    more than it has positions for.
+    Raises `PretrainedError` if neither can be used, and for fewer tokens than the encoder needs or more than it has
+    positions for.
     """
     folder = encoder.folder
     if max_tokens < MINIMUM_TOKENS:
         raise PretrainedError(
-            f"The encoder needs at least {MINIMUM_TOKENS} tokens of a text, two of them marks of its own, "
+            f"The encoder needs at least {MINIMUM_TOKENS} tokens of a text, two of them special, "
             f"got {max_tokens}. Raise --max-tokens."
         )
     if max_tokens > encoder.max_tokens:

@@ -22,12 +22,12 @@ class VectorsError(UserError):
 
 
 def read_vector_file(path: Path, wanted: Iterable[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The `wanted` words that the file has, as their places (N,) among them, and their vectors (N, size).
+    """The `wanted` words that the file has, as indices (N,) into `wanted`, and their vectors (N, size).
 
-    In front may stand a line of two whole numbers, how many vectors follow and their size; otherwise the first line
-    tells the size. The last `size` cells of a line are the vector and all before them is the word, which may hold
-    spaces; where a word is listed twice, the first counts. Numbers of other words are not looked at, so that 400,000
-    lines of 50 numbers take half a second: half the time of Arrow's kernels and of pandas. Raises `VectorsError`.
+    The file may start with a header of two whole numbers, the number of vectors and their size; otherwise the size is
+    that of the first line. The last `size` cells of a line are the vector and all before them is the word, which may
+    hold spaces; the first of repeated words counts. Numbers of other words are not parsed, so that 400,000 lines of 50
+    numbers take half a second: half the time of Arrow's kernels and of pandas. Raises `VectorsError`.
     """
     places = {word.encode(): place for place, word in enumerate(wanted)}
     lines = _lines(path)
@@ -35,32 +35,32 @@ def read_vector_file(path: Path, wanted: Iterable[str]) -> tuple[npt.NDArray[np.
     announced, size = _header(first[1])
     if announced is None and first[1]:
         lines = chain([first], lines)
-    vectors, found = 0, dict[int, list[float]]()
+    vectors, rows = 0, dict[int, list[float]]()
     for vectors, (number, line) in enumerate(lines, start=1):
         if (spaces := line.count(b" ")) < size or size == 0:
             expected = f", but {size} are expected" if size else ""
             raise VectorsError(f"{path}: line {number} has {spaces} numbers{expected}. {FORMAT}")
         word = line.partition(b" ")[0] if spaces == size else line.rsplit(b" ", size)[0]
         place = places.get(word)
-        if vectors == 1 or (place is not None and place not in found):  # the first: is this a file of vectors at all?
+        if vectors == 1 or (place is not None and place not in rows):  # the first: is this a file of vectors at all?
             values = [_number(cell, path, number) for cell in line.rsplit(b" ", size)[1:]]
             if place is not None:
-                found[place] = values
+                rows[place] = values
     if vectors == 0 or announced not in (None, vectors):
         expected = f" of {announced:,} that its first line announces" if announced else ""
         raise VectorsError(f"{path} holds {vectors:,} vectors{expected}. Copy it again, or fix its first line.")
-    return np.array(list(found), np.int64), np.array(list(found.values()), np.float32).reshape(-1, size)
+    return np.array(list(rows), np.int64), np.array(list(rows.values()), np.float32).reshape(-1, size)
 
 
 def vector_size(path: Path) -> int:
-    """How many numbers a vector of the file has, by its first line. Raises `VectorsError` for a file without one."""
+    """The size of the file's vectors, by its first line. Raises `VectorsError` for an empty file."""
     for _, line in _lines(path):
         return _header(line)[1]
     raise VectorsError(f"{path} is empty; it needs a line for each word: the word, then the numbers of its vector.")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not empty, with their numbers from 1."""
+    """The non-empty lines, with their numbers from 1."""
     try:
         with open_bytes(path) as file:
             for number, line in enumerate(file, start=1):
@@ -74,7 +74,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _header(line: bytes) -> tuple[int | None, int]:
-    """How many vectors are announced, None without a header, and the size of each."""
+    """The announced number of vectors, None without a header, and their size."""
     cells = line.split(b" ")
     if len(cells) == 2 and all(cell.isdigit() for cell in cells):
         return int(cells[0]), int(cells[1])

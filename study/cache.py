@@ -1,4 +1,4 @@
-"""`python -m study.cache`: see what is kept for all studies, and clear it."""
+"""`python -m study.cache`: list what is kept for all studies, and clear it."""
 
 import shutil
 import sys
@@ -13,7 +13,7 @@ from study.command_line import run_command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-Kept = list[tuple[str, int]]  # what it is and where, and its bytes
+Kept = list[tuple[str, int]]  # a description with the path, and the bytes
 
 
 @app.command()
@@ -67,15 +67,15 @@ def cache(
 
 
 def _sized(cache_dir: Path, pattern: str, kind: str) -> Kept:
-    """The files and folders of a pattern."""
+    """The files and folders that match a pattern."""
     paths = sorted(cache_dir.glob(pattern))
     return [(f"{kind}: {path}", sum(_sizes(_files(path)))) for path in paths]
 
 
 def _by_study(cache_dir: Path, pattern: str, kind: str) -> Kept:
-    """The files of a pattern in each study's folder of checkpoints."""
-    found = {folder: _sizes(folder.glob(pattern)) for folder in sorted(cache_dir.glob("checkpoints/*"))}
-    return [(f"{kind} ({len(sizes)}): {folder}", sum(sizes)) for folder, sizes in found.items() if sizes]
+    """The files that match a pattern in each study's folder of checkpoints."""
+    sizes_by_folder = {folder: _sizes(folder.glob(pattern)) for folder in sorted(cache_dir.glob("checkpoints/*"))}
+    return [(f"{kind} ({len(sizes)}): {folder}", sum(sizes)) for folder, sizes in sizes_by_folder.items() if sizes]
 
 
 def _files(path: Path) -> list[Path]:
@@ -83,7 +83,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _sizes(files: Iterable[Path]) -> list[int]:
-    """The sizes of the files that a running study has not removed meanwhile."""
+    """The sizes of the files, without those that a running study has removed meanwhile."""
     sizes = []
     for file in files:
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The options that several commands share, and how a command ends: a user's mistake is one line and exit code 2."""
+"""Options that several commands share, and exit codes: a user's mistake gives one line and exit code 2."""
 
 import shlex
 import sys
@@ -15,9 +15,9 @@ from data.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
-STORAGE_VARIABLE = "STUDY_STORAGE"  # the environment variable for --storage: command lines can be read by others
-DATA_VARIABLE = "STUDY_DATA"  # this and the next: for the paths of workers, where machines differ
+INTERRUPTED = 130  # the shell's exit code for a program ended by Ctrl-C
+STORAGE_VARIABLE = "STUDY_STORAGE"  # the environment variable for --storage, since others can read command lines
+DATA_VARIABLE = "STUDY_DATA"  # this and the next: for paths that differ on a worker's machine
 VECTORS_VARIABLE = "STUDY_VECTORS"
 BERT_MODEL_VARIABLE = "STUDY_BERT_MODEL"
 CACHE_VARIABLE = "STUDY_CACHE_DIR"
@@ -71,9 +71,9 @@ def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def interruptible(kept: str = "", *, module: str | None = None, stderr: bool = False) -> Iterator["Console"]:
-    """A console for what a signal may end at any moment: then it says what is kept, and how to go on.
+    """A console for a command that signals may interrupt; then it prints what is kept, and how to continue.
 
-    `module`: the command to start again. Raises `typer.Exit` when it is interrupted.
+    `module`: the command to start again. Raises `typer.Exit` when interrupted.
     """
     from rich.console import Console
 
@@ -91,7 +91,7 @@ def interruptible(kept: str = "", *, module: str | None = None, stderr: bool = F
 
 
 def command_again(module: str, arguments: list[str]) -> str:
-    """The command as it was given, to be started again; a password in a URL is masked."""
+    """The command line to start again; a password in a URL is masked."""
     from study.formatting import safe_url
 
     shown = []
@@ -103,7 +103,7 @@ def command_again(module: str, arguments: list[str]) -> str:
 
 
 def count(help_text: str, *, least: int = 1, most: int = MOST, default: str | None = None) -> typer.models.OptionInfo:
-    """An option for a whole number; `default` says in words what is taken without it."""
+    """An option for a whole number; `default` describes the default in words."""
     option: typer.models.OptionInfo = typer.Option(
         metavar="N", min=least, max=most, help=help_text, show_default=default if default else True
     )
@@ -111,7 +111,7 @@ def count(help_text: str, *, least: int = 1, most: int = MOST, default: str | No
 
 
 def own_copy(what: str, *, metavar: str, variable: str, stored: str = "path") -> typer.models.OptionInfo:
-    """An option for what lies elsewhere on this machine than where the study was started."""
+    """An option for a file or folder with another path on this machine than where the study was started."""
     option: typer.models.OptionInfo = typer.Option(
         metavar=metavar, envvar=variable, help=f"This machine's {what}.", show_default=f"the {stored} that is stored"
     )

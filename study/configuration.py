@@ -1,4 +1,4 @@
-"""What a study is: stored with it, so that every other command needs only the storage and the name."""
+"""The configuration of a study, stored with it, so that all other commands need only the storage and the name."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -15,8 +15,8 @@ from study.search_space import Space, SpaceName, search_space
 SamplerName = Literal["tpe", "random"]
 PrunerName = Literal["median", "none"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-# Of what a trial of the same settings comes to, and of the ranges that are searched. To be raised when that changes:
-# studies of before are neither continued nor reported on, as their values are not to be compared with those of now.
+# The version of what a trial's value means and of the search space. Increase it when they change: older studies are
+# neither continued nor reported on, since their values are not comparable.
 RULES = 2
 
 
@@ -24,22 +24,22 @@ RULES = 2
 class StudyConfig:
     source: DataSource
     cache_dir: str  # absolute
-    base: Settings  # of every trial, but for what is searched
+    base: Settings  # of every trial, except for searched parameters
     split_seed: int = 0
     space: SpaceName = "default"
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"
-    seed: int = 0  # of the sampler; `base.training.seed` is that of every training
+    seed: int = 0  # of the sampler; every training uses `base.training.seed`
     device: DeviceName = "auto"
-    heartbeat_seconds: int = 30  # between the signs of life of a worker, for those on other machines
-    artifact_dir: str | None = None  # absolute; None, as in a study of an older version: trials leave no files
+    heartbeat_seconds: int = 30  # between the heartbeats of a worker, for other machines
+    artifact_dir: str | None = None  # absolute; None (studies of older versions): trials leave no files
 
     @property
     def search_space(self) -> Space:
         return search_space(self.space, self.base)
 
     def split(self, repeat: int | None = None) -> Split:
-        """How the search divides the texts, or a repeat."""
+        """The split of the search, or of a repeat."""
         return Split(self.source, self.split_seed, repeat)
 
     @property
@@ -55,7 +55,7 @@ class StudyConfig:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "StudyConfig":
-        """Raises `ValueError`, `LookupError` or `TypeError` for what another version has stored."""
+        """The inverse of `to_dict`. Raises `ValueError`, `LookupError` or `TypeError` for another version's content."""
         stored = dict(stored)
         if (rules := stored.pop("rules", 1)) != RULES:
             raise ValueError(f"its rules are version {rules}, now they are {RULES}")

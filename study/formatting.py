@@ -1,4 +1,4 @@
-"""Names, numbers and URLs as users read them."""
+"""Formats names, numbers and URLs for users."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def describe_search(configuration: StudyConfig) -> str:
-    """What is searched, and for what."""
+    """The search in a sentence: the metric and the ranges."""
     ranges = ", ".join(f"{name} {range_}" for name, range_ in describe(configuration.search_space).items())
     return f"Search: highest validation {METRIC_TITLES[configuration.metric]} over {ranges}."
 

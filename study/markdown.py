@@ -1,8 +1,8 @@
-"""Any text as it stands in Markdown: nothing in it becomes a tag, a link, emphasis, a cell or a block of its own."""
+"""Escapes text for Markdown: nothing in it becomes a tag, a link, emphasis, a cell or a block."""
 
 import re
 
-# What means something anywhere, and an underscore that is not within a word, and the ampersand of an entity.
+# Characters with a meaning anywhere, an underscore that is not within a word, the ampersand of an entity.
 ANYWHERE = re.compile(r"[\\`*<\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 AT_THE_BEGINNING = re.compile(r"^(?:[-+>=]|\d{1,9}(?=[.)](?:\s|$)))")  # a list, a quotation, or a line under a title
 
@@ -14,10 +14,10 @@ def markdown_text(text: object) -> str:
 
 
 def fence_for(*lines: str) -> str:
-    """The backticks that fence off lines of code: more than stand in a row in any of them, at least three."""
+    """The fence of a block of code: more backticks than any run in its lines, at least three."""
     runs = [len(run) for line in lines for run in re.findall("`+", line)]
     return "`" * max(3, *(run + 1 for run in [0, *runs]))
 
 
-def _escape_beginning(found: re.Match[str]) -> str:
-    return f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}"
+def _escape_beginning(match: re.Match[str]) -> str:
+    return f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}"

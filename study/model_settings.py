@@ -1,4 +1,4 @@
-"""The models of a study: the settings that each begins with, and the options that mean something to it."""
+"""The default settings of each model, and the options that apply to it."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -16,8 +16,8 @@ DEFAULTS = {  # by variant, as bert-frozen
     for name in MODELS
     for variant, settings in find_learner(name).defaults.items()
 }
-PARTS = ("model", "training", "limits")  # of settings, whose fields options set
-FIELDS = {  # of settings, by the option that sets each
+PARTS = ("model", "training", "limits")  # of the settings, with the fields that options set
+FIELDS = {  # the field that each option sets
     "bert_model": "pretrained",
     **{name: name for name in ("strategy", "classifier", "max_training_texts", "metric", "seed", "epochs", "patience")},
     **{name: name for name in ("max_tokens", "vocabulary_size", "min_frequency")},
@@ -28,7 +28,7 @@ VECTOR_SIZE = "embedding_size"  # the field that --vectors sets
 def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:
     """The model's defaults, changed by the options that are not None.
 
-    Raises `StudyError` for an option that means nothing to the model: it would silently do nothing.
+    Raises `StudyError` for an option that the model does not use: it would silently do nothing.
     """
     learner = find_learner(model)
     given = {name: value for name, value in options.items() if value is not None}
@@ -48,14 +48,14 @@ def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:
 
 
 def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | None) -> Settings:
-    """The settings with this machine's copies of vectors and of an encoder, where they are named.
+    """The settings with this machine's copies of the vectors and of the encoder, if they are given.
 
-    Raises `StudyError` for a copy of what the study does not have, `VectorsError` for other vectors; another encoder is
-    refused when it is looked for.
+    Raises `StudyError` for a copy that the study does not need, `VectorsError` for other vectors; another encoder is
+    refused when it is opened.
     """
     if vectors:
         if not settings.vectors:
-            raise StudyError("The study begins with no vectors; leave --vectors out.")
+            raise StudyError("The study uses no word vectors; leave --vectors out.")
         settings = replace(settings, vectors=find_copy(settings.vectors, vectors))
     if bert_model:
         if settings.pretrained is None:
@@ -68,9 +68,9 @@ def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | No
 
 
 def options_of(settings: Settings) -> dict[str, Any]:
-    """The options that make these settings, by their names in `choose_settings`: the inverse of it.
+    """The options that give these settings, the inverse of `choose_settings`.
 
-    But for the `unsettable_fields`, which no option sets.
+    The `unsettable_fields`, which no option sets, are left out.
     """
     name, variant = _model_and_variant(settings)
     options: dict[str, Any] = {"model": name}
@@ -83,7 +83,7 @@ def options_of(settings: Settings) -> dict[str, Any]:
 
 
 def unsettable_fields(settings: Settings) -> dict[str, tuple[Any, Any]]:
-    """Values, and today's defaults, of fields that no option sets: such settings are of another version's making."""
+    """The values and current defaults of differing fields that no option sets, as in studies of another version."""
     return {field: both for field, both in _differing(settings).items() if field not in FIELDS.values()}
 
 
@@ -92,19 +92,18 @@ def _differing(settings: Settings) -> dict[str, tuple[Any, Any]]:
     if settings.vectors:
         default = replace(default, model=_changed(default.model, {VECTOR_SIZE: settings.vectors.size}))
     parts = [(getattr(settings, part), getattr(default, part)) for part in PARTS]
-    both = {
-        field.name: (getattr(own, field.name), getattr(of, field.name)) for own, of in parts for field in fields(own)
-    }
-    return {field: (value, usual) for field, (value, usual) in both.items() if value != usual}
+    names = [(own, usual, field.name) for own, usual in parts for field in fields(own)]
+    both = {name: (getattr(own, name), getattr(usual, name)) for own, usual, name in names}
+    return {name: (value, usual) for name, (value, usual) in both.items() if value != usual}
 
 
 def variant_of(settings: Settings) -> str:
-    """The model, and its variant where it has some: a key of `DEFAULTS`."""
+    """The model, with its variant if it has any: a key of `DEFAULTS`."""
     return "-".join(filter(None, _model_and_variant(settings)))
 
 
 def default_name(data: str, settings: Settings) -> str:
-    """The name of a study, which tells it from others of the same data."""
+    """The default name of a study, from the data, the model and the word vectors."""
     return "-".join([data, variant_of(settings), *([settings.vectors.name] if settings.vectors else [])])
 
 

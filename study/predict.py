@@ -1,6 +1,6 @@
 """`python -m study.predict`: label texts with a model that `study.report` has written; needs neither study nor data.
 
-Parses, calls, prints. What takes long to import is imported when it is needed, so that `--help` answers at once.
+Slow imports are local, so that `--help` answers at once.
 """
 
 import signal
@@ -88,7 +88,7 @@ def predict(
 
 
 def print_labels(classifier: "TextClassifier", texts: Iterable[str], top: int) -> None:
-    """A line per text: label, tab, probability, and so on for the next ones."""
+    """Print a line per text: label, tab, probability, and so on for the next labels."""
     names = [" ".join(name.split()) for name in classifier.classes]  # without tabs and line ends
     blank = 0
     for chunk in in_chunks(texts):
@@ -110,10 +110,10 @@ def _load(folder: Path | None) -> "TextClassifier":
     from models.export import CONFIG_FILE, load_model
 
     if folder is None:
-        found = list(Path("reports").glob(f"[!.]*/model/{CONFIG_FILE}"))  # hidden ones are being written
-        if not found:
+        configs = list(Path("reports").glob(f"[!.]*/model/{CONFIG_FILE}"))  # hidden ones are being written
+        if not configs:
             raise PredictionError("There is no model under reports/. Name one with --model, or run study.report.")
-        folder = max(found, key=lambda path: path.stat().st_mtime).parent
+        folder = max(configs, key=lambda path: path.stat().st_mtime).parent
         print(f"Model: {folder}, the newest under reports", file=sys.stderr)
     return load_model(folder)
 

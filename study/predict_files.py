@@ -1,4 +1,4 @@
-"""Files of texts, labelled row by row: CSV, TSV, JSON lines, Parquet; all else that they hold passes through."""
+"""Labels files of texts row by row (CSV, TSV, JSON lines, Parquet); other columns are copied unchanged."""
 
 import csv
 import gzip
@@ -19,7 +19,7 @@ from data.files import is_gzip, kind_of_file, replacing
 if TYPE_CHECKING:
     from models.classifier import TextClassifier
 
-CHUNK = 2_048  # texts at a time: bounds the memory and moves the bar, and leaves texts of like length for a batch
+CHUNK = 2_048  # texts at a time: bounds the memory, but allows batches of texts of similar length
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".json", ".ndjson")
 KINDS = (*SEPARATORS, ".parquet", *JSON_LINES)
@@ -28,7 +28,7 @@ Label = Callable[[Sequence[object]], Iterable[tuple[str, float]]]  # a class and
 
 
 class PredictionError(UserError):
-    """Texts cannot be read or labelled as asked. The message is one line: what is wrong, and the way out."""
+    """Texts cannot be read or labelled as requested. The message is one line: what is wrong, and the way out."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Columns:
     probability: str
 
     def check(self, names: Iterable[str]) -> None:
-        """Raises `PredictionError` when the text is not among the columns of a file, or a result is."""
+        """Raises `PredictionError` if the text column is missing in a file, or a result column exists."""
         names = list(names)
         if self.text not in names:
             shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
@@ -60,7 +60,7 @@ class Labelled:
 
 
 def label_file(classifier: "TextClassifier", source: Path, target: Path, columns: Columns) -> Labelled:
-    """Write the rows of a file with their labels to another one of its kind, and show that.
+    """Write the rows of a file with their labels to another file of the same kind, with a progress bar.
 
     Raises `PredictionError` for a file that cannot be read or written; `target` is then as it was before.
     """
@@ -105,7 +105,7 @@ def label_file(classifier: "TextClassifier", source: Path, target: Path, columns
 
 
 def _label_csv(lines: TextIO, labelled: TextIO, columns: Columns, label: Label, separator: str) -> None:
-    """Label the rows of a CSV file. Pandas would change cells and header: other columns shall stay as they are."""
+    """Label the rows of a CSV file, without pandas, which would change other columns and the header."""
     rows = _csv_rows(lines, separator)
     if (header := next(rows, None)) is None:
         raise PredictionError("it is empty; a header is needed.")
@@ -145,7 +145,7 @@ def _csv_rows(lines: TextIO, separator: str) -> Iterator[list[str]]:
 
 
 def _label_json_lines(lines: TextIO, labelled: TextIO, columns: Columns, label: Label) -> None:
-    """Adds to each line as it is written there, so that not even the digits of a number change."""
+    """Append the results to each line as text, so that not even the digits of a number change."""
     for first, chunk in enumerate(in_chunks(_json_rows(lines))):
         if first == 0:  # rows may leave out what they have no value for
             columns.check({name: None for _, row in chunk for name in row})
@@ -185,7 +185,7 @@ def _label_parquet(file: BinaryIO, temporary: Path, columns: Columns, label: Lab
 
 
 def _text(value: object) -> str | None:
-    """A cell as the texts of the training were read: whole numbers without a decimal point."""
+    """A cell as text, read as in training: whole numbers without a decimal point."""
     if isinstance(value, float):
         return None if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
     if value is None or isinstance(value, str | int):

@@ -1,4 +1,4 @@
-"""`python -m study.report`: turn a study into an answer that holds: fresh seeds, the test split, a verdict, a model."""
+"""`python -m study.report`: confirm a study's result on fresh seeds and the test split; write a report and a model."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
 """`python -m study.run`: search for the best hyper-parameters of a text classifier.
 
-Parses, calls, prints. What takes long to import is imported when it is needed, so that `--help` answers at once.
+Slow imports are local, so that `--help` answers at once.
 """
 
 import sys
@@ -27,7 +27,7 @@ Examples:
 
   python -m study.run --trials 50                      Reuters R8, 50 trials in all
 
-  python -m study.run --trials 80                      goes on with it: 30 more
+  python -m study.run --trials 80                      continues it: 30 more
 
   python -m study.run --trials 50 --data bios.csv --label-column job --text-column bio
 """
@@ -35,7 +35,7 @@ Examples:
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-@app.command(help=f"Search the hyper-parameters of a text classifier; a rerun goes on with it.\n{EXAMPLES}")
+@app.command(help=f"Search the hyper-parameters of a text classifier; a rerun continues it.\n{EXAMPLES}")
 def run(
     trials: Annotated[
         int, count("Trials in all, over restarts: complete, pruned and failed ones count.", most=10_000_000)
@@ -151,7 +151,7 @@ def run(
             metavar="SECONDS",
             min=1,
             max=86_400,
-            help="Between the signs of life of workers on other machines; after four without one, their trial goes on.",
+            help="Interval of the workers' heartbeats; after four missed ones, a trial continues on another worker.",
         ),
     ] = 30,
     cache_dir: CacheDir = Path(".cache"),
@@ -159,7 +159,7 @@ def run(
         Path, typer.Option(metavar="DIR", help="Pictures and a log of each trial, for optuna-dashboard --artifact-dir.")
     ] = Path("artifacts"),
 ) -> None:
-    with interruptible("What was running goes on from its last finished epoch.", module="study.run") as console:
+    with interruptible("Running trials continue from their last finished epoch.", module="study.run") as console:
         from data.source import find_source
 
         source, sentence = find_source(data, label_column=label_column, text_column=text_column)

@@ -1,4 +1,4 @@
-"""Who chooses the next parameters, and who ends a trial early: Optuna's samplers and pruners, seeded and set."""
+"""Optuna's samplers and pruners, as studies use them."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -14,24 +14,24 @@ from optuna.trial import FrozenTrial, TrialState
 from study.configuration import PrunerName, SamplerName, StudyConfig
 
 RANDOM_TRIALS_BEFORE_TPE = 10
-UNPRUNED_TRIALS = 5  # complete ones, before the median means something
-WARM_UP_EPOCHS = 1  # of every trial, before it may be pruned: the first one tells little
-PRUNING_RULE = 2  # count up when `make_pruner` changes; 1 took the best of all epochs that a trial had reported
+UNPRUNED_TRIALS = 5  # complete trials, before the median is used
+WARM_UP_EPOCHS = 1  # of every trial, before it may be pruned: the first one says little
+PRUNING_RULE = 2  # increase when `make_pruner` changes; 1 used the best of all reported epochs
 
 
 class SeededPerTrialSampler(BaseSampler):
-    """Another sampler, made for each trial and seeded by the study's seed and the trial's number.
+    """A wrapper that makes a new sampler for each trial, seeded by the study's seed and the trial's number.
 
-    A sampler with one seed for the whole study would draw the same points again after a restart. And where a claim was
-    cut short between two parameters, what the first one took from the random numbers is taken again before the second.
+    A sampler with one seed for the whole study would draw the same points again after a restart. After an interruption
+    between two parameters, the first one's random numbers are drawn again before the second parameter is.
     """
 
     def __init__(self, make_sampler: Callable[[int], BaseSampler], *, seed: int) -> None:
         self._make_sampler = make_sampler
-        self.on_start: Callable[[FrozenTrial], None] | None = None  # hears of a trial before its parameters are drawn
+        self.on_start: Callable[[FrozenTrial], None] | None = None  # called before a trial's parameters are drawn
         self._seed = seed
         self._sampler = make_sampler(seed)
-        self._drawn: set[str] = set()  # the parameters of the trial that were drawn one by one, or together
+        self._drawn: set[str] = set()  # the trial's parameters that were drawn so far
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         if self.on_start:
@@ -77,10 +77,10 @@ def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
 
 
 class LastValuePruner(BasePruner):
-    """Another pruner that is shown only the last value that a trial has reported: what it would be worth if it ended.
+    """A wrapper that shows a pruner only a trial's last reported value, which would be its value if it ended now.
 
-    Optuna's own pruners judge a trial by the best of all its steps. Early epochs do not count for a trial's value, so
-    a lucky one of them must not protect it either.
+    Optuna's pruners judge a trial by the best of all its steps. Early epochs do not count for a trial's value, so a
+    lucky one must not protect it from pruning either.
     """
 
     def __init__(self, pruner: BasePruner) -> None:
@@ -95,7 +95,7 @@ class LastValuePruner(BasePruner):
 
 
 def make_pruner(name: PrunerName) -> BasePruner:
-    """`median` ends a trial that would be worth less now than the median of the complete trials was at the same epoch.
+    """`median` prunes a trial whose present value is below the median of the complete trials at the same epoch.
 
     Not Hyperband: with 50 trials its brackets leave each of TPE's models too few to learn from.
     """
@@ -105,5 +105,5 @@ def make_pruner(name: PrunerName) -> BasePruner:
 
 
 def may_prune(configuration: StudyConfig) -> bool:
-    """Whether there is an epoch, neither of the warm-up nor the last one, after which a trial can be pruned."""
+    """Whether a trial can be pruned after some epoch: neither one of the warm-up nor the last."""
     return configuration.pruner != "none" and configuration.base.training.epochs - 1 > WARM_UP_EPOCHS

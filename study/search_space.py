@@ -1,6 +1,6 @@
-"""Every range that is searched, with the reason for its bounds.
+"""The search spaces, with the reason for the bounds of every range.
 
-A parameter is called like the configuration field that it sets; its default is that field's value, and the first
+A parameter has the name of the configuration field that it sets; its default is that field's value, and the first
 trial of every study is the one with all defaults.
 """
 
@@ -24,8 +24,8 @@ from models.lstm import LSTMConfig
 Space = dict[str, BaseDistribution]
 SpaceName = Literal["default", "wide"]
 ROUNDING = 1e-9  # relative
-BERT_LEARNING_RATES: dict[Strategy, FloatDistribution] = {  # MiniLM wants more than the 2e-5 to 5e-5 of BERT-base
-    "frozen": FloatDistribution(3e-4, 1e-1, log=True),  # a head alone bears what would ruin an encoder
+BERT_LEARNING_RATES: dict[Strategy, FloatDistribution] = {  # MiniLM needs more than the 2e-5 to 5e-5 of BERT-base
+    "frozen": FloatDistribution(3e-4, 1e-1, log=True),  # rates for a head alone would ruin an encoder
     "full": FloatDistribution(2e-5, 5e-4, log=True),
     "gradual": FloatDistribution(3e-4, 1e-2, log=True),  # of the head; each layer below has less
     "lora": FloatDistribution(1e-4, 5e-3, log=True),  # adapters start at zero
@@ -40,7 +40,7 @@ def search_space(name: SpaceName, base: Settings) -> Space:
 
 @singledispatch
 def model_space(config: object, _base: Settings) -> tuple[Space, Space]:
-    """What is searched by default, and what the wide space has besides: a function for each type of `config`."""
+    """The default space, and the additional ranges of the wide one; one implementation per type of `config`."""
     raise NotImplementedError(f"study/search_space.py has no ranges for {type(config).__name__}.")
 
 
@@ -77,7 +77,7 @@ def _linear_space(config: LinearConfig, _base: Settings) -> tuple[Space, Space]:
     low, high = {"svm": (0.03, 30.0), "logistic_regression": (1.0, 300.0)}[config.classifier]
     default: Space = {
         "C": FloatDistribution(low, high, log=True),
-        "max_ngram": IntDistribution(1, 3),  # longer ones hardly ever come again in another text
+        "max_ngram": IntDistribution(1, 3),  # longer ones hardly ever occur in a second text
     }
     more: Space = {
         "C": FloatDistribution(0.03, 300.0, log=True),  # of either classifier
@@ -112,9 +112,9 @@ def _word_network_space(base: Settings) -> Space:
     return embedding | {
         "dropout": FloatDistribution(0.0, 0.7),  # more than that starves the classifier
         "embedding_dropout": FloatDistribution(0.0, 0.7),  # likewise
-        "word_dropout": FloatDistribution(0.0, 0.4),  # of a text with fewer words little is left
+        "word_dropout": FloatDistribution(0.0, 0.4),  # with more, little is left of a text
         "batch_size": CategoricalDistribution([16, 32, 64, 128]),  # smaller is slow, larger takes too few steps
-        "weight_decay": FloatDistribution(1e-4, 1.0, log=True),  # from no effect at all to one that shows
+        "weight_decay": FloatDistribution(1e-4, 1.0, log=True),  # from no effect to a clear one
         # A quarter to twice the default: the lead of a text often tells its class.
         "max_tokens": IntDistribution(min(50, base.limits.max_tokens), max(400, base.limits.max_tokens), log=True),
         # From the words that most texts share to more than a corpus of this kind repeats.
@@ -139,7 +139,7 @@ def apply_parameters(base: Settings, parameters: dict[str, Any]) -> Settings:
 
 
 def contains(range_: BaseDistribution, value: Any) -> bool:
-    """Whether a value is one of a range, or beyond its end by a rounding error only, as TPE may draw it."""
+    """Whether a value lies in a range, up to a rounding error, as TPE may draw it."""
     if isinstance(range_, CategoricalDistribution):
         return value in range_.choices
     assert isinstance(range_, IntDistribution | FloatDistribution)
@@ -149,17 +149,17 @@ def contains(range_: BaseDistribution, value: Any) -> bool:
 
 
 def covers(parameters: dict[str, Any], space: Space) -> bool:
-    """Whether there is a value of each range, as not in every trial that was added by hand."""
+    """Whether there is a value in each range; trials that were added by hand may lack some."""
     return all(name in parameters and contains(range_, parameters[name]) for name, range_ in space.items())
 
 
 def lies_in(parameters: dict[str, Any], space: Space) -> bool:
-    """Whether there are values, and all of them are of ranges of the space."""
+    """Whether there are values, and all of them lie in ranges of the space."""
     return bool(parameters) and misfit(space, parameters) is None
 
 
 def is_configuration(parameters: dict[str, Any], space: Space) -> bool:
-    """Whether there is a value of each range, and of nothing else."""
+    """Whether there is a value in each range, and nothing else."""
     return parameters.keys() == space.keys() and covers(parameters, space)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal, which all end a command in the same orderly way."""
+"""Handles Ctrl-C, SIGTERM and a closed terminal, which all interrupt a command in the same way."""
 
 import signal
 import sys
@@ -6,24 +6,24 @@ from types import FrameType
 from typing import Any
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-AGAIN_SECONDS = 0.05  # after an exception that was lost
+AGAIN_SECONDS = 0.05  # until a lost exception is raised again
 
 
 class Interrupted(BaseException):
-    """The command has been asked to end.
+    """The command was interrupted by a signal.
 
-    Not a `KeyboardInterrupt`: where one has passed through `exec`, the interpreter ends by killing itself.
+    Not a `KeyboardInterrupt`, after which the interpreter would kill itself if it had passed through `exec`.
     """
 
 
 class _State:
     requested = False
     held = False
-    other_hook: Any = sys.__unraisablehook__  # for exceptions that nobody can catch
+    other_hook: Any = sys.__unraisablehook__  # for exceptions that cannot be caught
 
 
 def end_on_signals() -> None:
-    """Let a signal raise `Interrupted` in the main thread from now on.
+    """From now on, signals raise `Interrupted` in the main thread.
 
     Signals that were ignored before, as under `nohup`, stay ignored.
     """
@@ -38,14 +38,14 @@ def end_on_signals() -> None:
 
 
 def hold_signals() -> None:
-    """Only note signals from now on: what follows must not be torn apart."""
+    """From now on, only record signals, so that the following work is not interrupted."""
     _State.held = True
 
 
 def release_signals() -> None:
-    """Raise `Interrupted` again, at once for a signal that came while they were held.
+    """Let signals raise `Interrupted` again, at once if one came while they were held.
 
-    Also for one whose exception was lost, as it is in a destructor.
+    The same holds for a signal whose exception was lost, as in a destructor.
     """
     _State.held = False
     if _State.requested:
@@ -53,7 +53,7 @@ def release_signals() -> None:
 
 
 def _ask_again(unraisable: Any) -> None:
-    """For an exception that is lost, as in a callback of the garbage collector: let the signal come once more."""
+    """Repeat a signal whose exception was lost, as in a callback of the garbage collector."""
     if isinstance(unraisable.exc_value, Interrupted):
         signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
     else:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from study.configuration import DeviceName, StudyConfig
 
-ORPHANED = 3  # the exit code of a worker whose supervisor is gone; nobody sees it
+ORPHANED = 3  # the exit code of a worker whose supervisor is gone
 EXAMPLES = """
 Examples:
 
@@ -85,7 +85,7 @@ def join(
 
 @dataclass(frozen=True)
 class LocalPaths:
-    """Where this machine has what a study names by a path; None: where the study says."""
+    """This machine's paths of the files that a study needs; None: the stored path."""
 
     data: Path | None
     vectors: Path | None
@@ -94,7 +94,7 @@ class LocalPaths:
     artifact_dir: Path | None
 
     def put_into(self, configuration: "StudyConfig") -> "StudyConfig":
-        """The study's configuration with these paths. Raises `UserError` for files with another content."""
+        """The study's configuration with these paths. Raises `UserError` for files with other content."""
         from data.source import find_copy
         from study.model_settings import copies_of
 
@@ -132,10 +132,10 @@ def _join(
         configuration = paths.put_into(load_configuration(study))
         configuration = replace(configuration, device=device or configuration.device)
         trials = trials or load_budget(study)
-        found = find_study_device(configuration.device)
+        torch_device = find_study_device(configuration.device)
         prepared = open_prepared(prepared_in) if prepared_in else None
         if prepared is None and CONFIRMS not in study.user_attrs:
-            prepared = prepare_texts(configuration, console, device=found)
+            prepared = prepare_texts(configuration, console, device=torch_device)
         on_change: Callable[[], None] = _nothing
         if show:
             console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")
@@ -145,7 +145,7 @@ def _join(
             make_queue(study, storage, configuration),
             configuration,
             prepared,
-            device=found,
+            device=torch_device,
             trials=trials,
             deadline=deadline,
             on_change=on_change,
@@ -159,7 +159,7 @@ def _nothing() -> None: ...
 
 
 def _end_with_supervisor() -> None:
-    """Standard input is a pipe from the supervisor; when it closes, that one is gone. Any moment is safe to end in."""
+    """End this process when its standard input, a pipe from the supervisor, is closed. It may end at any moment."""
     while os.read(0, 1024):
         pass
     os._exit(ORPHANED)

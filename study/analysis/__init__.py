@@ -1,1 +1,1 @@
-"""Numbers out of trials; draws nothing and tells nothing."""
+"""Numbers computed from trials, without figures and sentences."""

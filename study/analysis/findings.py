@@ -1,6 +1,6 @@
-"""What a search has found, in numbers: what matters, what it has cost, what failed, which range is too narrow.
+"""The findings of a search in numbers: parameter importance, cost, failures, ranges that are too narrow.
 
-Draws nothing and reads no texts; where a number would mislead, its reason stands instead.
+Draws nothing and reads no texts; where a number would mislead, the reason is given instead.
 """
 
 import statistics
@@ -22,45 +22,45 @@ from study.search_space import Space, apply_parameters, covers, describe
 from study.storage.attributes import FAILURE
 from study.storage.queries import best_trial, complete_trials, epochs_of, finished_trials, sample_of, seconds_of
 
-AXES = 5  # parallel ones, at most: more cannot be read on a phone
+AXES = 5  # of parallel coordinates, at most: more cannot be read on a phone
 
-TRIALS_FOR_IMPORTANCE = 10  # complete ones that were sampled: then the top tenth is at least one
+TRIALS_FOR_IMPORTANCE = 10  # complete and sampled: then the top tenth is at least one trial
 RESAMPLES = 200
 EDGE = 0.05  # of a range, on its own scale
 
 
 @dataclass(frozen=True)
 class Importance:
-    """The share of a parameter in reaching the top; those of all parameters sum to 1."""
+    """The importance of a parameter for reaching the top; the importances of all parameters sum to 1."""
 
     parameter: str
     mean: float  # over bootstrap resamples of the trials
-    low: float | None = None  # of their 95 % interval; None of biased trials
+    low: float | None = None  # of the 95 % interval; None for biased trials
     high: float | None = None
 
 
 @dataclass(frozen=True)
 class Importances:
-    trials: int  # complete ones that they are taken from
+    trials: int  # the number of complete trials used
     parameters: tuple[Importance, ...] = ()  # the most important one first
     reason: str | None = None  # why there are none
-    caveat: str = ""  # what they tell where the trials are biased; empty where they are not
+    caveat: str = ""  # for biased trials: what the importances show; empty otherwise
     evaluator: str = "PED-ANOVA"
 
     @property
     def about(self) -> str:
-        """How they were found, and what they tell, in sentences."""
-        told = (
+        """The method and its meaning, in sentences."""
+        explanation = (
             "PED-ANOVA (arXiv:2304.10255, Optuna's default): how much each parameter decides about reaching the best "
             f"tenth of the complete trials; mean {'' if self.caveat else 'and 95 % interval '}of {RESAMPLES} bootstrap "
             "resamples of these trials."
         )
-        return f"{told} {self.caveat}".rstrip()
+        return f"{explanation} {self.caveat}".rstrip()
 
 
 @dataclass(frozen=True)
 class Cost:
-    trial_seconds: dict[int, float]  # by trial number, of those that have taken any
+    trial_seconds: dict[int, float]  # by trial number; trials that took no time are left out
     total_seconds: float  # over all workers
     median_seconds: float
     elapsed_seconds: float  # from the first trial's start to the last one's end, pauses included
@@ -101,20 +101,20 @@ def find(study: Study, configuration: StudyConfig, *, seed: int = 0) -> Findings
 
 def find_importances(study: Study, configuration: StudyConfig, *, seed: int = 0) -> Importances:
     sample = sample_of(study, configuration)
-    found = Importances(len(sample.trials), caveat=sample.caveat)
-    if found.trials < TRIALS_FOR_IMPORTANCE:
-        there = {0: "there is none", 1: "there is only 1"}.get(found.trials, f"there are only {found.trials}")
+    result = Importances(len(sample.trials), caveat=sample.caveat)
+    if result.trials < TRIALS_FOR_IMPORTANCE:
+        there = {0: "there is none", 1: "there is only 1"}.get(result.trials, f"there are only {result.trials}")
         return replace(
-            found, reason=f"It takes {TRIALS_FOR_IMPORTANCE} complete trials that were sampled, and {there}."
+            result, reason=f"It takes {TRIALS_FOR_IMPORTANCE} complete trials that were sampled, and {there}."
         )
     if len({trial.value for trial in sample.trials}) == 1:
-        return replace(found, reason="All complete trials have the same value, so no parameter matters.")
+        return replace(result, reason="All complete trials have the same value, so no parameter matters.")
     shares = _resampled_shares(sample.trials, list(configuration.search_space), seed=seed)
     parameters = [
         Importance(name, float(np.mean(values)), *(() if sample.biases else _interval(values)))
         for name, values in shares.items()
     ]
-    return replace(found, parameters=tuple(sorted(parameters, key=lambda importance: -importance.mean)))
+    return replace(result, parameters=tuple(sorted(parameters, key=lambda importance: -importance.mean)))
 
 
 def find_cost(study: Study, configuration: StudyConfig) -> Cost:
@@ -145,7 +145,7 @@ def find_failures(study: Study) -> tuple[Failure, ...]:
 
 
 def find_edges(study: Study, configuration: StudyConfig) -> tuple[str, ...]:
-    """A sentence for each range that the best trial is at the edge of, unless that cannot be moved, as no dropout."""
+    """A sentence for each range with the best trial at its edge, unless the range cannot be widened (dropout 0)."""
     if (best := best_trial(study, configuration.search_space)) is None:
         return ()
     notes = []
@@ -178,7 +178,7 @@ def _resampled_shares(trials: list[FrozenTrial], names: list[str], *, seed: int)
 def _evaluate_importance(trials: list[FrozenTrial]) -> dict[str, float]:
     study = optuna.create_study(direction="maximize")
     study.add_trials(trials)
-    with warnings.catch_warnings(action="ignore"):  # of resamples in which the values are nearly all the same
+    with warnings.catch_warnings(action="ignore"):  # for resamples of nearly equal values
         return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
 
 
@@ -199,14 +199,14 @@ def _interval(values: list[float]) -> tuple[float, float]:
 
 
 def most_important_pair(space: Space, importances: Importances) -> tuple[str, str]:
-    """Two parameters that are numbers; hidden size and learning rate where there are no others, or nothing is known."""
+    """The two most important numerical parameters; the first two of the space if the importances are unknown."""
     numbers = [name for name, range_ in space.items() if not isinstance(range_, CategoricalDistribution)]
     if len(numbers) > 2 and importances.parameters:
-        numbers = [one.parameter for one in importances.parameters if one.parameter in numbers]
+        numbers = [importance.parameter for importance in importances.parameters if importance.parameter in numbers]
     return numbers[0], numbers[1]
 
 
 def parallel_parameters(space: Space, importances: Importances) -> list[str]:
-    """The most important parameters, as many as can be read, in the order of the space."""
-    ranked = [one.parameter for one in importances.parameters] or list(space)
+    """The most important parameters, at most `AXES`, in the order of the space."""
+    ranked = [importance.parameter for importance in importances.parameters] or list(space)
     return [name for name in space if name in ranked[:AXES]]

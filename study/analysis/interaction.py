@@ -1,6 +1,7 @@
-"""How much of what the two parameters of a model's default space do to the score they do only together."""
+"""The interaction of the two parameters of a model's default space, by functional ANOVA."""
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,30 +15,30 @@ from study.configuration import StudyConfig
 from study.search_space import Space, search_space
 from study.storage.queries import sample_of
 
-TRIALS_FOR_INTERACTION = 20  # complete ones that were sampled
-EXPLAINED = 0.5  # of the variance of trials that it was not fitted to: less, and a surrogate tells nothing
+TRIALS_FOR_INTERACTION = 20  # complete and sampled
+EXPLAINED = 0.5  # of the variance of held-out trials; with less, a surrogate is not trusted
 RESAMPLES = 100
-GRID, BACKGROUNDS = 10, 20  # points per axis, and settings of the other parameters, that an effect is averaged over
+GRID, BACKGROUNDS = 10, 20  # points per axis; settings of the other parameters to average over
 
 
 @dataclass(frozen=True)
 class Interaction:
     parameters: tuple[str, str]
-    trials: int  # complete ones that it is taken from
-    share: float | None = None  # of the variance that the two parameters make
-    low: float | None = None  # of the 95 % bootstrap interval; None of biased trials
+    trials: int  # the number of complete trials used
+    share: float | None = None  # of the variance due to the two parameters
+    low: float | None = None  # of the 95 % bootstrap interval; None for biased trials
     high: float | None = None
-    explained: float | None = None  # of the variance of trials left out, by the surrogate (five-fold)
+    explained: float | None = None  # R² of the surrogate on held-out trials (five-fold)
     reason: str | None = None  # why there is no share
-    caveat: str = ""  # what the share tells where the trials are biased; empty where they are not
+    caveat: str = ""  # for biased trials: what the share shows; empty otherwise
 
 
 def find_interaction(study: Study, configuration: StudyConfig, *, seed: int = 0) -> Interaction:
     """The interaction of the default space's two parameters.
 
-    By functional ANOVA of a Gaussian process (Matérn 5/2, a length scale per parameter, and noise) that is fitted to
-    the trials, every parameter on its own scale: the part of the variance of the two parameters' joint effect that is
-    not the sum of their single effects.
+    A Gaussian process (Matérn 5/2, a length scale per parameter, and noise) is fitted to the trials, every parameter on
+    its own scale. The share is the part of the variance of the two parameters' joint effect that is not the sum of
+    their main effects (functional ANOVA).
     """
     first, second = search_space("default", configuration.base)
     pair, space = (first, second), configuration.search_space
@@ -63,18 +64,18 @@ def find_interaction(study: Study, configuration: StudyConfig, *, seed: int = 0)
         )
         return replace(nothing, explained=explained, reason=reason)
     grid = _grid_of(pair, [trial.params for trial in trials[:BACKGROUNDS]], space)
-    found = replace(nothing, share=_interaction_share(surrogate, grid), explained=explained)
-    return found if sample.biases else _with_interval(found, fixed, points, values, grid, seed=seed)
+    interaction = replace(nothing, share=_interaction_share(surrogate, grid), explained=explained)
+    return interaction if sample.biases else _with_interval(interaction, fixed, points, values, grid, seed=seed)
 
 
 def _explained(surrogate: GaussianProcessRegressor, points: Floats, values: Floats, *, seed: int) -> float:
-    """The share of the variance of trials left out that the surrogate tells, five-fold; below 0 if it only misleads."""
+    """R² on held-out trials, five-fold; below 0 if the surrogate predicts worse than the mean."""
     predicted = cross_val_predict(surrogate, points, values, cv=KFold(5, shuffle=True, random_state=seed))
     return 1 - float(np.mean((values - predicted) ** 2) / np.var(values))
 
 
 def _with_interval(
-    found: Interaction,
+    interaction: Interaction,
     surrogate: GaussianProcessRegressor,
     points: Floats,
     values: Floats,
@@ -82,8 +83,8 @@ def _with_interval(
     *,
     seed: int,
 ) -> Interaction:
-    """The same with the 95 % interval of bootstrap resamples of the trials, each with the surrogate's own scales."""
-    assert found.share is not None
+    """The interaction with a 95 % bootstrap interval over the trials, with the length scales fixed."""
+    assert interaction.share is not None
     generator = np.random.default_rng(seed)
     shares = []
     for _ in range(RESAMPLES):
@@ -91,15 +92,16 @@ def _with_interval(
         if np.ptp(values[sample]) > 0:
             shares.append(_interaction_share(surrogate.fit(points[sample], values[sample]), grid))
     low, high = np.quantile(shares, [0.025, 0.975]).tolist()
-    return replace(found, low=min(low, found.share), high=max(high, found.share))
+    return replace(interaction, low=min(low, interaction.share), high=max(high, interaction.share))
 
 
 def _grid_of(pair: tuple[str, str], backgrounds: list[dict[str, Any]], space: Space) -> Floats:
-    """(GRID * GRID * backgrounds, features): all pairs of values, each with all settings of the others."""
+    """(GRID * GRID * backgrounds, features): all pairs of values, each with all settings of the other parameters."""
     places = (np.arange(GRID) + 0.5) / GRID
     others = backgrounds if len(space) > 2 else backgrounds[:1]
-    first, second = ([from_unit(space[name], place) for place in places] for name in pair)
-    return encode([{**other, pair[0]: one, pair[1]: two} for one in first for two in second for other in others], space)
+    first_values, second_values = ([from_unit(space[name], place) for place in places] for name in pair)
+    values = product(first_values, second_values, others)
+    return encode([{**other, pair[0]: first, pair[1]: second} for first, second, other in values], space)
 
 
 def _interaction_share(surrogate: GaussianProcessRegressor, grid: Floats) -> float:

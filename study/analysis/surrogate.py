@@ -1,4 +1,4 @@
-"""A smooth surface through noisy trials, with each parameter on its own scale."""
+"""A Gaussian process as a smooth surface through noisy trials, with each parameter on its own scale."""
 
 import warnings
 from dataclasses import dataclass
@@ -13,11 +13,12 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from study.search_space import Space, covers
 
-SURFACE, REACH = 61, 0.25  # grid points per axis; how far from a complete trial, in widths of a range, it is drawn
+SURFACE = 61  # grid points per axis
+REACH = 0.25  # the surface is drawn up to this distance from a complete trial, in widths of a range
 TRIALS_FOR_SURFACE = 5
 
 Floats = npt.NDArray[np.float64]
-TRIALS_OF_A_SURROGATE = 150  # at most, the first ones: fitting is cubic in them
+TRIALS_OF_A_SURROGATE = 150  # at most: fitting takes cubic time
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class Surface:
 
 
 def to_unit(range_: BaseDistribution, value: Any) -> float:
-    """Where in its range a number lies on the range's own scale, from 0 to 1."""
+    """The position of a number in its range, from 0 to 1, on the range's own scale."""
     assert isinstance(range_, IntDistribution | FloatDistribution)
     low, high, at = np.log([range_.low, range_.high, value]) if range_.log else (range_.low, range_.high, value)
     return float((at - low) / (high - low)) if high > low else 0.5
 
 
 def from_unit(range_: BaseDistribution, place: float) -> float:
-    """The number at a position; outside of 0 to 1 it lies beyond the range."""
+    """The number at a position; positions outside 0 to 1 lie beyond the range."""
     assert isinstance(range_, IntDistribution | FloatDistribution)
     if range_.log:
         return float(range_.low * (range_.high / range_.low) ** place)
@@ -51,7 +52,7 @@ def encode(parameters: list[dict[str, Any]], space: Space) -> Floats:
     """(trials, features): numbers as positions, a category as a column for each choice."""
     columns = []
     for name, range_ in space.items():
-        values = [one[name] for one in parameters]
+        values = [configuration[name] for configuration in parameters]
         if isinstance(range_, CategoricalDistribution):
             columns += [[float(value == choice) for value in values] for choice in range_.choices]
         else:
@@ -60,16 +61,16 @@ def encode(parameters: list[dict[str, Any]], space: Space) -> Floats:
 
 
 def fit_surrogate(points: Floats, values: Floats) -> GaussianProcessRegressor:
-    """A smooth surface through noisy values: what a configuration that was not tried would score."""
+    """A Gaussian process that predicts the scores of configurations that were not tried."""
     scales = np.full(points.shape[1], 0.5)
     kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(scales, (0.05, 1e2), nu=2.5) + WhiteKernel(1e-2, (1e-5, 1.0))
     surrogate = GaussianProcessRegressor(kernel, normalize_y=True)
-    with warnings.catch_warnings(action="ignore"):  # a scale at its bound is that of a parameter without effect
+    with warnings.catch_warnings(action="ignore"):  # a length scale at its bound: no effect
         return surrogate.fit(points, values)
 
 
 def smooth_surface(trials: list[FrozenTrial], space: Space, names: tuple[str, str]) -> Surface | None:
-    """The expected score over two parameters, from complete trials; None where they are too few or all alike."""
+    """The expected score over two parameters, from complete trials; None if they are too few or all equal."""
     both = {name: space[name] for name in names}
     scores = [trial.value for trial in trials if trial.value is not None]
     trials = [trial for trial in trials if covers(trial.params, both)]

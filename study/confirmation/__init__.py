@@ -1,1 +1,1 @@
-"""Whether the winner is real: trainings on fresh repeats, the audit of pruning, and the one door to the test split."""
+"""Confirms the winner: trainings on fresh repeats, the audit of pruning, and the only access to the test split."""

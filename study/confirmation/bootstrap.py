@@ -1,8 +1,8 @@
-"""How far scores on one test split can be trusted: intervals and a paired test.
+"""Confidence intervals and a paired test for scores on one test split.
 
-The predictions of a system are class numbers of shape (S, N): N texts, S trainings of it, each with a seed and a
-division of the texts of its own. Its score is the mean over them. What other texts would have made of it comes from the
-bootstrap, what other seeds would have from how much these differ (`_mean_over_seeds`).
+The predictions of a system are class numbers of shape (S, N): N texts, S trainings, each with its own seed and split.
+Its score is the mean over the trainings. The uncertainty over texts comes from the bootstrap, that over seeds from how
+much the trainings differ (`_mean_over_seeds`).
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ import numpy as np
 
 from models.scores import Classes, Floats, Metric
 
-ROUNDS = 10_000  # the ends of a 95 % interval then move by a fiftieth of its width from seed to seed
+ROUNDS = 10_000  # from seed to seed, the ends of a 95 % interval then move by 1/50 of its width
 WEIGHTS_AT_ONCE = 5_000_000  # bounds the memory to some 100 MB
-ROUNDING = 1e-12  # a difference smaller than this is none
+ROUNDING = 1e-12  # smaller differences count as none
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ def bootstrap_interval(
 ) -> Estimate:
     """A system's score with its percentile interval (Efron & Tibshirani, Introduction to the Bootstrap, 1993, ch. 13).
 
-    For macro-F1 with classes of very few texts it lies rather high, since rounds leave out some of those, which are
-    mostly the hard ones; in simulations, Efron's bias correction made it contain the truth less often, not more. So it
-    is widened to hold at least the score itself. Raises `ValueError` for predictions that are not of shape (S, N).
+    For macro-F1 with very small classes it lies too high, since rounds leave out some of these classes, mostly the hard
+    ones; in simulations, Efron's bias correction lowered its coverage. So it is widened to hold at least the score
+    itself. Raises `ValueError` for predictions that are not of shape (S, N).
     """
     _check(labels, predictions)
     value = _mean_score(labels, predictions, metric)
@@ -62,13 +62,13 @@ def paired_bootstrap(
     rounds: int = ROUNDS,
     level: float = 0.95,
 ) -> PairedComparison:
-    """Is system a better than system b? Both of shape (S, N): they meet the same texts, and in row s the same seed.
+    """The paired test of systems a and b, both of shape (S, N), on the same texts, and in row s with the same seed.
 
-    So what makes a text hard, or a division of the texts unlucky, for both cancels. The test is that of Koehn (2004,
+    So the difficulty of a text, or of a split, cancels where it is the same for both. The test is that of Koehn (2004,
     https://aclanthology.org/W04-3250), two-sided: p is twice the share of rounds on the other side of zero, counting
     the observed texts as a round (Davison & Hinkley 1997, sec. 4.2), so that it is never 0. It agrees with the
-    percentile interval: p < 0.05 where the 95 % interval is clear of zero. Raises `ValueError` for predictions of
-    another shape.
+    percentile interval: p < 0.05 where the 95 % interval excludes zero. Raises `ValueError` for predictions of another
+    shape.
     """
     systems = [predictions_a, predictions_b]
     _check(labels, *systems)
@@ -87,7 +87,7 @@ def paired_bootstrap(
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """p values adjusted for their number, in the order given (Holm 1979, https://www.jstor.org/stable/4615733).
 
-    Those below 0.05 are, all together, wrong in at most 5 % of cases.
+    Rejecting at 0.05 keeps the family-wise error rate at 5 %.
     """
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, position in enumerate(sorted(range(len(p_values)), key=lambda position: p_values[position])):
@@ -101,7 +101,7 @@ def _resample(
 ) -> list[Floats]:
     """The scores of every system on the texts of every round, each of shape (rounds, S).
 
-    Texts with the same label and predictions cannot be told apart, so a round draws how often each such group occurs:
+    Texts with the same label and predictions are interchangeable, so a round draws how often each such group occurs:
     the same distribution as drawing N texts one by one, at a fraction of the cost.
     """
     groups, sizes = np.unique(np.vstack([labels, *systems]), axis=1, return_counts=True)
@@ -116,13 +116,13 @@ def _resample(
 
 
 def _mean_over_seeds(resampled: Floats, generator: np.random.Generator) -> Floats:
-    """The mean over the seeds in every round (rounds, S), as S other seeds might have given it, shape (rounds,).
+    """The mean over the seeds in every round (rounds, S), with the uncertainty over seeds added, shape (rounds,).
 
-    Three seeds are no distribution to draw from: where they differ more than texts do, resampling them in pairs took
-    20 of 100 equal systems for different ones, where it should be 5. So their part is drawn from Student's t, scaled by
-    what their variance is beyond that which the texts alone make of it. Of 1,000 pairs of equal configurations, in each
+    Three seeds are too few to resample: where they differ more than texts do, resampling them in pairs found a
+    difference between 20 of 100 equal systems, where it should be 5. So noise is drawn from Student's t, scaled by the
+    variance between seeds in excess of that which the texts explain. Of 1,000 pairs of equal configurations, in each
     of 36 settings with 3 or 5 seeds that spread by 0.2 to 3 points, winners came out as better (p < 0.05) in 2.1 % on
-    average and as worse in 2.4 % (`benchmarks/verdict_errors.py`). One seed tells nothing of others.
+    average and as worse in 2.4 % (`benchmarks/verdict_errors.py`). A single seed adds no noise.
     """
     mean: Floats
     mean, seeds = resampled.mean(axis=1), resampled.shape[1]
@@ -138,8 +138,8 @@ def _mean_over_seeds(resampled: Floats, generator: np.random.Generator) -> Float
 def _weighted_scores(labels: Classes, predictions: Classes, weights: Floats, metric: Metric) -> Floats:
     """The scores (R, S) of predictions (S, N) when text i occurs `weights[r, i]` times; weights (R, N).
 
-    `models.scores`, for all rounds in a few matrix products. So macro-F1 is the mean over the classes that occur in the
-    round: a rare class that was not drawn is left out of it, not counted as 0, which no model could help.
+    The scores of `models.scores`, for all rounds in a few matrix products. So macro-F1 is the mean over the classes in
+    the round: a rare class that was not drawn is left out, not counted as 0, which no model could avoid.
     """
     if metric == "accuracy":
         shares: Floats = weights @ (predictions == labels).T / weights.sum(axis=1, keepdims=True)

@@ -1,7 +1,7 @@
 """The confirmation of a search from beginning to end: rank candidates, then train the winner on further repeats.
 
-The default configuration is trained on the same further repeats. With them, pruned trials are finished where an audit
-of pruning is asked for.
+The default configuration is trained on the same further repeats. Pruned trials are finished at the same time if an
+audit of pruning is requested.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ BUSY = "Another report on this study is running. Start the same command again wh
 
 @dataclass(frozen=True)
 class Confirmation:
-    """A search, the study that confirms it, and what that has found."""
+    """A search, the study that confirms it, and the results."""
 
     search: Study
     study: Study
@@ -54,16 +54,16 @@ class Confirmation:
     configuration: StudyConfig
     ranking: tuple[Ranked, ...]  # the winner first
     winner: Confirmed
-    default: Confirmed | None  # None: it is the winner, or it has failed
+    default: Confirmed | None  # None: it is the winner, or it failed
     left_out: tuple[LeftOut, ...]
     extent: Extent
-    audit: Audit | None  # None: not asked for
-    checkpoints: Path  # the folder of its weights
+    audit: Audit | None  # None: not requested
+    checkpoints: Path  # the folder of the weights
     device: torch.device
 
     @property
     def compared(self) -> list[Confirmed]:
-        """The winner and, where that is another one, the default configuration."""
+        """The winner and, if it is another one, the default configuration."""
         return [self.winner, *([self.default] if self.default else [])]
 
 
@@ -78,9 +78,9 @@ def confirmed_search(
     workers: int | None,
     console: Console,
 ) -> Iterator[Confirmation]:
-    """Train what is not trained yet, with progress. Raises `UserError`; `Interrupted`, after which it can go on.
+    """Run the missing trainings, with progress. Raises `UserError`; `Interrupted`, after which it can continue.
 
-    Each of `top`, `seeds` and `audits` (see `Extent`) that is None is as it was the last time, or the default.
+    For each of `top`, `seeds` and `audits` (see `Extent`), None means the value of the last report, or the default.
     """
     with joined_study(url, name) as (search, storage), only_one(storage, f"{search.study_name}/report", BUSY):
         configuration = load_configuration(search)
@@ -96,7 +96,8 @@ def confirmed_search(
         if not winner.candidate.is_default:
             wanted = confirming(default, repeats=extent.seeds)
             reference = _confirmed(default, trained(crew.study, wanted, checkpoints=crew.checkpoints))
-            failed = [one for one in failed if one != default] + ([default] if reference is None else [])
+            failed = [candidate for candidate in failed if candidate != default]
+            failed += [default] if reference is None else []
         crew.study.set_user_attr(EXTENT, asdict(extent))
         yield Confirmation(
             search,
@@ -118,7 +119,7 @@ def confirmed_search(
 
 @dataclass(frozen=True)
 class _Crew:
-    """The study of the confirmation, and who runs its trainings."""
+    """The study of the confirmation, and how its trainings are run."""
 
     study: Study
     storage: RetryingStorage
@@ -133,10 +134,10 @@ class _Crew:
     plan: list[str] = field(default_factory=list)  # printed before the first training
 
     def train(self, step: str, wanted: Sequence[Wanted], *, along: Sequence[Wanted] = ()) -> list[FrozenTrial | None]:
-        """The trials of what is wanted, None for one that has failed twice; what is not there yet is trained.
+        """The trial of each wanted training, None for one that failed twice; missing ones are run.
 
-        If something is to be trained, the `step` is printed. What may be trained `along` keeps workers busy that would
-        wait for the end of the step.
+        If any is missing, `step` is printed. The trainings of `along` keep workers busy that would otherwise wait for
+        the end of the step.
         """
 
         def ask() -> int:
@@ -157,7 +158,7 @@ class _Crew:
         return trained(self.study, wanted, checkpoints=self.checkpoints)
 
     def _compute_features(self) -> None:
-        """Compute what a frozen encoder gives for the repeats to come, with progress, so that the workers find it."""
+        """Compute the features of a frozen encoder for the waiting repeats, so that workers find them in the cache."""
         if self.configuration.base.pretrained is not None:
             waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
             for repeat in sorted({trial.user_attrs[REPEAT] for trial in waiting if REPEAT in trial.user_attrs}):
@@ -190,10 +191,9 @@ def _open_crew(
 def _rank_and_confirm(
     crew: _Crew, candidates: list[Candidate], along: list[Wanted], *, repeats: int
 ) -> tuple[tuple[Ranked, ...], Confirmed, list[Candidate]]:
-    """The ranking, the first of it that could be trained on all further repeats, and the candidates that have failed.
+    """The ranking, the first candidate of it that trained on all further repeats, and the candidates that failed.
 
-    `along`: what is to be trained besides, and does not depend on the ranking. Raises `StudyError` where
-    all have failed.
+    `along`: trainings that do not depend on the ranking. Raises `StudyError` if all candidates failed.
     """
 
     def train_round(left: list[Candidate], repeat: int) -> list[FrozenTrial | None]:
@@ -201,13 +201,13 @@ def _rank_and_confirm(
         return crew.train(step, ranking(left, repeat), along=along)
 
     ranked, failed = rank(candidates, train_round)
-    for place, one in enumerate(ranked):
-        which = "the default configuration" if one.candidate.is_default else "the winner"
-        wanted = confirming(one.candidate, repeats=repeats)
+    for place, candidate in enumerate(entry.candidate for entry in ranked):
+        which = "the default configuration" if candidate.is_default else "the winner"
+        wanted = confirming(candidate, repeats=repeats)
         trials = crew.train(f"Confirming {which} on {plural(repeats, 'further repeat')}.", [*wanted, *along])
-        if winner := _confirmed(one.candidate, trials[: len(wanted)]):
+        if winner := _confirmed(candidate, trials[: len(wanted)]):
             return tuple(ranked[place:]), winner, failed
-        failed.append(one.candidate)
+        failed.append(candidate)
     raise StudyError(
         f"No configuration of study '{crew.study.user_attrs[CONFIRMS]}' could be trained on all repeats; the last one "
         f"failed with: {left_out(crew.study, failed[-1]).reason}. Fix the cause, then start the same command again."
@@ -216,7 +216,7 @@ def _rank_and_confirm(
 
 def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, chosen: Chosen) -> str:
     count = len(candidates)
-    most = trainings(count) + extent.seeds * (2 if any(not one.is_default for one in candidates) else 1)
+    most = trainings(count) + extent.seeds * (2 if any(not candidate.is_default for candidate in candidates) else 1)
     audits = (
         f" Besides, {plural(len(to_finish(chosen)), 'pruned trial')} will be finished." if to_finish(chosen) else ""
     )
@@ -229,7 +229,7 @@ def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, c
 
 
 def _confirmed(candidate: Candidate, trials: Sequence[FrozenTrial | None]) -> Confirmed | None:
-    """The candidate with its trainings, or None where one of them has failed."""
+    """The candidate with its trainings, or None if one of them failed."""
     there = tuple(trial for trial in trials if trial is not None)
     return Confirmed(candidate, there) if len(there) == len(trials) else None
 
@@ -243,7 +243,7 @@ def _choose_pruned(search: Study, configuration: StudyConfig, audits: int, conso
 
 
 def _extent(search: Study, storage: RetryingStorage, asked: dict[str, int | None], console: Console) -> Extent:
-    """What is asked for; the rest as in the last confirmation if that was more, so that no report shrinks."""
+    """The requested extent; the rest as in the last report if that was more, so that no report shrinks."""
     name, stored = search.study_name + SUFFIX, {}
     if name in optuna.get_all_study_names(storage):
         stored = optuna.load_study(study_name=name, storage=storage).user_attrs.get(EXTENT, {})

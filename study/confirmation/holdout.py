@@ -1,7 +1,7 @@
-"""The one place that opens the test split: once for the systems that a report compares, and every opening is counted.
+"""The only place that opens the test split: once for the systems that a report compares; every opening is recorded.
 
-What was predicted is stored with the confirmation, so that a report that is drawn again opens nothing. It belongs to
-the weights that predicted it: other weights, as of a training repeated on another machine, are another opening.
+The predictions are stored with the confirmation, so that writing the report again opens nothing. They belong to the
+weights that made them: other weights, as of a training repeated on another machine, need another opening.
 """
 
 import hashlib
@@ -37,17 +37,17 @@ from study.trials.texts import word_pieces_of
 
 @dataclass(frozen=True)
 class Opening:
-    """An opening of a test split: when, by which study, how many trials its search had finished by then."""
+    """An opening of a test split: when, by which study, and after how many finished trials of its search."""
 
     test_split: str
     study: str
     moment: str  # ISO 8601, UTC
     search_trials: int
-    compared: str = ""  # for what: one that was interrupted before anything was seen goes on, and is no second one
+    compared: str = ""  # the attribute of its results: an interrupted opening is continued, not recorded twice
 
 
 def load_results(confirmation: Study, compared: Sequence[Confirmed], *, checkpoints: Path) -> HoldoutResults | None:
-    """What these systems, with the weights that are there, predicted when the test split was opened, or None."""
+    """The stored test predictions of these systems with their present weights, or None."""
     stored = confirmation.user_attrs.get(_results_of(compared, checkpoints))
     return None if stored is None else HoldoutResults.from_dict(stored)
 
@@ -63,10 +63,10 @@ def open_test_split(
     checkpoints: Path,
     on_event: Callable[[str], None],
 ) -> HoldoutResults:
-    """Let the confirmed configurations and the baselines predict the test texts, and store that.
+    """Predict the test texts with the confirmed configurations and the baselines, and store the predictions.
 
-    Each of them once per repeat, fitted on that repeat's training texts. `compared`: the winner, then others. Raises
-    `StudyError` where the repeats do not number their classes alike.
+    Each predicts once per repeat, fitted on that repeat's training texts. `compared`: the winner, then others. Raises
+    `StudyError` if the classes have different numbers in different repeats.
     """
     stamp = Opening(
         test_split=split_hash(configuration),
@@ -78,9 +78,9 @@ def open_test_split(
     retry(storage, lambda: _count(confirmation, storage, stamp))
     sides = _Sides(configuration, device)
     systems = []
-    for number, one in enumerate(compared):
-        title = "the default configuration" if one.candidate.is_default else "the winner"
-        systems.append(_predict(sides, one, "winner" if number == 0 else "default", title, checkpoints))
+    for number, confirmed in enumerate(compared):
+        title = "the default configuration" if confirmed.candidate.is_default else "the winner"
+        systems.append(_predict(sides, confirmed, "winner" if number == 0 else "default", title, checkpoints))
     repeats = [int(trial.user_attrs[REPEAT]) for trial in compared[0].trials]
     systems += _predict_baselines(sides, repeats, on_event=on_event)
     results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
@@ -89,16 +89,16 @@ def open_test_split(
 
 
 def openings(storage: RetryingStorage, configuration: StudyConfig) -> list[Opening]:
-    """Every opening of this test split by any study of the database, the first one first."""
+    """Every opening of this test split by any study of the database, the earliest first."""
     split = split_hash(configuration)
-    found = []
+    stamps = []
     for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
-        found += [Opening(**stamp) for stamp in study.user_attrs.get(OPENINGS, []) if stamp["test_split"] == split]
-    return sorted(found, key=lambda opening: opening.moment)
+        stamps += [Opening(**stamp) for stamp in study.user_attrs.get(OPENINGS, []) if stamp["test_split"] == split]
+    return sorted(stamps, key=lambda opening: opening.moment)
 
 
 def split_hash(configuration: StudyConfig) -> str:
-    """A digest of which test texts: in a standard corpus, they do not depend on the seed of the split."""
+    """A digest that identifies the test texts; those of a standard corpus do not depend on the seed of the split."""
     source = configuration.source
     seed = configuration.split_seed if source.path is not None else None
     facts = [source.sha256, source.label_column, source.text_column, seed]
@@ -106,7 +106,7 @@ def split_hash(configuration: StudyConfig) -> str:
 
 
 def _count(confirmation: Study, storage: RetryingStorage, opening: Opening) -> None:
-    """Record an opening, unless one for the same was interrupted before anything was seen."""
+    """Record an opening, unless it continues an interrupted one."""
     with study_lock(storage, confirmation.study_name):
         stamps = confirmation.user_attrs.get(OPENINGS, [])
         if not any(stamp.get("compared") == opening.compared for stamp in stamps):
@@ -114,7 +114,7 @@ def _count(confirmation: Study, storage: RetryingStorage, opening: Opening) -> N
 
 
 class _Sides:
-    """The test texts as each repeat encodes them: the same texts, whose classes must have the same numbers."""
+    """The test texts, encoded for each repeat: the same texts, whose classes must have the same numbers."""
 
     def __init__(self, configuration: StudyConfig, device: torch.device) -> None:
         self.configuration = configuration
@@ -124,7 +124,7 @@ class _Sides:
         self.labels: Numbers = np.empty(0, np.int64)
 
     def open(self, trial: FrozenTrial) -> tuple[Learner, EncodedTexts]:
-        """What has learned in a training, and the test texts for it. Raises `StudyError`."""
+        """The learner of a training, and the test texts for it. Raises `StudyError`."""
         learner = confirmed_learner(self.configuration, trial, self._device)
         texts = self._test_texts(int(trial.user_attrs[REPEAT]))
         labels, classes = texts.labels.astype(np.int64), learner.prepared.classes
@@ -143,7 +143,7 @@ class _Sides:
         return prepared, self._test_texts(repeat, in_words=True)
 
     def _test_texts(self, repeat: int, *, in_words: bool = False) -> EncodedTexts:
-        """Opened once, however many systems predict them."""
+        """The test texts of a repeat, opened once for all systems."""
         configuration = self.configuration
         pieces = None if in_words else word_pieces_of(configuration)
         key = repeat, pieces is None
@@ -154,11 +154,11 @@ class _Sides:
         return self._opened[key]
 
 
-def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: Path) -> System:
+def _predict(sides: _Sides, confirmed: Confirmed, name: str, title: str, checkpoints: Path) -> System:
     """The predictions of a confirmed configuration, one row for each of its trainings."""
     predictions, temperatures, log_losses, confidences = [], [], [], []
-    size = 0  # of the first model
-    for trial in one.trials:
+    size = 0  # weights of the first model
+    for trial in confirmed.trials:
         learner, texts = sides.open(trial)
         weights, validation = load_weights(checkpoints, trial), learner.prepared.validation
         known = torch.from_numpy(validation.labels.astype(np.int64))
@@ -171,8 +171,8 @@ def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: 
     return System(
         name,
         title,
-        one.candidate.parameters,
-        tuple(one.values),
+        confirmed.candidate.parameters,
+        tuple(confirmed.values),
         np.stack(predictions),
         size,
         Probabilities(tuple(temperatures), tuple(log_losses), np.stack(confidences)),
@@ -180,7 +180,7 @@ def _predict(sides: _Sides, one: Confirmed, name: str, title: str, checkpoints: 
 
 
 def _predict_baselines(sides: _Sides, repeats: list[int], *, on_event: Callable[[str], None]) -> list[System]:
-    """Fitted on the training texts of each repeat as the networks are, in words, all of them and none cut off."""
+    """The baselines, fitted on the training texts of each repeat like the networks, with all words of whole texts."""
     base = sides.configuration.base
     fitted = []
     for number, repeat in enumerate(repeats, start=1):
@@ -203,19 +203,19 @@ def _predict_baselines(sides: _Sides, repeats: list[int], *, on_event: Callable[
     for kind in zip(*fitted, strict=True):
         baselines, predictions = zip(*kind, strict=True)
         names, title = baselines[0].parameters, baselines[0].title
-        parameters = {name: [one.parameters[name] for one in baselines] for name in names}
-        scores = tuple(one.validation_score for one in baselines)
+        parameters = {name: [baseline.parameters[name] for baseline in baselines] for name in names}
+        scores = tuple(baseline.validation_score for baseline in baselines)
         systems.append(System(baselines[0].name, title, parameters, scores, np.stack(predictions)))
     return systems
 
 
 def _results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:
-    """The attribute's name, from parameters, repeats and weights: trained again to the same bits, it is the same."""
+    """The attribute's name, a digest of parameters, repeats and weights: the same if trained again bit for bit."""
     facts = [
         [
-            sorted(map(list, one.candidate.parameters.items())),
-            [[trial.user_attrs[REPEAT], digest_of_weights(checkpoints, trial)] for trial in one.trials],
+            sorted(map(list, confirmed.candidate.parameters.items())),
+            [[trial.user_attrs[REPEAT], digest_of_weights(checkpoints, trial)] for trial in confirmed.trials],
         ]
-        for one in compared
+        for confirmed in compared
     ]
     return f"{RESULTS} {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"

@@ -1,7 +1,7 @@
-"""The studies of a database side by side: those about the same texts, divided in the same way, for the same metric.
+"""The studies of a database side by side: those with the same texts, split and metric.
 
-Ranked by what validation texts say, never by the test. What a confirmation has found is kept with its study in a few
-numbers, so that this needs no training and opens nothing.
+They are ranked by validation scores, never by the test. The outcome of a confirmation is stored with its study, so that
+the comparison needs no training and opens nothing.
 """
 
 from dataclasses import asdict, dataclass
@@ -21,12 +21,12 @@ from study.storage.connection import RetryingStorage
 from study.storage.queries import best_trial, finished_trials
 from study.storage.studies import load_configuration
 
-OUTCOME_RULES = 2  # of how an outcome is found; those of 1 were ranked by the repeats that made their scores
+OUTCOME_RULES = 2  # version; outcomes of 1 were scored on the repeats that ranked them
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a confirmation has found of its winner."""
+    """The result of a confirmation: its winner and its scores."""
 
     parameters: dict[str, Any]
     mean: float  # validation score on repeats that have ranked nothing
@@ -34,7 +34,7 @@ class Outcome:
     draws: int  # repeats
     search_trials: int  # that the search had finished by then
     seconds: float  # of one training, the mean
-    weights: int  # numbers that the trained model consists of
+    weights: int  # how many the trained model has
     accuracy: Estimate  # on the test split
     macro_f1: Estimate
     rules: int = OUTCOME_RULES
@@ -56,13 +56,13 @@ def save_outcome(confirmation: Study, outcome: Outcome) -> None:
 
 
 def compare(storage: RetryingStorage, configuration: StudyConfig) -> list[ComparedStudy]:
-    """The best confirmed study first; behind them those that are not confirmed.
+    """The confirmed studies, the best first, then the others.
 
-    Studies of another version of this project, whose settings cannot be read, are none of them.
+    Studies of another version of this project, whose settings cannot be read, are left out.
     """
     summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
     confirmations = {summary.study_name: summary.user_attrs for summary in summaries}
-    found = []
+    studies = []
     for summary in summaries:
         if CONFIGURATION not in summary.user_attrs or summary.study_name.endswith(SUFFIX):
             continue
@@ -73,9 +73,14 @@ def compare(storage: RetryingStorage, configuration: StudyConfig) -> list[Compar
             continue
         if _basis(other) == _basis(configuration):
             confirmation = confirmations.get(f"{summary.study_name}{SUFFIX}", {})
-            is_own = confirmation.get(CONFIRMED_IDENTITY) == summary.user_attrs[IDENTITY]  # not of a namesake, now gone
-            found.append(_compared(study, other, confirmation.get(OUTCOME) if is_own else None))
-    return sorted(found, key=lambda one: (one.outcome is None, -(one.outcome.mean if one.outcome else one.best or 0.0)))
+            is_own = confirmation.get(CONFIRMED_IDENTITY) == summary.user_attrs[IDENTITY]  # not of a deleted namesake
+            studies.append(_compared(study, other, confirmation.get(OUTCOME) if is_own else None))
+    return sorted(studies, key=_place)
+
+
+def _place(study: ComparedStudy) -> tuple[bool, float]:
+    """The key that sorts the best confirmed study first."""
+    return study.outcome is None, -(study.outcome.mean if study.outcome else study.best or 0.0)
 
 
 def _basis(configuration: StudyConfig) -> tuple[object, ...]:

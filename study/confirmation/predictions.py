@@ -1,4 +1,4 @@
-"""What the systems that are compared have predicted of the test texts, and how a database holds that."""
+"""The test predictions of the compared systems, and how they are stored in the database."""
 
 import base64
 import zlib
@@ -15,7 +15,7 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Probabilities:
-    """What the trainings of a system say of their own labels on the test texts, calibrated on validation texts."""
+    """The probabilities of a system's predicted labels on the test texts, calibrated on validation texts."""
 
     temperatures: tuple[float, ...]  # by which the logits of each training are divided
     log_losses: tuple[float, ...]  # the mean negative log-likelihood of each training
@@ -24,22 +24,22 @@ class Probabilities:
 
 @dataclass(frozen=True)
 class System:
-    """A classifier as it was tested: one row of predictions per repeat, shape (repeats, texts)."""
+    """A tested classifier: one row of predictions per repeat, shape (repeats, texts)."""
 
     name: str
     title: str
-    parameters: dict[str, Any]  # of a baseline lists, a value per repeat: it is tuned on each
+    parameters: dict[str, Any]  # for a baseline, a list of values: it is tuned on each repeat
     validation: tuple[float, ...]  # the score on each repeat's own validation texts
     predictions: Numbers
-    weights: int = 0  # numbers that the model of the first repeat consists of
-    probabilities: Probabilities | None = None  # None: of a baseline
+    weights: int = 0  # how many the first repeat's model has
+    probabilities: Probabilities | None = None  # None for a baseline
 
 
 @dataclass(frozen=True)
 class HoldoutResults:
     labels: Numbers  # of the test texts
     classes: tuple[str, ...]
-    systems: tuple[System, ...]  # the winner, the default configuration where that is another one, the baselines
+    systems: tuple[System, ...]  # the winner, the default configuration if it is another one, the baselines
 
     def to_dict(self) -> dict[str, Any]:
         systems = [_system_to(system) for system in self.systems]
@@ -52,7 +52,7 @@ class HoldoutResults:
 
 
 def _system_to(system: System) -> dict[str, Any]:
-    """A system as a database holds it."""
+    """A system as it is stored in the database."""
     probabilities = None
     if system.probabilities:
         steps = np.rint(system.probabilities.confidences * CONFIDENCE_STEPS).astype(np.int64)
@@ -71,7 +71,7 @@ def _system_from(stored: dict[str, Any]) -> System:
 
 
 def _pack(numbers: Numbers) -> dict[str, Any]:
-    """Whole numbers (rows, texts) as text: a database holds no arrays."""
+    """Integers (rows, texts) as text, since the database holds no arrays."""
     packed = base64.b85encode(zlib.compress(numbers.astype("<i4").tobytes(), 9)).decode()
     return {"rows": len(numbers), "numbers": packed}
 

@@ -1,9 +1,8 @@
-"""An audit of pruning: pruned trials trained to their end, to see how many of them were as good as the search's top.
+"""An audit of pruning: pruned trials are trained to the end, to see how many would have reached the search's top.
 
-One half are those that were nearest to the median of the complete trials at the epoch in which they were pruned, the
-most likely ones to have been wronged. The others are drawn at random from the rest: they tell how often pruning was
-wrong among all. Each is trained again on the search's own seed and texts, without a pruner, so that its first epochs
-are the same.
+One half are the trials that were nearest to the median of the complete trials when they were pruned, the most likely to
+have been pruned wrongly. The others are a random sample of the rest, to estimate the rate over all. Each is trained
+again on the search's own seed and texts, without a pruner, so that its first epochs are the same.
 """
 
 import math
@@ -25,7 +24,7 @@ from study.storage.queries import complete_trials
 
 @dataclass(frozen=True)
 class Chosen:
-    """The pruned trials that are to be finished."""
+    """The pruned trials to finish."""
 
     nearest: tuple[FrozenTrial, ...]  # to the median, the nearest first
     random: tuple[FrozenTrial, ...]  # of the rest
@@ -33,16 +32,16 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Audited:
-    """A trial that the search has pruned, and the same one trained to its end."""
+    """A pruned trial of the search, and the same one trained to the end."""
 
     pruned: FrozenTrial
     finished: FrozenTrial  # of the confirmation: complete, or failed
-    rank: int | None  # among the search's complete configurations and all that were audited; None when it has failed
-    is_random: bool  # drawn at random, not one of the nearest
+    rank: int | None  # among the search's complete configurations and the audited ones; None if it failed
+    is_random: bool  # sampled at random, not one of the nearest
 
     @property
     def is_repeated(self) -> bool:
-        """Whether its first epochs were the pruned trial's, bit for bit: as on the same machine and versions."""
+        """Whether its first epochs repeat the pruned trial's, bit for bit, as on the same machine and versions."""
         curve = self.finished.intermediate_values
         return all(curve.get(step) == value for step, value in self.pruned.intermediate_values.items())
 
@@ -59,9 +58,9 @@ class Rate:
 @dataclass(frozen=True)
 class Audit:
     audited: tuple[Audited, ...]  # the nearest first, then those drawn at random
-    pruned: int  # trials of the search, in all
+    pruned: int  # pruned trials of the search, in all
     top: int  # how many configurations count as the search's top
-    bar: float  # the value of the last of them, which a trial of the top must exceed
+    bar: float  # the value of the last of them, to be exceeded
 
     @property
     def into_top(self) -> int:
@@ -69,28 +68,30 @@ class Audit:
 
     @property
     def rate(self) -> Rate | None:
-        """The estimate for all pruned trials but those of the nearest that failed; None where none was drawn.
+        """The estimate for all pruned trials except failed nearest ones; None without a random sample.
 
-        The nearest are counted; for the rest stand those drawn at random, with the exact interval of a share (Clopper
-        & Pearson 1934).
+        The nearest are counted; the rate of the rest is estimated from the random sample, with the exact interval
+        (Clopper & Pearson 1934).
         """
-        counted, drawn = ([one for one in self.audited if one.is_random == random] for random in (False, True))
+        counted = [audited for audited in self.audited if not audited.is_random]
+        drawn = [audited for audited in self.audited if audited.is_random]
         rest = self.pruned - len(counted)
-        counted, drawn = ([one for one in ones if one.rank is not None] for ones in (counted, drawn))
+        counted, drawn = ([audited for audited in group if audited.rank is not None] for group in (counted, drawn))
         if not drawn:
             return None
-        found, wrong = (sum(map(self._reaches_top, ones)) for ones in (counted, drawn))
-        interval = binomtest(wrong, len(drawn)).proportion_ci(method="exact")
-        least, most = found + wrong, found + rest - (len(drawn) - wrong)  # those that were seen are certain
-        shares = [wrong / len(drawn), interval.low, interval.high]
-        bounds = [min(max(found + rest * share, least), most) for share in shares]
+        wrong_nearest, wrong_drawn = (sum(map(self._reaches_top, group)) for group in (counted, drawn))
+        interval = binomtest(wrong_drawn, len(drawn)).proportion_ci(method="exact")
+        least = wrong_nearest + wrong_drawn  # what was observed is certain
+        most = wrong_nearest + rest - (len(drawn) - wrong_drawn)
+        shares = [wrong_drawn / len(drawn), interval.low, interval.high]
+        bounds = [min(max(wrong_nearest + rest * share, least), most) for share in shares]
         return Rate(*(bound / (len(counted) + rest) for bound in bounds))
 
     def describe(self, best: float) -> str:
-        """What pruning has cost a search whose best value is this."""
+        """The result of the audit in sentences; `best` is the best value of the search."""
         if not self.pruned:
             return "The audit of pruning: no trial was pruned, so it has cost nothing."
-        count, drawn = len(self.audited), sum(one.is_random for one in self.audited)
+        count, drawn = len(self.audited), sum(audited.is_random for audited in self.audited)
         which = f"the {plural(count - drawn, 'trial')} nearest to the median of complete ones at their last epoch"
         which += f", and {drawn} of the others at random" if drawn else ""
         sentences = [
@@ -101,28 +102,29 @@ class Audit:
         if rate := self.rate:
             interval = f" (95 % interval {rate.low:.0%} to {rate.high:.0%})" if rate.low < rate.high else ""
             sentences.append(f"Over all pruned trials, that is estimated as {rate.estimate:.0%}{interval}.")
-        reached = {one.pruned.number: one.finished.value or 0.0 for one in self.audited}
+        reached = {audited.pruned.number: audited.finished.value or 0.0 for audited in self.audited}
         if better := [number for number, value in reached.items() if value > best]:
             sentences.append(
                 f"{_trials(better)} would have beaten the best of the search, {best:.4f}, with "
                 f"{'up to ' * (len(better) > 1)}{max(reached.values()):.4f}: pruning has cost the difference. "
                 "A search with --pruner none prunes nothing."
             )
-        if failed := [one.pruned.number for one in self.audited if one.rank is None]:
+        if failed := [audited.pruned.number for audited in self.audited if audited.rank is None]:
             sentences.append(f"{_trials(failed)} failed on the way.")
-        if others := [one.pruned.number for one in self.audited if one.rank is not None and not one.is_repeated]:
+        finished = [audited for audited in self.audited if audited.rank is not None]
+        if others := [audited.pruned.number for audited in finished if not audited.is_repeated]:
             sentences.append(f"{_trials(others)} did not repeat the first epochs bit for bit, as on another machine.")
         return " ".join(sentences)
 
-    def _reaches_top(self, one: Audited) -> bool:
-        return one.rank is not None and (one.finished.value or 0.0) > self.bar
+    def _reaches_top(self, audited: Audited) -> bool:
+        return audited.rank is not None and (audited.finished.value or 0.0) > self.bar
 
 
 def choose_pruned(search: Study, space: Space, *, trials: int, seed: int) -> Chosen:
-    """So many of the trials that were pruned: a half, rounded up, of the nearest, and as many of the rest at random."""
+    """Choose pruned trials to finish: half of them (rounded up) the nearest, the others a random sample of the rest."""
     complete = complete_trials(search)
     pruned = [(_gap(trial, complete), trial) for trial in _pruned(search, space)]
-    by_gap = [trial for _, trial in sorted(pruned, key=lambda one: (one[0], one[1].number))]
+    by_gap = [trial for _, trial in sorted(pruned, key=lambda pair: (pair[0], pair[1].number))]
     trials = min(trials, len(pruned))
     nearest = by_gap[: (trials + 1) // 2]
     shuffled = np.random.default_rng(seed).permutation(len(pruned))
@@ -136,7 +138,7 @@ def to_finish(chosen: Chosen) -> list[Wanted]:
 
 
 def audit(search: Study, confirmation: Study, chosen: Chosen, space: Space, *, top: int) -> Audit:
-    """Where the pruned trials would have come to, from a confirmation that has finished them."""
+    """The audit, from a confirmation that has finished the chosen trials."""
     pruned = (*chosen.nearest, *chosen.random)
     ends = {trial.user_attrs.get(AUDITS): trial for trial in confirmation.get_trials(deepcopy=False)}
     best = rank_configurations(search, space)
@@ -161,7 +163,7 @@ def audit(search: Study, confirmation: Study, chosen: Chosen, space: Space, *, t
 
 
 def _pruned(search: Study, space: Space) -> list[FrozenTrial]:
-    """The trials that a pruner has ended: those with scores, and a configuration that can be trained."""
+    """The pruned trials that have scores and a configuration that can be trained."""
     pruned = search.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
     return [trial for trial in pruned if _has_scores(trial) and is_configuration(trial.params, space)]
 
@@ -175,7 +177,7 @@ def _gap(trial: FrozenTrial, complete: list[FrozenTrial]) -> float:
     """How far a pruned trial's last score lies below the median of the complete trials at the same epoch."""
     assert trial.last_step is not None
     others = [
-        one.intermediate_values[trial.last_step] for one in complete if trial.last_step in one.intermediate_values
+        other.intermediate_values[trial.last_step] for other in complete if trial.last_step in other.intermediate_values
     ]
     return statistics.median(others) - trial.intermediate_values[trial.last_step] if others else float("inf")
 

@@ -1,12 +1,11 @@
-"""The trainings that confirm a search: each configuration on fresh repeats, since it was picked for being lucky on one.
+"""The trainings that confirm a search: each candidate on fresh repeats, since its score in the search is optimistic.
 
-They are the trials of a study of its own beside the search, in the same database. Each holds a configuration and the
-number of a repeat (in the database: a draw), which stands for a fresh training seed and a fresh division of the
-texts between training and validation. The repeats that rank candidates and those that confirm the winner have numbers
-of their own, so that no training does both: the luck by which a winner was chosen is not in its confirmed score, nor in
-its test. The same workers run them, with the same resume. The weights of confirming trainings are kept in the cache
-folder. Trials of the search that were pruned can be queued there, too, to be finished on the search's own seed and
-texts (`study.confirmation.pruning_audit`).
+They are the trials of a second study in the same database. Each has a configuration and the number of a repeat (in the
+database: a draw), which stands for a fresh training seed and a fresh split into training and validation texts. The
+repeats that rank candidates differ from those that confirm the winner, so that no training does both: the luck that
+chose a winner is neither in its confirmed score nor in its test. The same workers run them, and continue interrupted
+ones. The weights of confirming trainings are kept in the cache folder. Pruned trials of the search can be queued there,
+too, to be finished on the search's own seed and texts (`study.confirmation.pruning_audit`).
 """
 
 import math
@@ -24,7 +23,7 @@ from study.storage.queries import asked_parameters, complete_trials
 from study.storage.trial_queue import TrialQueue
 from study.trials.repeats import FIRST_CONFIRMING, has_weights
 
-TRIES = 2  # of a training that fails
+TRIES = 2  # attempts at a training that fails
 
 Purpose = dict[str, int]  # the repeat, or the pruned trial, of a training
 Wanted = tuple[Parameters, Purpose]
@@ -39,7 +38,7 @@ class Extent:
     audit: int = 0  # pruned trials to finish, or all if there are fewer
 
     def non_defaults(self) -> dict[str, int]:
-        """The options that are not the default."""
+        """The options whose values are not the defaults."""
         return {option: number for option, number in asdict(self).items() if number != getattr(Extent, option)}
 
 
@@ -69,7 +68,7 @@ class Confirmed:
 
     @property
     def optimism(self) -> float | None:
-        """How much of what the search has claimed fresh repeats do not give."""
+        """How much the score in the search exceeds the mean on fresh repeats."""
         claimed = self.candidate.claimed
         return None if claimed is None else claimed - self.mean
 
@@ -80,7 +79,7 @@ class Confirmed:
 
     @property
     def exported(self) -> int:
-        """The row of `trials` whose model is exported: the one that is best on its own validation texts."""
+        """The index in `trials` of the exported model: the one that is best on its own validation texts."""
         return max(range(len(self.trials)), key=lambda row: self.values[row])
 
 
@@ -97,11 +96,11 @@ def ranking(candidates: Sequence[Candidate], repeat: int) -> list[Wanted]:
 def enqueue(
     queue: TrialQueue, wanted: Sequence[Wanted], *, along: Sequence[Wanted] = (), checkpoints: Path, since: int = 0
 ) -> int:
-    """Queue what is wanted and not there; returns how many trials the study then has, or 0 if nothing is to be run.
+    """Queue the wanted trainings that are missing; returns the study's number of trials, or 0 if nothing is to be run.
 
-    If something is, what may run `along` is queued, too. A confirming training is there as long as its weights are.
-    What waits since another call has asked for it is taken out of the queue. What has failed, in a trial of a number
-    from `since` on, is tried once more. To be called by one process at a time.
+    If any is missing, the trainings of `along` are queued, too. A confirming training is missing without its weights.
+    Waiting trainings that are no longer wanted are withdrawn. A training that failed, in a trial numbered `since` or
+    higher, is tried once more. To be called by one process at a time.
     """
     study = queue.study
     there: list[Wanted] = []
@@ -132,13 +131,13 @@ def enqueue(
 
 
 def trained(study: Study, wanted: Sequence[Wanted], *, checkpoints: Path) -> list[FrozenTrial | None]:
-    """The complete trial of each training, None where there is none; where it was trained again, the last one."""
+    """The complete trial of each training, None if there is none; the last one if it was trained again."""
     there = [(_asked(trial), trial) for trial in complete_trials(study) if _is_there(trial, checkpoints)]
     return [next((trial for done, trial in reversed(there) if done == asked), None) for asked in wanted]
 
 
 def left_out(study: Study, candidate: Candidate) -> LeftOut:
-    """A candidate that has failed on a repeat, with the last reason."""
+    """A candidate that failed on a repeat, with the last reason."""
     reasons = [
         trial.user_attrs.get(FAILURE, "no reason was recorded")
         for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
@@ -148,11 +147,11 @@ def left_out(study: Study, candidate: Candidate) -> LeftOut:
 
 
 def _is_there(trial: FrozenTrial, checkpoints: Path) -> bool:
-    """Whether a complete training has all that is needed of it: a confirming one its weights, in this cache."""
+    """Whether a complete training can be used: a confirming one needs its weights in this cache."""
     return trial.user_attrs.get(REPEAT, 0) < FIRST_CONFIRMING or has_weights(checkpoints, trial)
 
 
 def _asked(trial: FrozenTrial) -> Wanted:
-    """What a trial of the confirmation is for; also of one that still waits."""
+    """The parameters and the purpose of a trial of the confirmation, which may still be waiting."""
     purpose = {name: trial.user_attrs[name] for name in (REPEAT, AUDITS) if name in trial.user_attrs}
     return asked_parameters(trial), purpose

@@ -1,4 +1,4 @@
-"""What the test split says of a search's winner, in one sentence, whichever way it goes."""
+"""The verdict of the test split on a search's winner, in one sentence, whichever way it goes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -30,7 +30,7 @@ class JudgedComparison:
 @dataclass(frozen=True)
 class Verdict:
     sentence: str
-    against_default: JudgedComparison | None  # None: the winner is the default configuration, or that one has failed
+    against_default: JudgedComparison | None  # None: the winner is the default configuration, or that one failed
     against_baseline: JudgedComparison
 
 
@@ -46,11 +46,11 @@ def judge(
 ) -> Verdict:
     """The verdict from the winner's paired comparisons with the default configuration and with the best baseline.
 
-    The baseline must have been chosen on validation texts. `default` is None where the winner is the default
-    configuration itself (`is_default`), or that one has failed on fresh repeats: then one comparison remains, and
-    nothing is to be corrected for. Otherwise the p values of both are corrected together (Holm 1979); the intervals are
-    of 95 % each, uncorrected, so that one may be clear of zero where no difference is shown. `rivals`: how many
-    configurations the winner has left behind in the ranking; `failed`: how many others could not be trained.
+    The baseline must have been chosen on validation texts. `default` is None if the winner is the default configuration
+    itself (`is_default`), or if that one failed on fresh repeats: then one comparison remains, without correction.
+    Otherwise the p values of both are corrected together (Holm 1979); the 95 % intervals are uncorrected, so that one
+    may exclude zero where no difference is shown. `rivals`: how many configurations the winner has beaten in the
+    ranking; `failed`: how many others could not be trained.
     """
     opponent = f"the best baseline, {baseline_title}"
     if default is None:
@@ -64,13 +64,13 @@ def judge(
         else:
             begin = "Only the default configuration was trained on fresh repeats"
         winner = "the default configuration" if is_default else "the winner"
-        return Verdict(f"{begin}; on the test split {winner} {_told(judged, metric)}.", None, judged)
+        return Verdict(f"{begin}; on the test split {winner} {_in_words(judged, metric)}.", None, judged)
     default_p_value, baseline_p_value = holm([default.p_value, baseline.p_value])
     first = _judged("the default configuration", default, default_p_value)
     second = _judged(opponent, baseline, baseline_p_value)
     conjunction = "and" if first.outcome == second.outcome else "but"
     sentence = (
-        f"On the test split the winner {_told(first, metric)}, {conjunction} {_told(second, metric)}; "
+        f"On the test split the winner {_in_words(first, metric)}, {conjunction} {_in_words(second, metric)}; "
         "p, unlike the intervals, is corrected for two comparisons."
     )
     return Verdict(sentence, first, second)
@@ -83,10 +83,10 @@ def _judged(opponent: str, comparison: PairedComparison, adjusted_p_value: float
     return JudgedComparison(opponent, comparison, adjusted_p_value, outcome)
 
 
-def _told(judged: JudgedComparison, metric: Metric) -> str:
-    """Such as: is worse than X (macro-F1 -0.0120, 95 % interval -0.0200 to -0.0041, p = 0.0044)."""
-    found, p_value = judged.comparison, judged.adjusted_p_value
+def _in_words(judged: JudgedComparison, metric: Metric) -> str:
+    """The comparison as in: is worse than X (macro-F1 -0.0120, 95 % interval -0.0200 to -0.0041, p = 0.0044)."""
+    comparison, p_value = judged.comparison, judged.adjusted_p_value
     p = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.4f}"
-    interval = f"{found.low:+z.4f} to {found.high:+z.4f}"
-    figures = f"{METRIC_TITLES[metric]} {found.difference:+z.4f}, 95 % interval {interval}, {p}"
+    interval = f"{comparison.low:+z.4f} to {comparison.high:+z.4f}"
+    figures = f"{METRIC_TITLES[metric]} {comparison.difference:+z.4f}, 95 % interval {interval}, {p}"
     return f"{VERBS[judged.outcome]} {judged.opponent} ({figures})"

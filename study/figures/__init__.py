@@ -1,1 +1,1 @@
-"""Drawing only: what is drawn comes from trials and analysis, what is said of it from the report."""
+"""Drawing only: the numbers come from trials and analysis, the texts from the report."""

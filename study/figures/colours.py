@@ -1,6 +1,6 @@
 """The palette of all pictures and figures; it needs neither plotly nor matplotlib.
 
-The colours are told apart by the colour-blind and have a contrast of at least 3:1 on white and on nearly black pages.
+The colours are safe for the colour-blind and have a contrast of at least 3:1 on white and on nearly black pages.
 """
 
 BLUE, GREY, PINK, ORANGE = "#2a7fbf", "#8c8c8c", "#b5539c", "#d55e00"

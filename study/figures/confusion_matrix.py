@@ -1,4 +1,4 @@
-"""The confusion matrix of a trial on validation, small, drawn by matplotlib on white, and as a table."""
+"""The confusion matrix of a trial on validation, as a small matplotlib picture and as a table."""
 
 import warnings
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ Classes = npt.NDArray[np.integer]
 
 
 def save_confusion(folder: Path, labels: Classes, predictions: Classes, names: Sequence[str], *, epoch: int) -> None:
-    """The matrix as `confusion.png`, and as `confusion.csv` its pairs of classes, the most frequent mistakes first.
+    """Save the matrix as `confusion.png`, its pairs of classes as `confusion.csv`, the most frequent mistakes first.
 
-    A colour is a share of the class's texts. Counts stand in the cells where there are few classes; with very many the
-    picture has no names, either, and the table must be read.
+    The colour is the share of the class's texts. With few classes, the cells show counts; with very many, the picture
+    has no class names either, and only the table shows them.
     """
     counts = confusion(labels, predictions[None], classes=len(names)).astype(int)
     actual, predicted = counts.nonzero()
@@ -38,7 +38,7 @@ def save_confusion(folder: Path, labels: Classes, predictions: Classes, names: S
     table.sort_values(["mistake", "texts"], ascending=False, kind="stable").to_csv(
         folder / "confusion.csv", index=False
     )
-    with warnings.catch_warnings(action="ignore"):  # of letters in a name that the font does not have
+    with warnings.catch_warnings(action="ignore"):  # about letters that the font lacks
         _draw_confusion(counts, names, epoch).savefig(folder / "confusion.png", dpi=DOTS_PER_INCH)
 
 
@@ -49,7 +49,7 @@ def _draw_confusion(counts: npt.NDArray[np.int64], names: Sequence[str], epoch: 
     side = (0.5 if has_counts else 0.15) * min(max(classes, 4), CLASSES_WITH_NAMES)
     figure, axes = _square_axes(side, shown, font_size=9 if has_counts else 6.5)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    norm = PowerNorm(0.5, 0, 1)  # so that a few mistakes are seen
+    norm = PowerNorm(0.5, 0, 1)  # so that a few mistakes are visible
     axes.imshow(shares, cmap="Blues", norm=norm)
     axes.set_title(f"Validation texts, after epoch {epoch + 1}", fontsize=10)
     if has_counts:
@@ -60,9 +60,9 @@ def _draw_confusion(counts: npt.NDArray[np.int64], names: Sequence[str], epoch: 
 
 
 def _square_axes(side: float, names: Sequence[str], *, font_size: float) -> tuple[Figure, Axes]:
-    """Axes of `side` inches and the names along both of them, in a figure that has just the room for that.
+    """Axes of `side` inches with the names along both of them, in a figure of just the size that they need.
 
-    The room is measured, since matplotlib's layout engines draw the whole figure a second time.
+    The names are measured, since matplotlib's layout engines would draw the whole figure a second time.
     """
     figure = Figure(dpi=DOTS_PER_INCH)
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The learning curve of a trial, small, drawn by matplotlib on white."""
+"""The learning curve of a trial, as a small matplotlib picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from study.figures.colours import BLUE, DOTS_PER_INCH, GREY, GRID, ORANGE
 
 
 def save_learning_curve(file: Path, curve: Sequence[EpochResult], best_epoch: int) -> None:
-    """Both scores and both losses over the epochs."""
+    """Save a plot of both scores and both losses over the epochs."""
     figure = Figure(figsize=(4.6, 4.4))  # about square, as the dashboard's cards are
     margins = {"left": 0.14, "right": 0.97, "bottom": 0.11, "top": 0.97, "hspace": 0.12}
     scores, losses = figure.subplots(2, 1, sharex=True, gridspec_kw=margins)

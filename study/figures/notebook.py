@@ -1,4 +1,4 @@
-"""What the notebook shows: texts and classes, trained models side by side, and the pages that explain them."""
+"""The figures and tables of the notebook: texts and classes, trained models side by side, and their documentation."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ def training_curves(results: Mapping[str, TrainingResult], metric: Metric) -> go
 
 
 def confusion_matrix(labels: Classes, predictions: Classes, classes: Sequence[str]) -> go.Figure:
-    """Texts by class (rows) and predicted class (columns); the colour is the share of the row. Both of shape (N,)."""
+    """Texts by class (rows) and predicted class (columns), from arrays (N,); the colour is the share of the row."""
     counts = confusion(labels, predictions[None], classes=len(classes))
     supports = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, supports, out=np.zeros_like(counts), where=supports > 0)
@@ -90,7 +90,7 @@ def class_distribution(texts: SearchTexts) -> go.Figure:
     classes = sorted(counts["training"], key=lambda name: (counts["training"][name], name))
     figure = new_figure("Texts", "")
     for (name, by_class), colour in zip(counts.items(), (COLOURS[PRUNED], COLOURS[COMPLETE]), strict=True):
-        numbers = [by_class.get(one, 0) for one in classes]
+        numbers = [by_class.get(label, 0) for label in classes]
         figure.add_bar(x=numbers, y=classes, name=name, orientation="h", marker_color=colour)
         figure.data[-1].update(text=[f"{number:,}" for number in numbers], textposition="outside", textfont_color=TEXT)
     figure.update_layout(height=120 + 40 * len(classes), legend_traceorder="reversed", uniformtext={"minsize": 9})
@@ -123,7 +123,7 @@ def text_lengths(texts: pa.Array, *, max_tokens: int) -> go.Figure:
 
 
 def score_frame(results: Mapping[str, TrainingResult], learners: Mapping[str, Learner]) -> pd.DataFrame:
-    """The scores of each model's best epoch, the time that training has taken, and the size; a row per model."""
+    """The scores of each model's best epoch, the training time, and the number of weights; a row per model."""
     rows = {
         model: {
             "accuracy": result.best.accuracy,
@@ -139,20 +139,20 @@ def score_frame(results: Mapping[str, TrainingResult], learners: Mapping[str, Le
 def class_frame(results: Mapping[str, TrainingResult], prepared: PreparedTexts) -> pd.DataFrame:
     """How many validation texts each class has, and its F1 by each model's best epoch; the largest class first.
 
-    A class without a text has no F1, but NaN. `prepared` may be those of any model: they differ in the ids only.
+    The F1 of a class without a text is NaN. `prepared` may be those of any model: they differ in the ids only.
     """
     labels, classes = prepared.validation.labels, prepared.classes
     columns: dict[str, list[float]] = {}
     for model, result in results.items():
         scores = per_class_scores(labels, result.best.predictions.numpy()[None], classes=len(classes))
-        columns["texts"] = [one.support for one in scores]
-        columns[model] = [one.f1 if one.support else np.nan for one in scores]
+        columns["texts"] = [class_scores.support for class_scores in scores]
+        columns[model] = [class_scores.f1 if class_scores.support else np.nan for class_scores in scores]
     return pd.DataFrame(columns, index=list(classes)).sort_values("texts", ascending=False, kind="stable")
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A page on a model, docs/models/, in parts, for what cannot follow its link to the picture."""
+    """A page of docs/models/ in parts, for a display that cannot follow its link to the picture."""
 
     title: str  # Markdown, as the text
     picture: Path  # SVG
@@ -160,7 +160,7 @@ class Explanation:
 
 
 def read_explanation(model: str) -> Explanation:
-    """The page on a model, by its name in `--model`."""
+    """Read the page on a model, by its name in `--model`."""
     page = (FOLDER / f"{model}.md").read_text(encoding="utf-8")
     title, picture, text = re.split(r"!\[.+\]\((.+)\)", page)
     return Explanation(title, FOLDER / picture, text)

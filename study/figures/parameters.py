@@ -1,4 +1,4 @@
-"""How scores hang together with parameters, drawn: contour, slices, parallel coordinates, importance."""
+"""Figures of scores over parameters: contour, slices, parallel coordinates, importance."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def contour(study: Study, configuration: StudyConfig, findings: Findings) -> go.
             x=surface.x, y=surface.y, z=surface.z, zmin=low, zmax=high, contours=steps, colorscale=SCALE, colorbar=bar,
             line_width=0.5, hoverinfo="skip",
         )  # fmt: skip
-        # With a colour bar, plotly would draw the title of the axis into the plot: in its place, a note.
+        # A note instead of a colour bar, with which plotly would draw the title of the axis into the plot.
         figure.update_layout(height=440, xaxis_title="", legend={"yref": "paper", "y": -0.22, "yanchor": "top"})
         note = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0, "yshift": -26, "yanchor": "top", "showarrow": False}
         figure.add_annotation(text=parameter_title(names[0]), font_size=14, **note)
@@ -56,7 +56,7 @@ def contour(study: Study, configuration: StudyConfig, findings: Findings) -> go.
         group = [trial for trial in trials if trial.state == state and trial is not best]
         x, y = ([trial.params[name] for trial in group] for name in names)
         points = points_of(group, x, y, state)
-        # With an edge, so that they are seen on the surface as well as on a white or a black page.
+        # With an edge, to be visible on the surface as well as on a white or a black page.
         points.marker.update(marker_on_a_surface(state))
         figure.add_trace(points)
     if best is not None and best in trials:
@@ -90,7 +90,7 @@ def slices(study: Study, configuration: StudyConfig) -> go.Figure:
 
 
 def parallel_coordinates(study: Study, configuration: StudyConfig, importances: Importances) -> go.Figure:
-    """Parallel coordinates of lines; plotly's own need WebGL and cannot be hovered."""
+    """Parallel coordinates drawn as lines; plotly's own need WebGL and have no hover texts."""
     space = configuration.search_space
     names = parallel_parameters(space, importances)
     trials = with_values(complete_trials(study), space, names)
@@ -135,16 +135,18 @@ def importance(importances: Importances) -> go.Figure:
     figure = new_figure("Share of the importance", "")
     shown = importances.parameters[::-1]
     figure.add_scatter(
-        x=[one.mean for one in shown],
-        y=[parameter_title(one.parameter) for one in shown],
+        x=[share.mean for share in shown],
+        y=[parameter_title(share.parameter) for share in shown],
         mode="markers",
         marker={"color": COLOURS[COMPLETE], "size": 12},
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
     )
     intervals = [
-        (one.mean - one.low, one.high - one.mean) for one in shown if one.low is not None and one.high is not None
+        (share.mean - share.low, share.high - share.mean)
+        for share in shown
+        if share.low is not None and share.high is not None
     ]
-    if intervals:  # of all, or of none
+    if intervals:  # for all parameters, or for none
         below, above = zip(*intervals, strict=True)
         bars = {"array": above, "arrayminus": below, "color": COLOURS[COMPLETE], "thickness": 2}
         figure.update_traces(error_x=bars)

@@ -1,4 +1,4 @@
-"""The three figures that matter most as PNG files, for a page that runs no scripts; drawn by matplotlib, on white."""
+"""The three most important figures as PNG files by matplotlib, for pages that run no scripts."""
 
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ def draw_contour(axes: Axes, study: Study, configuration: StudyConfig, findings:
 
 
 def _by_state(trials: list[FrozenTrial]) -> list[tuple[TrialState, list[FrozenTrial]]]:
-    """Pruned ones first, so that complete ones are drawn over them."""
+    """The trials grouped by state; pruned ones first, so that complete ones are drawn over them."""
     order = (TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE)
     groups = [(state, [trial for trial in trials if trial.state == state]) for state in order]
     return [(state, group) for state, group in groups if group]

@@ -1,4 +1,4 @@
-"""How the figures of a study look: markers, axes, and what a trial shows under the pointer.
+"""The style of a study's figures: markers, axes and hover texts.
 
 Text is grey, readable on white and on nearly black pages; a page with `PAGE_STYLE` gets it in its own text colour.
 """
@@ -56,14 +56,14 @@ TEMPLATE = go.layout.Template(
 
 
 def show_inline() -> None:
-    """Under Jupyter: figures in JupyterLab and in what is exported to HTML, without the network and without buttons."""
+    """Set up Jupyter: figures work in JupyterLab and in exported HTML, without the network and without buttons."""
     plotly.io.renderers.default = "plotly_mimetype+notebook"
     for name in ("plotly_mimetype", "notebook"):
         plotly.io.renderers[name].config = {"displayModeBar": False}
 
 
 def log_ticks(range_: BaseDistribution) -> list[float]:
-    """Few round numbers within a range that is searched on a logarithmic scale; none for another one."""
+    """A few round numbers within a range on a logarithmic scale; none for other ranges."""
     if isinstance(range_, CategoricalDistribution) or not range_.log:  # type: ignore[attr-defined]
         return []
     low, high = from_unit(range_, -MARGIN), from_unit(range_, 1 + MARGIN)
@@ -76,7 +76,7 @@ def new_figure(x_title: str, y_title: str) -> go.Figure:
 
 
 def or_empty(figure: go.Figure, shown: Any, reason: str) -> go.Figure:
-    """The figure, or in its place the reason why there is nothing to show."""
+    """The figure, or instead of an empty one the reason."""
     if len(shown):
         return figure
     axis = {"visible": False}
@@ -99,7 +99,7 @@ def points_of(trials: list[FrozenTrial], x: list[Any], y: list[Any], state: Tria
 
 
 def marker_on_a_surface(state: TrialState | None) -> dict[str, Any]:
-    """Markers for trials; for the best one with None."""
+    """The marker of a trial in this state; None: of the best trial."""
     if state is None:
         return {"symbol": "star", "color": BEST, "size": 17, "line": {"color": "white", "width": 1.5}}
     if state == PRUNED:
@@ -116,7 +116,7 @@ def bar_marker(state: TrialState) -> dict[str, Any]:
 def parameter_axis(range_: BaseDistribution, *, narrow: bool = False) -> dict[str, Any]:
     """The axis of a parameter: its whole range and a little more, with round numbers on a logarithmic scale."""
     if isinstance(range_, CategoricalDistribution):
-        return {"type": "category", "categoryorder": "array", "categoryarray": [str(one) for one in range_.choices]}
+        return {"type": "category", "categoryorder": "array", "categoryarray": list(map(str, range_.choices))}
     low, high = (from_unit(range_, place) for place in (-MARGIN, 1 + MARGIN))
     if not (ticks := log_ticks(range_)):
         whole = isinstance(range_, IntDistribution) and range_.high - range_.low <= 5

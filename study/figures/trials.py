@@ -1,4 +1,4 @@
-"""What trials have scored and cost, drawn: history, learning curves, durations, timeline."""
+"""Figures of the scores and the costs of trials: history, learning curves, durations, timeline."""
 
 from datetime import datetime
 
@@ -110,7 +110,7 @@ def durations(study: Study, configuration: StudyConfig) -> go.Figure:
 
 
 def timeline(study: Study) -> go.Figure:
-    """A trial that was interrupted has its last part."""
+    """Which worker ran which trial when; of an interrupted trial, the last part."""
     trials = finished_trials(study)
     times = ((trial.number, trial.datetime_start, trial.datetime_complete) for trial in trials)
     started = [(number, start, end) for number, start, end in times if start and end]
@@ -121,7 +121,7 @@ def timeline(study: Study) -> go.Figure:
     unit, seconds = ("seconds", 1) if last < 180 else ("minutes", 60) if last < 3 * 3600 else ("hours", 3600)
     trials = [trial for trial in trials if trial.number in starts]
     rows = workers_of(trials)
-    figure = new_figure(f"{capital(unit)} since the first trial began", "")
+    figure = new_figure(f"{capital(unit)} since the first trial started", "")
     for state, name in STATES.items():
         group = [trial for trial in trials if trial.state == state]
         if group:

@@ -1,1 +1,1 @@
-"""What is told: report, page, tables, and the sentences between them."""
+"""The report: its pages, tables, figures and sentences."""

@@ -1,4 +1,4 @@
-"""What `best_params.json` holds: the parameters, how sure they are, and how to reach them again."""
+"""The content of `best_params.json`: the parameters, how certain they are, and how to reproduce them."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from study.storage.queries import best_trial
 
 
 def best_params(report: Report) -> dict[str, Any]:
-    """What `best_params.json` holds: the parameters, how sure they are, and how to come to them again."""
+    """The content of `best_params.json`, as JSON can hold it."""
     configuration = report.configuration
     winner = report.winner
     best = best_trial(report.study, report.configuration.search_space)
@@ -30,8 +30,8 @@ def best_params(report: Report) -> dict[str, Any]:
         content["default"] = _confirmed_facts(report.default)
     if report.ranking:
         content["ranking"] = [
-            {"parameters": one.candidate.parameters, "search": one.candidate.claimed, "repeats": one.values}
-            for one in report.ranking
+            {"parameters": ranked.candidate.parameters, "search": ranked.candidate.claimed, "repeats": ranked.values}
+            for ranked in report.ranking
         ]
     if report.audit:
         content["audit"] = _audit_facts(report.audit)
@@ -78,14 +78,14 @@ def _audit_facts(audit: Audit) -> dict[str, Any]:
         "rate": vars(audit.rate) if audit.rate else None,
         "trials": [
             {
-                "trial": one.pruned.number,
-                "parameters": one.pruned.params,
-                "value_when_pruned": one.pruned.value,
-                "value": one.finished.value,
-                "rank": one.rank,
-                "is_random": one.is_random,
-                "is_repeated": one.is_repeated,
+                "trial": audited.pruned.number,
+                "parameters": audited.pruned.params,
+                "value_when_pruned": audited.pruned.value,
+                "value": audited.finished.value,
+                "rank": audited.rank,
+                "is_random": audited.is_random,
+                "is_repeated": audited.is_repeated,
             }
-            for one in audit.audited
+            for audited in audit.audited
         ],
     }

@@ -1,4 +1,4 @@
-"""Reports from beginning to end: of one study, or of all in a database, which are then seen side by side."""
+"""Reports from beginning to end: on one study, or on all of a database, compared side by side."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,7 +24,7 @@ from study.storage.dashboard import browse_command, note_verdict
 from study.storage.studies import Progress, begun_studies, check_name, joined_study, load_configuration
 from study.trials.repeats import confirmed_learner, load_weights
 
-_Found = tuple[Report, RetryingStorage, Confirmation | None]
+_Gathered = tuple[Report, RetryingStorage, Confirmation | None]
 
 MAIN_FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model")
 
@@ -41,10 +41,10 @@ def report_studies(
     output: Path | None,
     console: Console,
 ) -> None:
-    """Confirm what is not confirmed yet, then write; without a name, for all studies of the database.
+    """Confirm a study and write its report; without a name, those of all studies of the database.
 
-    The best one by validation is written last, so that its model is the newest. Raises `UserError`; `Interrupted`,
-    after which it can go on.
+    The best study by validation is written last, so that its model is the newest. Raises `UserError`; `Interrupted`,
+    after which it can continue.
     """
     if not retrain and (top or seeds or audit):
         raise StudyError("--top, --seeds and --audit say what to train, --no-retrain trains nothing: leave that out.")
@@ -55,21 +55,23 @@ def report_studies(
         raise StudyError(f"--output is the folder of one report; say with --name which study: {', '.join(names)}.")
     alone = len(names) == 1
     with ExitStack() as stack:
-        found: list[_Found] = []
-        for one in names:
-            with _step(f"Study: {one}", one, console, alone=alone):
-                _check_folder(url, one, output, retrain=retrain)
+        gathered: list[_Gathered] = []
+        for study_name in names:
+            with _step(f"Study: {study_name}", study_name, console, alone=alone):
+                _check_folder(url, study_name, output, retrain=retrain)
                 if retrain:
                     confirmation = stack.enter_context(
-                        confirmed_search(url, one, top=top, seeds=seeds, audits=audit, workers=workers, console=console)
+                        confirmed_search(
+                            url, study_name, top=top, seeds=seeds, audits=audit, workers=workers, console=console
+                        )
                     )
-                    found.append((confirmed_report(confirmation, console), confirmation.storage, confirmation))
+                    gathered.append((confirmed_report(confirmation, console), confirmation.storage, confirmation))
                 else:
-                    study, storage = stack.enter_context(joined_study(url, one))
-                    found.append((search_report(study, load_configuration(study)), storage, None))
-        compared = [(_beside_others(report, storage), confirmation) for report, storage, confirmation in found]
+                    study, storage = stack.enter_context(joined_study(url, study_name))
+                    gathered.append((search_report(study, load_configuration(study)), storage, None))
+        compared = [(_beside_others(report, storage), confirmation) for report, storage, confirmation in gathered]
         written = []
-        for report, own in sorted(compared, key=lambda one: -one[0].rank):
+        for report, own in sorted(compared, key=lambda pair: -pair[0].rank):
             name = report.study.study_name
             with _step(f"Report: {name}", name, console, alone=alone):
                 _write(report, own, output, console)
@@ -79,13 +81,13 @@ def report_studies(
             console.print(line)
     if compared:
         console.print(f"Browse: {browse_command(url, compared[0][0].configuration.artifact_dir)}")
-    if missing := [one for one in names if one not in written]:
+    if missing := [study_name for study_name in names if study_name not in written]:
         raise StudyError(f"There is no report on {', '.join(missing)}; the reason stands above.")
 
 
 @contextmanager
 def _step(step: str, name: str, console: Console, *, alone: bool) -> Iterator[None]:
-    """A step for one of several studies: it is printed, and where it fails, the others go on."""
+    """A step for one of several studies: it is printed, and if it fails, the others continue."""
     if not alone:
         console.print(step)
     try:
@@ -97,7 +99,7 @@ def _step(step: str, name: str, console: Console, *, alone: bool) -> Iterator[No
 
 
 def _choose(studies: list[Progress], *, retrain: bool, console: Console) -> list[str]:
-    """The studies to report on where none was named: of several, only those whose search has finished."""
+    """The studies to report on if none was named: of several, only those whose search has finished."""
     reasons = {}
     for study in studies:
         if study.complete == 0 and (retrain or len(studies) > 1):
@@ -107,14 +109,14 @@ def _choose(studies: list[Progress], *, retrain: bool, console: Console) -> list
     names = [study.name for study in studies if study.name not in reasons]
     if not names:
         first = studies[0].name
-        raise StudyError(f"Study '{first}' {reasons[first]}; go on with study.run first, or name it with --name.")
+        raise StudyError(f"Study '{first}' {reasons[first]}; continue it with study.run first, or name it with --name.")
     for name, reason in reasons.items():
         console.print(f"Note: study '{name}' {reason} and is left out.")
     return names
 
 
 def _beside_others(report: Report, storage: RetryingStorage) -> Report:
-    """The report with what is known when all studies have been confirmed."""
+    """The report with the openings and the comparison, after all studies have been confirmed."""
     test = report.test
     if test:
         test = replace(test, openings=tuple(openings(storage, report.configuration)))
@@ -122,7 +124,7 @@ def _beside_others(report: Report, storage: RetryingStorage) -> Report:
 
 
 def _check_folder(url: str, name: str, output: Path | None, *, retrain: bool) -> None:
-    """Whether the report can be written is better known before hours of training than after."""
+    """Check before hours of training that the report can be written. Raises `StudyError`."""
     with joined_study(url, name) as (study, _):
         load_configuration(study)
         with new_folder(_folder(name, output, retrain=retrain), study, whole=retrain):
@@ -130,7 +132,7 @@ def _check_folder(url: str, name: str, output: Path | None, *, retrain: bool) ->
 
 
 def _folder(study_name: str, output: Path | None, *, retrain: bool) -> Path:
-    """What the search alone tells never replaces a whole report."""
+    """The folder of the report; that of the search alone has a name of its own, and never replaces a full report."""
     return output or Path("reports") / (folder_name(study_name) + ("" if retrain else "-search"))
 
 
@@ -142,10 +144,10 @@ def _write(report: Report, confirmation: Confirmation | None, output: Path | Non
         if confirmation and report.test:
             export_winner(confirmation, report.test, written / "model")
         publish(written, folder)
-    told = [headline(report), *paragraphs(report)]
+    sentences = [headline(report), *paragraphs(report)]
     if confirmation:
-        note_verdict(confirmation.search, told, folder / "report.html")
-    for sentence in told:
+        note_verdict(confirmation.search, sentences, folder / "report.html")
+    for sentence in sentences:
         console.print(sentence)
     for file in MAIN_FILES:
         if (folder / file).exists():
@@ -153,7 +155,7 @@ def _write(report: Report, confirmation: Confirmation | None, output: Path | Non
 
 
 def export_winner(confirmation: Confirmation, test: HoldoutReport, folder: Path) -> None:
-    """The winner's model, of the training that is best on its own validation texts. Raises `ModelError`."""
+    """Export the winner's model from its training with the best validation score. Raises `ModelError`."""
     configuration, winner = confirmation.configuration, confirmation.winner
     trial, probabilities = winner.trials[winner.exported], test.tested[0].system.probabilities
     assert probabilities is not None

@@ -1,4 +1,4 @@
-"""The words that go with the figures of a study: titles, captions, and what each figure shows in numbers."""
+"""The texts of a study's figures: titles, captions, and a description in numbers."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ from study.storage.queries import (
 
 
 def describe_figures(study: Study, configuration: StudyConfig, findings: Findings) -> dict[str, str]:
-    """What each figure shows, in words and numbers, by its name."""
+    """The description of each figure, in words and numbers, by the figure's name."""
     space, importances = configuration.search_space, findings.importances
     complete = complete_trials(study)
     return {
@@ -99,7 +99,7 @@ def _contour_in_words(study: Study, configuration: StudyConfig, names: tuple[str
 
 
 def _slices_in_words(complete: list[FrozenTrial], space: Space) -> str:
-    """Empty where no trial is complete."""
+    """The values of the best quarter; empty if no trial is complete."""
     tops = _tops(complete)
     spans = (
         f"{parameter_title(name)}: {span(range_, name, complete)}, the best quarter {span(range_, name, tops)}."
@@ -109,14 +109,14 @@ def _slices_in_words(complete: list[FrozenTrial], space: Space) -> str:
 
 
 def _best_quarter(complete: list[FrozenTrial], space: Space, names: Iterable[str]) -> str:
-    """Empty where no trial is complete."""
+    """The values of the best quarter; empty if no trial is complete."""
     tops = _tops(complete)
     spans = (f"{parameter_words(name)} {span(space[name], name, tops)}" for name in names)
     return f"The best quarter of the complete trials ({len(tops)}) has {', '.join(spans)}." if tops else ""
 
 
 def _tops(complete: list[FrozenTrial]) -> list[FrozenTrial]:
-    """The best quarter."""
+    """The best quarter of the trials."""
     return sorted(complete, key=best_first)[: max(1, len(complete) // 4)]
 
 
@@ -139,7 +139,7 @@ def _timeline_in_words(study: Study, cost: Cost) -> str:
 
 
 def figure_titles(configuration: StudyConfig, importances: Importances) -> dict[str, tuple[str, str]]:
-    """Title and caption of each figure."""
+    """The title and the caption of each figure, by name."""
     metric, space = metric_title(configuration), configuration.search_space
     first, second = (parameter_words(name) for name in most_important_pair(space, importances))
     shown = len(parallel_parameters(space, importances))
@@ -170,16 +170,16 @@ def figure_titles(configuration: StudyConfig, importances: Importances) -> dict[
         "durations": ("Durations", "The training time of each trial, and the median."),
         "timeline": (
             "Timeline",
-            "Which worker ran which trial when; an interrupted one since it went on.",
+            "Which worker ran which trial when; for an interrupted trial, its last part.",
         ),
     }
 
 
 def _importances_in_words(importances: Importances) -> str:
     shares = [
-        f"{parameter_title(one.parameter)} {one.mean:.2f}"
-        + ("" if one.low is None else f" ({one.low:.2f} to {one.high:.2f})")
-        for one in importances.parameters
+        f"{parameter_title(importance.parameter)} {importance.mean:.2f}"
+        + ("" if importance.low is None else f" ({importance.low:.2f} to {importance.high:.2f})")
+        for importance in importances.parameters
     ]
     intervals = "" if importances.caveat else ", with 95 % intervals,"
     return f"{'; '.join(shares)}; shares{intervals} from {importances.trials} complete trials."

@@ -1,4 +1,4 @@
-"""All that a report tells about a study, gathered: the search, its confirmation, the test, the verdict."""
+"""The contents of a report: the search, its confirmation, the test, the verdict."""
 
 import statistics
 from dataclasses import dataclass
@@ -44,13 +44,13 @@ class Calibration:
     """How well the probabilities of the winner fit the test texts, the mean over its trainings."""
 
     expected_error: float  # the expected calibration error
-    log_loss: float  # the mean negative log-likelihood of the right label
-    bins: tuple[Bin, ...]  # of all trainings together
+    log_loss: float  # the mean negative log-likelihood of the true label
+    bins: tuple[Bin, ...]  # over all trainings
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The one training of the winner whose model is exported, and its own scores on the test split."""
+    """The training of the winner whose model is exported, and its own scores on the test split."""
 
     training: int  # its number in the confirmation
     validation: float
@@ -76,29 +76,29 @@ class Report:
     configuration: StudyConfig
     findings: Findings
     reproduction: Reproduction
-    ranking: tuple[Ranked, ...] = ()  # the winner first; empty when nothing was trained again
+    ranking: tuple[Ranked, ...] = ()  # the winner first; empty if nothing was trained again
     winner: Confirmed | None = None  # None: nothing was trained again
-    default: Confirmed | None = None  # None: it is the winner, or it has failed
-    left_out: tuple[LeftOut, ...] = ()  # since a training has failed
-    audit: Audit | None = None  # None: not asked for
+    default: Confirmed | None = None  # None: it is the winner, or it failed
+    left_out: tuple[LeftOut, ...] = ()  # because a training failed
+    audit: Audit | None = None  # None: not requested
     test: HoldoutReport | None = None
     comparison: tuple[ComparedStudy, ...] = ()  # with the other studies of the same texts, this one included
 
     @property
     def rank(self) -> int:
-        """Among the studies that it is compared with, from 0."""
-        names = [one.name for one in self.comparison]
+        """The place among the compared studies, from 0."""
+        names = [study.name for study in self.comparison]
         return names.index(self.study.study_name) if names else 0
 
 
 def search_report(study: Study, configuration: StudyConfig) -> Report:
-    """What the search alone tells."""
+    """The report on the search alone."""
     study = snapshot(study)
     return Report(study, configuration, find(study, configuration), reproduction(study, configuration, retrain=False))
 
 
 def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
-    """The report on a confirmed search; opens the test split unless that was done for its winner."""
+    """The report on a confirmed search; opens the test split unless it was opened for this winner before."""
     search, configuration = snapshot(confirmation.search), confirmation.configuration
     results = load_results(confirmation.study, confirmation.compared, checkpoints=confirmation.checkpoints)
     if results is None:
@@ -168,7 +168,7 @@ def _judge_test(results: HoldoutResults, confirmation: Confirmation) -> HoldoutR
 
 
 def _judge(results: HoldoutResults, confirmation: Confirmation) -> Verdict:
-    """The winner against the default configuration and against the baseline that is best on validation texts."""
+    """Compare the winner with the default configuration and with the baseline that is best on validation texts."""
     metric = confirmation.configuration.base.training.metric
     systems = {system.name: system for system in results.systems}
     winner, default = systems.pop("winner"), systems.pop("default", None)

@@ -1,4 +1,4 @@
-"""All figures of a study, in the order of a report, each with its caption and what it shows in words."""
+"""All figures of a study, in the order of the report, each with its caption and alternative text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from study.reports.captions import describe_figures, figure_titles
 from study.reports.contents import Calibration
 
 CAPTION = (
-    "The test texts by the probability that the winner gives to its own label, and the share of them that is right. On "
-    "the line, probabilities are what they say; below it, the model is too sure. The larger a point, the more texts."
+    "The accuracy on the test texts over the probability of the predicted label. On the diagonal, probabilities are "
+    "calibrated; below it, the model is overconfident. The larger a point, the more texts."
 )
 
 
@@ -29,12 +29,12 @@ class Figure:
     name: str  # for an anchor or a file
     title: str
     caption: str  # a sentence
-    alt_text: str  # what it shows, in words and numbers
+    alt_text: str  # in words and numbers
     figure: go.Figure
 
 
 def all_figures(study: Study, configuration: StudyConfig, findings: Findings | None = None) -> list[Figure]:
-    """In the order of a report; also of a study without any trials, where they say so."""
+    """All figures in the order of the report; for a study without trials, they say that there is nothing to show."""
     findings = findings or find(study, configuration)
     importances = findings.importances
     drawn = {
@@ -53,8 +53,8 @@ def all_figures(study: Study, configuration: StudyConfig, findings: Findings | N
 
 
 def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConfig) -> Figure:
-    """The studies that are confirmed, at least one, side by side; the best one on top."""
-    confirmed = [(one.name, one.outcome) for one in studies if one.outcome]
+    """The confirmed studies, at least one, side by side; the best one on top."""
+    confirmed = [(study.name, study.outcome) for study in studies if study.outcome]
     figure = new_figure(axis_title(configuration), "")
     names = [name for name, _ in confirmed]
     means = [outcome.mean for _, outcome in confirmed]
@@ -69,32 +69,32 @@ def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConf
     )
     figure.update_yaxes(autorange="reversed", type="category")
     figure.update_layout(height=120 + 36 * len(names), showlegend=False)
-    told = (
+    scores = (
         f"{name} {mean:.4f}" + (f" (deviation {deviation:.4f})" if deviation else "")
         for name, mean, deviation in zip(names, means, deviations, strict=True)
     )
     draws = {outcome.draws for _, outcome in confirmed}
-    same = "the same for all" if len(draws) == 1 else "not as many for all"
+    same = "the same for all" if len(draws) == 1 else "not the same number for all"
     return Figure(
         "comparison-figure",
         "Side by side, drawn",
         f"The {metric_title(configuration)} of each study's winner: mean and standard deviation over fresh repeats, "
         f"{same}.",
-        f"From the best to the least: {'; '.join(told)}.",
+        f"From best to worst: {'; '.join(scores)}.",
         figure,
     )
 
 
 def reliability_figure(calibration: Calibration) -> Figure:
-    figure = new_figure("Probability of the label", "Share that is right")
+    figure = new_figure("Probability of the predicted label", "Accuracy")
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": TEXT, "dash": "dot"}, hoverinfo="skip")
     figure.add_scatter(
-        x=[one.confidence for one in calibration.bins],
-        y=[one.accuracy for one in calibration.bins],
+        x=[bin_.confidence for bin_ in calibration.bins],
+        y=[bin_.accuracy for bin_ in calibration.bins],
         mode="lines+markers",
         line={"color": COLOURS[COMPLETE], "width": 1},
-        marker={"color": BEST, "size": [7 + 25 * one.share**0.5 for one in calibration.bins]},
-        customdata=[one.share for one in calibration.bins],
+        marker={"color": BEST, "size": [7 + 25 * bin_.share**0.5 for bin_ in calibration.bins]},
+        customdata=[bin_.share for bin_ in calibration.bins],
         hovertemplate="probability %{x:.3f}: %{y:.3f} right, %{customdata:.1%} of the texts<extra></extra>",
     )
     figure.update_xaxes(range=[-0.03, 1.03])
@@ -105,8 +105,8 @@ def reliability_figure(calibration: Calibration) -> Figure:
 
 def _in_words(calibration: Calibration) -> str:
     bins = "; ".join(map(_bin_in_words, calibration.bins))
-    return f"Expected calibration error {calibration.expected_error:.4f}. Probability, and what is right: {bins}."
+    return f"Expected calibration error {calibration.expected_error:.4f}. Probability and accuracy: {bins}."
 
 
-def _bin_in_words(one: Bin) -> str:
-    return f"{one.confidence:.2f}, {one.accuracy:.2f} ({one.share:.1%} of the texts)"
+def _bin_in_words(bin_: Bin) -> str:
+    return f"{bin_.confidence:.2f}, {bin_.accuracy:.2f} ({bin_.share:.1%} of the texts)"

@@ -1,6 +1,6 @@
-"""The folder of a report: written beside its place, then put there whole.
+"""The folder of a report: written under a temporary name, then renamed.
 
-It never replaces what is no report, nor that of another study.
+It never replaces anything but a report on the same study.
 """
 
 import hashlib
@@ -22,15 +22,15 @@ from study.storage.attributes import FINGERPRINT
 from study.storage.fingerprint import decisive_facts
 
 LEFT_BY_A_FILE_BROWSER = (".DS_Store", "Thumbs.db", "desktop.ini")
-MOST_BYTES = 200  # of a name; a file system takes 255, and some are added to it
+MOST_BYTES = 200  # of a name; a file system allows 255, and temporary names are longer
 
 
 @contextmanager
 def new_folder(folder: Path, study: Study, *, whole: bool) -> Iterator[tuple[Path, Path]]:
-    """The folder to write a report to in the end, and one beside it to write to now, which is gone afterwards.
+    """The final folder of a report, and a temporary one beside it to write to, which is removed afterwards.
 
-    `whole`: the report is not of the search alone. Raises `StudyError` where that cannot be, or the folder holds what
-    would be lost: all but a report of this study that is no more than the new one.
+    `whole`: the report is not of the search alone. Raises `StudyError` if the folder cannot be written, or holds
+    anything but a report on this study; a whole report is only replaced by another one.
     """
     if folder.is_symlink() or folder.name in ("", ".."):
         folder = folder.resolve()
@@ -49,9 +49,9 @@ def new_folder(folder: Path, study: Study, *, whole: bool) -> Iterator[tuple[Pat
 
 
 def folder_name(study_name: str) -> str:
-    """The folder's name of any study: it stays within the folder above, and no other study has it.
+    """The folder name of a study: a single path component that no other study has.
 
-    So there is a digest in it where the name is not the study's own, or may be that of another one's search alone.
+    It ends with a digest if it differs from the study's name, or could be that of another study's search alone.
     """
     name = re.sub(r"[^\w.-]", "_", study_name).strip(".") or "study"
     name = name.encode()[:MOST_BYTES].decode(errors="ignore")
@@ -61,7 +61,7 @@ def folder_name(study_name: str) -> str:
 
 
 def publish(written: Path, folder: Path) -> None:
-    """Put a folder that is whole in the place of another. Raises `StudyError`."""
+    """Put the written folder in its final place. Raises `StudyError`."""
     hold_signals()  # for a moment, there is no report at all
     try:
         replace_folder(written, folder)

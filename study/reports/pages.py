@@ -22,7 +22,7 @@ from study.reports.tables import tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model", *(f"{name}.png" for name in PICTURES))
-NO_COLUMNS = ("curve", "worker", "deaths", "beside_others")  # trial attributes that are no column of trials.csv
+NO_COLUMNS = ("curve", "worker", "deaths", "beside_others")  # trial attributes without a column in trials.csv
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def write_report(report: Report, folder: Path) -> None:
     """Write all files, or none. The folder must be there. Raises `StudyError` when they cannot be written."""
     try:
         figures = all_figures(report.study, report.configuration, report.findings)
-        if sum(one.outcome is not None for one in report.comparison) > 1:
+        if sum(study.outcome is not None for study in report.comparison) > 1:
             figures.insert(0, comparison_figure(report.comparison, report.configuration))
         if report.test:
             figures.append(reliability_figure(report.test.calibration))
@@ -78,7 +78,7 @@ def write_report(report: Report, folder: Path) -> None:
 
 
 def _markdown_page(content: dict[str, Any], pictures: list[tuple[str, str]]) -> str:
-    """Everything that the template prints is escaped, but for what is marked as safe."""
+    """The Markdown page; everything that the template prints is escaped, unless it is marked as safe."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=_escaped)
     lines = (content["reproduction"].search, content["reproduction"].report)
     fence = fence_for(*lines)

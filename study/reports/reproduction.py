@@ -1,6 +1,6 @@
-"""The command lines that come to the same search and the same report again, and what they need.
+"""The command lines that reproduce a search and its report, and what they need.
 
-They name no storage: the same search in the same database would go on, not begin. So no password can be in them.
+They name no storage: in the same database, the search would continue, not start again. So they hold no password.
 """
 
 import shlex
@@ -24,7 +24,7 @@ from study.storage.queries import finished_trials
 
 DEVICE = f"{ENVIRONMENT}device"
 NO_VERSIONS = (DEVICE, PRUNING)
-# Of the options of `study.run` that no model decides; a test holds that its signature has the same.
+# The defaults of the options of `study.run` that do not depend on the model; a test compares them with its signature.
 DEFAULTS = {field.name: field.default for kind in (DataSource, StudyConfig) for field in fields(kind)} | {
     "model": DEFAULT_MODEL
 }
@@ -32,14 +32,14 @@ DEFAULTS = {field.name: field.default for kind in (DataSource, StudyConfig) for 
 
 @dataclass(frozen=True)
 class Reproduction:
-    search: str  # a command line, as the next
+    search: str  # a command line, as is `report`
     report: str
     about: str  # in sentences
-    versions: dict[str, str]  # of Python and the packages that decide, when the search began
+    versions: dict[str, str]  # of Python and the relevant packages, when the search started
 
 
 def reproduction(study: Study, configuration: StudyConfig, **report_options: Any) -> Reproduction:
-    """`report_options`: those of `study.report` that are not the default, by their names there."""
+    """How to reproduce the study; `report_options`: the options of `study.report` that are not the default."""
     source = configuration.source
     place = "In a folder without a study.db"
     if source.path is not None:
@@ -47,7 +47,7 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
     about = f"{place}, on the same kind of machine and with the same versions, this gives the same trials, bit for bit."
     if waiting := len(study.get_trials(deepcopy=False)) - len(finished_trials(study)):
         about = (
-            f"{place}, this searches in the same way. Not the same trials: of this study, {plural(waiting, 'trial')} "
+            f"{place}, this searches in the same way. Not the same trials: {plural(waiting, 'trial')} of this study "
             "had not finished when this was written."
         )
     elif study.user_attrs[FINGERPRINT][DEVICE] != "cpu":
@@ -63,8 +63,8 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
             "so what the sampler and the pruner knew depended on which trial ended first."
         )
     if foreign := unsettable_fields(configuration.base) | _foreign_pruning(study, configuration):
-        told = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
-        about = f"This comes to another study: what no option sets has changed since ({told})."
+        changes = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
+        about = f"This gives another study: settings without an option have changed since ({changes})."
     environment = {
         key.removeprefix(ENVIRONMENT): value
         for key, value in study.user_attrs[FINGERPRINT].items()
@@ -76,7 +76,7 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
 
 
 def search_command(study: Study, configuration: StudyConfig) -> str:
-    """`study.run` with one worker, the only way to have the same trials again, and all options that differ."""
+    """`study.run` with one worker, the only way to get the same trials, and all options that are not the default."""
     source = configuration.source
     options = {
         "workers": 1,
@@ -98,7 +98,7 @@ def search_command(study: Study, configuration: StudyConfig) -> str:
 
 
 def _foreign_pruning(study: Study, configuration: StudyConfig) -> dict[str, tuple[Any, Any]]:
-    """The rule of pruning that a study began with, and the one of now, where they differ."""
+    """The pruning rule that the study started with, and the current one, if they differ."""
     began_with = study.user_attrs[FINGERPRINT].get(PRUNING, 1)
     if may_prune(configuration) and began_with != PRUNING_RULE:
         return {PRUNING.removeprefix(ENVIRONMENT): (began_with, PRUNING_RULE)}
@@ -114,12 +114,12 @@ def _command(module: str, options: dict[str, Any], *words: str) -> str:
 
 
 def _is_by_hand(trial: FrozenTrial) -> bool:
-    """Whether nobody ran a trial, or somebody has asked for its parameters; for the first one's, every study does."""
+    """Whether a trial was added or queued by hand; the default configuration, trial 0, is queued by every study."""
     return not trial.user_attrs.get(WORKER) or ("fixed_params" in trial.system_attrs and trial.number > 0)
 
 
 def _has_run_in_parallel(study: Study) -> bool:
-    """Whether a trial began before another one had ended; of those that were interrupted, their times do not tell."""
+    """Whether trials overlapped; the times of interrupted trials do not show it, but an attribute does."""
     if any(BESIDE_OTHERS in trial.user_attrs for trial in finished_trials(study)):
         return True
     times = sorted(

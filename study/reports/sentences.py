@@ -1,4 +1,4 @@
-"""A report in sentences: the verdict first, then what stands behind it, then what else the search has shown."""
+"""The sentences of a report: the verdict, then its evidence, then other findings of the search."""
 
 from optuna.trial import FrozenTrial
 
@@ -11,7 +11,7 @@ from study.reports.contents import HoldoutReport, Report
 from study.storage.attributes import SUFFIX
 from study.storage.queries import best_trial
 
-FEW_TEXTS = 200  # of the test: with fewer, the error of an accuracy of 90 % is more than two points
+FEW_TEXTS = 200  # of the test split: with fewer, the standard error of an accuracy of 90 % exceeds two points
 
 
 def headline(report: Report) -> str:
@@ -24,75 +24,80 @@ def headline(report: Report) -> str:
 
 def paragraphs(report: Report) -> list[str]:
     metric = METRIC_TITLES[report.configuration.metric]
-    told = _about_winner(report.winner, metric) if report.winner else []
+    sentences = _about_winner(report.winner, metric) if report.winner else []
     if report.winner and report.default:
-        told.append(_about_default(report.winner, report.default))
+        sentences.append(_about_default(report.winner, report.default))
     if report.winner and (best := best_trial(report.study, report.configuration.search_space)):
-        told += _about_best_of_search(report, report.winner, best)
+        sentences += _about_best_of_search(report, report.winner, best)
     if (most := report.configuration.base.limits.max_training_texts) and report.winner:
-        told.append(f"All that is compared here was fitted on {most:,} training texts at most (--max-training-texts).")
-    told += [
-        f"Left out, since training failed on a fresh repeat: {format_parameters(one.candidate.parameters)}"
-        f"{' (default)' if one.candidate.is_default else ''}; {one.reason}."
-        for one in report.left_out
+        sentences.append(
+            f"All that is compared here was fitted on {most:,} training texts at most (--max-training-texts)."
+        )
+    sentences += [
+        f"Left out, since training failed on a fresh repeat: {format_parameters(failed.candidate.parameters)}"
+        f"{' (default)' if failed.candidate.is_default else ''}; {failed.reason}."
+        for failed in report.left_out
     ]
     if report.test:
-        told += _about_test(report.test)
+        sentences += _about_test(report.test)
     if report.audit and (best := best_trial(report.study, report.configuration.search_space)):
-        told.append(report.audit.describe(best.value or 0.0))
-    return told
+        sentences.append(report.audit.describe(best.value or 0.0))
+    return sentences
 
 
 def comparison_lines(report: Report) -> list[str]:
-    """The studies of the database side by side, a line each; none for a single one."""
+    """The studies of the database side by side, a line each; empty for a single study."""
     if len(report.comparison) < 2:
         return []
     metric = METRIC_TITLES[report.configuration.metric]
-    if not any(one.outcome for one in report.comparison):
+    if not any(study.outcome for study in report.comparison):
         return [
             f"Side by side, by the best validation {metric} of each search, none of them confirmed:",
-            *(f"  {one.best or 0:.4f}  {one.name}  {format_parameters(one.parameters)}" for one in report.comparison),
+            *(
+                f"  {study.best or 0:.4f}  {study.name}  {format_parameters(study.parameters)}"
+                for study in report.comparison
+            ),
         ]
-    told = [f"Side by side, by validation {metric} on fresh repeats:"]
-    for one in report.comparison:
-        score = "not confirmed       " if one.outcome is None else f"{one.outcome.mean:.4f}"
-        if one.outcome and one.outcome.deviation is not None:
-            score += f" ± {one.outcome.deviation:.4f}"
-        told.append(f"  {score:<20}  {one.name}  {format_parameters(one.parameters)}")
-    return told
+    lines = [f"Side by side, by validation {metric} on fresh repeats:"]
+    for study in report.comparison:
+        score = "not confirmed       " if study.outcome is None else f"{study.outcome.mean:.4f}"
+        if study.outcome and study.outcome.deviation is not None:
+            score += f" ± {study.outcome.deviation:.4f}"
+        lines.append(f"  {score:<20}  {study.name}  {format_parameters(study.parameters)}")
+    return lines
 
 
 def notes(report: Report) -> list[str]:
     findings, cost = report.findings, report.findings.cost
-    told = list(findings.edges)
-    told.append(
+    sentences = list(findings.edges)
+    sentences.append(
         f"{plural(len(cost.trial_seconds), 'trial')} took {format_seconds(cost.total_seconds)} of training over all "
         f"workers, the median one {format_seconds(cost.median_seconds)}."
     )
     if cost.pruned:
-        told.append(
+        sentences.append(
             f"Pruning ended {plural(cost.pruned, 'trial')} early and saved up to {cost.epochs_saved} epochs, "
             f"about {format_seconds(cost.seconds_saved)}; {cost.epochs} epochs were run."
         )
-    told += interaction_sentences(findings.interaction)
+    sentences += interaction_sentences(findings.interaction)
     if findings.importances.reason:
-        told.append(f"No importance of parameters: {findings.importances.reason}")
-    told += [
+        sentences.append(f"No importance of parameters: {findings.importances.reason}")
+    sentences += [
         f"Failed, {plural(len(failure.trials), 'trial')} ({', '.join(map(str, failure.trials))}): {failure.reason}"
         for failure in findings.failures
     ]
-    return told
+    return sentences
 
 
 def interaction_sentences(interaction: Interaction) -> list[str]:
-    """The share of an interaction; why there is none only where the trials could tell it."""
+    """A sentence on the interaction; without a share, the reason, unless the trials are biased."""
     if interaction.share is not None:
         interval = "" if interaction.low is None else f" ({interaction.low:.0%} to {interaction.high:.0%})"
-        told = (
+        sentence = (
             f"The interaction of {' and '.join(interaction.parameters)} makes {interaction.share:.0%} of their "
             f"variance{interval}. {interaction.caveat}"
         )
-        return [told.rstrip()]
+        return [sentence.rstrip()]
     if interaction.reason and not interaction.caveat:
         return [f"No figure for the interaction of parameters: {interaction.reason}"]
     return []
@@ -103,21 +108,21 @@ def interval_in_words(estimate: Estimate) -> str:
 
 
 def _perfection_sentence(texts: int) -> str:
-    """The bootstrap draws from the mistakes that were seen; where there are none, this bound holds all the same."""
+    """An exact bound on the error rate, for the case without a mistake, where the bootstrap interval has no width."""
     bound = 1 - 0.05 ** (1 / texts)  # exact, one-sided, 95 %: Clopper & Pearson 1934
     return (
-        f"No test text was misclassified, so the interval is too narrow: {texts:,} texts without a mistake make sure, "
-        f"with 95 %, only that at most {bound:.2%} of new ones are misclassified."
+        f"No test text was misclassified, so the interval is too narrow: {texts:,} texts without a mistake show, "
+        f"with 95 % confidence, only that at most {bound:.2%} of new ones are misclassified."
     )
 
 
 def _about_winner(winner: Confirmed, metric: str) -> list[str]:
     which = "The default configuration" if winner.candidate.is_default else "The winner"
     parameters = format_parameters(winner.candidate.parameters)
-    told = [f"{which} ({parameters}) has a validation {metric} of {_score_in_words(winner)}."]
+    sentences = [f"{which} ({parameters}) has a validation {metric} of {_score_in_words(winner)}."]
     if winner.candidate.claimed is not None:
-        told.append(f"The search claimed {winner.candidate.claimed:.4f} for it: {_optimism_in_words(winner)}.")
-    return told
+        sentences.append(f"The search claimed {winner.candidate.claimed:.4f} for it: {_optimism_in_words(winner)}.")
+    return sentences
 
 
 def _about_default(winner: Confirmed, default: Confirmed) -> str:
@@ -125,18 +130,18 @@ def _about_default(winner: Confirmed, default: Confirmed) -> str:
     is_as_good = default.mean >= winner.mean
     return (
         f"On the same repeats, the default configuration has {score}"
-        f"{', no less than the winner: nothing speaks for a change' if is_as_good else ''}."
+        f"{', no less than the winner: there is no reason to change it' if is_as_good else ''}."
     )
 
 
 def _about_best_of_search(report: Report, winner: Confirmed, best: FrozenTrial) -> list[str]:
-    """What has become of the configuration that the search has found best, where it is not the winner."""
+    """What became of the search's best configuration, if it is not the winner."""
     if winner.candidate.parameters == best.params:
         return []
-    places = [one.candidate.parameters for one in report.ranking]
+    places = [ranked.candidate.parameters for ranked in report.ranking]
     if best.params in places:
         end = f"came to place {places.index(best.params) + 1} of {len(places)} in the ranking"
-    elif best.params in [one.candidate.parameters for one in report.left_out]:
+    elif best.params in [failed.candidate.parameters for failed in report.left_out]:
         end = "failed on a fresh repeat"
     else:
         end = "is nearly the default configuration, which stands for it"
@@ -155,32 +160,32 @@ def _score_in_words(confirmed: Confirmed) -> str:
 
 def _about_test(test: HoldoutReport) -> list[str]:
     first, exported = test.tested[0], test.exported
-    told = [
+    sentences = [
         f"On the test split, {first.system.title} has accuracy {interval_in_words(first.accuracy)} and macro-F1 "
         f"{interval_in_words(first.macro_f1)} (95 % bootstrap intervals)."
     ]
     if len(first.system.predictions) > 1:
-        told.append(
+        sentences.append(
             "The exported model is one of its trainings, the one with the best validation score "
             f"({exported.validation:.4f}); its own test accuracy is {exported.accuracy:.4f}, its macro-F1 "
             f"{exported.macro_f1:.4f}."
         )
     else:
-        told.append("Each was trained once: how much the seed decides, neither intervals nor p values tell.")
-    told.append(
+        sentences.append("Each was trained once, so neither intervals nor p values include the influence of the seed.")
+    sentences.append(
         "The winner's probabilities are calibrated on validation texts; on the test split their expected calibration "
         f"error is {test.calibration.expected_error:.4f}, the negative log-likelihood {test.calibration.log_loss:.4f}."
     )
     texts = sum(scores.support for _, scores in test.per_class)
     if texts < FEW_TEXTS:
-        told.append(f"The test split has {plural(texts, 'text')} only: with others, the figures may differ a lot.")
+        sentences.append(f"The test split has {plural(texts, 'text')} only: with others, the figures may differ a lot.")
     if first.accuracy.value == 1:
-        told.append(_perfection_sentence(texts))
-    return [*told, _openings_sentence(test.openings)]
+        sentences.append(_perfection_sentence(texts))
+    return [*sentences, _openings_sentence(test.openings)]
 
 
-def _optimism_in_words(one: Confirmed) -> str:
-    optimism = one.optimism or 0.0
+def _optimism_in_words(confirmed: Confirmed) -> str:
+    optimism = confirmed.optimism or 0.0
     return f"{optimism:+z.4f} of optimism" if optimism >= 0 else f"{-optimism:.4f} too little"
 
 

@@ -1,4 +1,4 @@
-"""A report in tables."""
+"""The tables of a report."""
 
 import math
 from collections.abc import Sequence
@@ -20,45 +20,45 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    shades: tuple[tuple[float, ...], ...] = ()  # from 0 to 1, of all cells but those of the first column
+    shades: tuple[tuple[float, ...], ...] = ()  # from 0 to 1, of all cells except the first column
 
 
 def tables(report: Report) -> list[Table]:
     metric = METRIC_TITLES[report.configuration.metric]
-    found = [_confirmation_table(report, metric)] if report.winner else []
+    shown = [_confirmation_table(report, metric)] if report.winner else []
     if len(report.ranking) > 1:
-        found.append(_ranking_table(report, metric))
+        shown.append(_ranking_table(report, metric))
     if report.test:
-        found += _test_tables(report.test)
+        shown += _test_tables(report.test)
     if report.audit and report.audit.audited:
-        found.append(_audit_table(report.audit, metric))
+        shown.append(_audit_table(report.audit, metric))
     if len(report.comparison) > 1:
-        found.append(comparison_table(report.comparison, metric))
-    return found
+        shown.append(comparison_table(report.comparison, metric))
+    return shown
 
 
 def comparison_table(studies: Sequence[ComparedStudy], metric: str) -> Table:
     rows = []
-    for one in studies:
-        outcome = one.outcome
+    for study in studies:
+        outcome = study.outcome
         deviation = f" ± {outcome.deviation:.4f}" if outcome and outcome.deviation is not None else ""
         rows.append(
             (
-                one.name,
+                study.name,
                 f"{outcome.mean:.4f}{deviation}" if outcome else "not confirmed",
-                "-" if one.best is None else f"{one.best:.4f}",
+                "-" if study.best is None else f"{study.best:.4f}",
                 interval_in_words(outcome.accuracy) if outcome else "-",
                 interval_in_words(outcome.macro_f1) if outcome else "-",
                 str(outcome.draws) if outcome else "-",
-                _trials_in_words(one),
-                format_seconds(one.seconds),
+                _trials_in_words(study),
+                format_seconds(study.seconds),
                 f"{outcome.seconds:.1f} s" if outcome else "-",
                 f"{outcome.weights / 1e6:.2f} M" if outcome else "-",
-                format_parameters(one.parameters),
+                format_parameters(study.parameters),
             )
         )
     ranked_by = f"their winners' validation {metric} on fresh repeats; the test decides nothing here"
-    if not any(one.outcome for one in studies):
+    if not any(study.outcome for study in studies):
         ranked_by = f"the best validation {metric} of each search, an optimistic number: none has been confirmed"
     caption = (
         f"The studies of this database on the same texts and splits, ranked by {ranked_by}. Times are of training on "
@@ -82,14 +82,14 @@ def _trials_in_words(study: ComparedStudy) -> str:
 def _confirmation_table(report: Report, metric: str) -> Table:
     rows = [
         (
-            _configuration(one.candidate),
-            "-" if one.candidate.claimed is None else f"{one.candidate.claimed:.4f}",
-            f"{one.mean:.4f}",
-            "-" if math.isnan(one.deviation) else f"{one.deviation:.4f}",
-            "-" if one.optimism is None else f"{one.optimism:+z.4f}",
+            _configuration(confirmed.candidate),
+            "-" if confirmed.candidate.claimed is None else f"{confirmed.candidate.claimed:.4f}",
+            f"{confirmed.mean:.4f}",
+            "-" if math.isnan(confirmed.deviation) else f"{confirmed.deviation:.4f}",
+            "-" if confirmed.optimism is None else f"{confirmed.optimism:+z.4f}",
         )
-        for one in (report.winner, report.default)
-        if one
+        for confirmed in (report.winner, report.default)
+        if confirmed
     ]
     caption = (
         f"Validation {metric}: what the search claimed, and what further repeats give (fresh seeds and splits), which "
@@ -100,21 +100,21 @@ def _confirmation_table(report: Report, metric: str) -> Table:
 
 
 def _ranking_table(report: Report, metric: str) -> Table:
-    rounds = max(len(one.trials) for one in report.ranking)
+    rounds = max(len(ranked.trials) for ranked in report.ranking)
     rows = [
         (
-            _configuration(one.candidate),
-            "-" if one.candidate.claimed is None else f"{one.candidate.claimed:.4f}",
-            ", ".join(f"{value:.4f}" for value in one.values),
-            *(f"{mean:.4f}" for mean in one.means),
-            *["-"] * (rounds - len(one.trials)),
+            _configuration(ranked.candidate),
+            "-" if ranked.candidate.claimed is None else f"{ranked.candidate.claimed:.4f}",
+            ", ".join(f"{value:.4f}" for value in ranked.values),
+            *(f"{mean:.4f}" for mean in ranked.means),
+            *["-"] * (rounds - len(ranked.trials)),
         )
-        for one in report.ranking
+        for ranked in report.ranking
     ]
     caption = (
-        f"Validation {metric} of the best configurations: each round trains those that are left on one more repeat, "
-        "the same for all, and keeps the better half by the mean of all trainings, that of the search included. "
-        "These scores are optimistic, since they have chosen the winner."
+        f"Validation {metric} of the best configurations: each round trains the remaining ones on one more repeat, "
+        "the same for all, and keeps the better half by the mean of all trainings, including that of the search. "
+        "These scores are optimistic, since they chose the winner."
     )
     means = (f"Mean after round {round_ + 1}" for round_ in range(rounds))
     return Table("ranking", "Ranking", caption, ("Configuration", "In the search", "Repeats", *means), tuple(rows))
@@ -125,50 +125,57 @@ def _configuration(candidate: Candidate) -> str:
 
 
 def _test_tables(test: HoldoutReport) -> list[Table]:
-    found = [_systems_table(test)]
+    test_tables = [_systems_table(test)]
     if test.published:
         rows = [(row.model, f"{row.accuracy:.4f}", row.source) for row in test.published]
-        rows += [(one.system.title, f"{one.accuracy.value:.4f}", "this report") for one in test.tested]
+        rows += [(tested.system.title, f"{tested.accuracy.value:.4f}", "this report") for tested in test.tested]
         caption = "What others report on the same test split, and what this report has found."
-        found.append(Table("published", "Published results", caption, ("Model", "Accuracy", "Source"), tuple(rows)))
+        test_tables.append(
+            Table("published", "Published results", caption, ("Model", "Accuracy", "Source"), tuple(rows))
+        )
     classes = [
-        (name, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", f"{one.support:,}")
-        if one.support
+        (name, f"{scores.precision:.3f}", f"{scores.recall:.3f}", f"{scores.f1:.3f}", f"{scores.support:,}")
+        if scores.support
         else (name, "-", "-", "-", "0")
-        for name, one in test.per_class
+        for name, scores in test.per_class
     ]
     caption = "The winner on the test split, the mean of its trainings. Macro-F1 leaves out a class without a text."
     columns = ("Class", "Precision", "Recall", "F1", "Texts")
-    found.append(Table("classes", "Class by class", caption, columns, tuple(classes)))
+    test_tables.append(Table("classes", "Class by class", caption, columns, tuple(classes)))
     names = [name for name, _ in test.per_class]
     counts = [
         (name, *(f"{count:g}" if count == int(count) else f"{count:.1f}" for count in row))
         for name, row in zip(names, test.confusion, strict=True)
     ]
     caption = (
-        "The winner: texts of each class (rows) by the class that was predicted, the mean of its trainings. The "
-        "stronger its colour, the larger a cell's share of the class's texts."
+        "The winner: texts by class (rows) and predicted class (columns), the mean of its trainings. The stronger the "
+        "colour of a cell, the larger its share of the class's texts."
     )
     shades = tuple(tuple(math.sqrt(count / max(sum(row), 1)) for count in row) for row in test.confusion)
-    found.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(counts), shades))
-    return found
+    test_tables.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(counts), shades))
+    return test_tables
 
 
 def _systems_table(test: HoldoutReport) -> Table:
     rows = [
-        (one.system.title, interval_in_words(one.accuracy), interval_in_words(one.macro_f1), _parameters(one.system))
-        for one in test.tested
+        (
+            tested.system.title,
+            interval_in_words(tested.accuracy),
+            interval_in_words(tested.macro_f1),
+            _parameters(tested.system),
+        )
+        for tested in test.tested
     ]
     if len(test.tested[0].system.predictions) > 1:
         caption = (
             "Means over the repeats, with 95 % intervals over texts and seeds. On each repeat all are fitted on the "
             "same training texts, and the baselines tuned again. The intervals hold for this pool of training texts, "
-            "of which the repeats share the most: what other training texts would give, they do not tell."
+            "most of which the repeats share; they do not show what other training texts would give."
         )
     else:
         caption = (
-            "Scores of one training each, with 95 % bootstrap intervals over texts: how much the seed or other "
-            "training texts decide, they do not tell. All are fitted on the same training texts."
+            "Scores of one training each, with 95 % bootstrap intervals over texts; they do not include the influence "
+            "of the seed or of other training texts. All are fitted on the same training texts."
         )
     columns = ("System", "Accuracy", "Macro-F1", "Parameters")
     return Table("test", "On the test split", caption, columns, tuple(rows))
@@ -177,29 +184,29 @@ def _systems_table(test: HoldoutReport) -> Table:
 def _audit_table(audit: Audit, metric: str) -> Table:
     rows = [
         (
-            str(one.pruned.number),
-            format_parameters(one.pruned.params),
-            "random" if one.is_random else "nearest",
-            f"{one.pruned.value:.4f} after epoch {len(one.pruned.intermediate_values)}",
-            "failed" if one.rank is None else f"{one.finished.value:.4f}",
-            "-" if one.rank is None else str(one.rank),
+            str(audited.pruned.number),
+            format_parameters(audited.pruned.params),
+            "random" if audited.is_random else "nearest",
+            f"{audited.pruned.value:.4f} after epoch {len(audited.pruned.intermediate_values)}",
+            "failed" if audited.rank is None else f"{audited.finished.value:.4f}",
+            "-" if audited.rank is None else str(audited.rank),
         )
-        for one in audit.audited
+        for audited in audit.audited
     ]
     caption = (
-        f"Validation {metric} of pruned trials that were trained again to their end, on the search's own seed and "
-        "split, and their rank among all of them and the configurations that the search has completed. Chosen were the "
-        "nearest to the median of the complete trials at the epoch of pruning, and some of the others at random."
+        f"Validation {metric} of pruned trials that were trained again to the end, on the search's own seed and "
+        "split, and their rank among all of them and the configurations that the search has completed. They are the "
+        "nearest to the median of the complete trials at the epoch of pruning, and a random sample of the others."
     )
     columns = ("Trial", "Configuration", "Chosen as", "When pruned", "Finished", "Rank")
     return Table("audit", "Audit of pruning", caption, columns, tuple(rows))
 
 
 def _parameters(system: System) -> str:
-    """The parameters of a system; those of a baseline as C=1, 1, 3: a value per repeat, or one for all."""
+    """The parameters of a system; those of a baseline as C=1, 1, 3: a value per repeat, or one if all are equal."""
     return format_parameters(
         {
-            name: ", ".join(f"{one:g}" for one in (value if len(set(value)) > 1 else value[:1]))
+            name: ", ".join(f"{number:g}" for number in (value if len(set(value)) > 1 else value[:1]))
             if isinstance(value, list)
             else value
             for name, value in system.parameters.items()

@@ -1,1 +1,1 @@
-"""The database: studies and trials as they are stored, and what keeps many processes out of each other's way."""
+"""The database: how studies and trials are stored, and the locks between the processes that use them."""

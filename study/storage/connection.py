@@ -1,4 +1,4 @@
-"""A URL to an Optuna storage, with the settings that make it safe for many processes, and patience with it."""
+"""Opens the Optuna storage of a URL, with settings that are safe for many processes, and retries failed calls."""
 
 import sqlite3
 import sys
@@ -22,16 +22,16 @@ from study.storage.file_lock import LONG_SECONDS, file_lock
 
 T = TypeVar("T")
 STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the database has failed, not what was done with it
-RETRY_SECONDS = {"sqlite": 60.0, "postgresql": 120.0}  # how long to wait for one that is locked, or away
-BUSY_SECONDS = 1.0  # how long SQLite itself waits; no signal is heard meanwhile
-SERVER_SETTINGS = {  # per connection; the others: what a machine that is gone or asleep has locked must become free
-    "timezone": "UTC",  # signs of life are stored without one
+RETRY_SECONDS = {"sqlite": 60.0, "postgresql": 120.0}  # how long to wait for a database that is locked or not reachable
+BUSY_SECONDS = 1.0  # how long SQLite itself waits; no signal is handled meanwhile
+SERVER_SETTINGS = {  # per connection; all but the time zone free the locks of a machine that is gone or asleep
+    "timezone": "UTC",  # heartbeats are stored without one
     "idle_in_transaction_session_timeout": "60s",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
 }
-CLIENT_SETTINGS = {  # a server that is gone must be noticed (libpq's names; seconds, and milliseconds in the last one)
+CLIENT_SETTINGS = {  # to notice a server that is gone (libpq's names; seconds, the last in milliseconds)
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -39,12 +39,12 @@ CLIENT_SETTINGS = {  # a server that is gone must be noticed (libpq's names; sec
     "tcp_user_timeout": 30_000,
 }
 LATER_STATES = ("57P01", "57P02", "57P03", "53300")  # SQLSTATEs of a server that stops, starts or is full
-LATER_WORDS = ("starting up", "shutting down", "recovery", "too many")  # the same, where there is no state yet
+LATER_WORDS = ("starting up", "shutting down", "recovery", "too many")  # the same for errors without an SQLSTATE
 NEVER_ALIVE = """
     SELECT trial_id FROM trials WHERE study_id = :study_id AND state = 'RUNNING'
     AND NOT EXISTS (SELECT 1 FROM trial_heartbeats WHERE trial_heartbeats.trial_id = trials.trial_id)
 """
-IDEMPOTENT_CALLS = (  # they may have been done already when a connection breaks, and can be done twice
+IDEMPOTENT_CALLS = (  # safe to repeat when a connection breaks after the call has been executed
     *("get_all_studies", "get_study_directions", "get_study_id_from_name", "get_study_name_from_id"),
     *("get_study_system_attrs", "get_study_user_attrs", "set_study_system_attr", "set_study_user_attr"),
     *("_get_trials", "get_all_trials", "get_trial", "get_trial_id_from_study_id_trial_number", "get_trial_param"),
@@ -54,18 +54,18 @@ IDEMPOTENT_CALLS = (  # they may have been done already when a connection breaks
 
 
 class RetryingStorage(RDBStorage):
-    """Waits for a database that is locked or away, in every call that bears to be done twice."""
+    """A storage that repeats every idempotent call while the database is locked or not reachable."""
 
     retry_seconds = 0.0
-    locked_in: int | None = None  # the thread that holds a lock which a broken connection loses: it must not go on
+    locked_in: int | None = None  # the thread with a lock that a broken connection loses: it must not retry
 
     def silent_trials(self, study_id: int) -> set[int]:
-        """The ids of running trials without a sign of life within the grace period, or without any at all."""
+        """The ids of running trials without a heartbeat within the grace period, or without any at all."""
         never_alive = retry(self, lambda: self._never_alive(study_id))
         return never_alive.union(self._get_stale_trial_ids(study_id))
 
     def _never_alive(self, study_id: int) -> set[int]:
-        """Running trials without any heartbeat: of earlier versions of this project, or of other programs."""
+        """The running trials without any heartbeat: those of earlier versions of this project, or of other programs."""
         session = self.scoped_session()
         try:
             return set(session.scalars(sqlalchemy.text(NEVER_ALIVE), {"study_id": study_id}))
@@ -73,7 +73,7 @@ class RetryingStorage(RDBStorage):
             session.close()
 
     def get_heartbeat_interval(self) -> None:
-        """None: Optuna's own loop, which would give the signs of life, is not used, and `ask` would warn of that."""
+        """None, since Optuna's own heartbeat loop is not used, and `ask` would warn of that."""
 
 
 def _repeated(name: str) -> Callable[..., Any]:
@@ -90,14 +90,14 @@ for _name in IDEMPOTENT_CALLS:
 
 
 def retry(storage: RetryingStorage, call: Callable[[], T]) -> T:
-    """Call again while the database is locked or away. What is called must bear to be called twice."""
+    """Repeat the call while the database is locked or not reachable. The call must be idempotent."""
     if storage.locked_in == threading.get_ident():
         return call()
     return _until_it_answers(call, seconds=storage.retry_seconds, between=storage.remove_session)
 
 
 def parse_url(url: str) -> URL:
-    """Raises `StudyError` for what is no storage URL, or points to a folder that is not there."""
+    """Parse a storage URL. Raises `StudyError` for an invalid one, or for a folder that does not exist."""
     try:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):
@@ -122,7 +122,7 @@ def parse_url(url: str) -> URL:
 
 
 def _count_names(file: Path) -> int:
-    """The hard links to a file; 1 where that is not known, as of one that does not exist yet."""
+    """The number of hard links to a file; 1 where that is not known, as for a file that does not exist yet."""
     try:
         return file.stat().st_nlink
     except OSError:
@@ -130,21 +130,21 @@ def _count_names(file: Path) -> int:
 
 
 def sqlite_file(url: URL) -> Path | None:
-    """Where a SQLite database lies, absolute; None for one in memory and for other kinds of database."""
+    """The absolute path of a SQLite database; None for one in memory and for other kinds of database."""
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
     return Path(str(url.database)).resolve()
 
 
 def locks_beside(file: Path) -> Path:
-    """The folder by which the processes that use a SQLite database know of one another."""
+    """The folder with the lock files of the processes that use a SQLite database."""
     return file.with_name(f".{file.name}.locks")
 
 
 def open_storage(url: str, *, patient: bool = False, create: bool = True) -> RetryingStorage:
-    """Open the database, or create it where it may be created; `patient`: wait for a server that is away.
+    """Open the database, or create it if `create` is set; `patient`: wait for a server that is not reachable.
 
-    Raises `StudyError`, also for a SQLite file that holds something else: then it is left as it is.
+    Raises `StudyError`, also for a SQLite file that holds something else, which is left as it is.
     """
     parsed = parse_url(url)
     file = sqlite_file(parsed)
@@ -170,7 +170,7 @@ def open_storage(url: str, *, patient: bool = False, create: bool = True) -> Ret
 
 
 def reason_of(error: Exception) -> str:
-    """What the database itself has said, in one line."""
+    """The message of the database itself, in one line."""
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     reason = " ".join(str(getattr(error, "orig", None) or error).split())
@@ -178,10 +178,10 @@ def reason_of(error: Exception) -> str:
 
 
 def close_storage(storage: RetryingStorage) -> None:
-    """Close the database; one of SQLite becomes one whole file again, for those who copy it."""
+    """Close the database; a SQLite database becomes a single file again, so that it can be copied."""
     storage.remove_session()
     if sqlite_file(storage.engine.url) is not None:
-        with suppress(SQLAlchemyError), storage.engine.connect() as connection:  # others may still be at work
+        with suppress(SQLAlchemyError), storage.engine.connect() as connection:  # others may still use it
             connection.execute(sqlalchemy.text("PRAGMA wal_checkpoint(TRUNCATE)"))
     storage.engine.dispose()
 
@@ -191,7 +191,7 @@ def _open_file(url: str, file: Path, *, create: bool) -> RetryingStorage:
         raise StudyError(f"There is no file {file}; name that of a study with --storage, or begin one with study.run.")
     engine_kwargs: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
     engine = sqlalchemy.create_engine(url, **engine_kwargs)
-    engine.dialect.create_connect_args(engine.url)  # raises for what the URL cannot ask for, before anything is made
+    engine.dialect.create_connect_args(engine.url)  # raises for invalid options, before any file is created
     locks_beside(file).mkdir(exist_ok=True)
     with file_lock(locks_beside(file) / "creation.lock"):  # creating it twice at once would fail
         if file.exists():
@@ -205,7 +205,7 @@ def _open_file(url: str, file: Path, *, create: bool) -> RetryingStorage:
 def _open_server(url: str) -> RetryingStorage:
     engine_kwargs: dict[str, Any] = {
         "connect_args": CLIENT_SETTINGS,
-        "pool_size": 1,  # what a worker holds for good; servers allow for about a hundred connections
+        "pool_size": 1,  # per worker; servers allow for about a hundred connections
         "max_overflow": 3,
         "pool_pre_ping": True,
         "pool_events": [(_set_server_settings, "connect")],
@@ -220,7 +220,7 @@ def _open_server(url: str) -> RetryingStorage:
 
 
 def _until_it_answers(call: Callable[[], T], *, seconds: float, between: Callable[[], None] | None = None) -> T:
-    start, pause, has_told = time.monotonic(), 0.1, False
+    start, pause, has_noted = time.monotonic(), 0.1, False
     while True:
         try:
             return call()
@@ -228,14 +228,14 @@ def _until_it_answers(call: Callable[[], T], *, seconds: float, between: Callabl
             waited = time.monotonic() - start
             if not _may_answer_later(error) or waited + pause > seconds:
                 raise
-            if waited > LONG_SECONDS and not has_told:
+            if waited > LONG_SECONDS and not has_noted:
                 reason = reason_of(error)
                 print(
                     f"Note: waiting up to {seconds:.0f} seconds for the database: {reason}.",
                     file=sys.stderr,
                     flush=True,
                 )
-                has_told = True
+                has_noted = True
         if between:
             between()
         time.sleep(pause)
@@ -243,7 +243,7 @@ def _until_it_answers(call: Callable[[], T], *, seconds: float, between: Callabl
 
 
 def _may_answer_later(error: BaseException | None) -> bool:
-    """Whether the database is locked, or its server down or being started; not when it has refused something."""
+    """Whether the database is locked, or its server down or starting; False where it has refused the call."""
     while error is not None and not isinstance(error, DBAPIError):
         if isinstance(error, PendingRollbackError):  # Optuna has continued with a connection that broke
             return True
@@ -254,7 +254,7 @@ def _may_answer_later(error: BaseException | None) -> bool:
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
         return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     state, text = getattr(error.orig, "sqlstate", None), str(error.orig)
-    if state is None:  # there was no answer, or none to the attempt to connect
+    if state is None:  # no answer, or the connection failed
         return "FATAL" not in text or any(word in text for word in LATER_WORDS)
     return state.startswith("08") or state in LATER_STATES
 

@@ -1,4 +1,4 @@
-"""The note that the dashboard shows on a study: what is searched and how to read it; later, what a report has found."""
+"""The note that the dashboard shows for a study: what is searched, how to read it and, later, a report's results."""
 
 import shlex
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ HOW_TO_READ = """
 
 
 def note_search(study: Study, configuration: StudyConfig) -> None:
-    """What is searched, for one who opens the dashboard."""
+    """Write the note that says what is searched."""
     from optuna_dashboard import save_note  # takes a second to import
 
     epochs, metric = configuration.base.training.epochs, METRIC_TITLES[configuration.metric]
@@ -35,7 +35,7 @@ def note_search(study: Study, configuration: StudyConfig) -> None:
 
 
 def note_verdict(study: Study, sentences: Sequence[str], page: Path) -> None:
-    """What a report has found, the verdict first, and where its page lies; what stands above in the note is kept."""
+    """Add a report's results to the note of the search: the verdict first, at the end the path of the page."""
     from optuna_dashboard import get_note, save_note
 
     verdict, *others = map(markdown_text, sentences)
@@ -45,7 +45,7 @@ def note_verdict(study: Study, sentences: Sequence[str], page: Path) -> None:
 
 
 def browse_command(url: str, artifact_dir: str | None) -> str:
-    """How to open the dashboard; a password in the URL is masked."""
+    """The command that opens the dashboard; a password in the URL is masked."""
     from study.formatting import safe_url
 
     command = ["optuna-dashboard", safe_url(url)]

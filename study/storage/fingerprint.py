@@ -1,7 +1,7 @@
-"""What makes two runs the same study: stored with it and compared when it continues.
+"""The facts that identify a study: stored with it, and compared when it continues.
 
-Paths, the number of trials and the time they may take are no part of it. Package versions, the device and the rule of
-pruning are, but a difference there only warns: the study continues, though not bit for bit.
+Paths, the number of trials and the timeout do not belong to them. Package versions, the device and the pruning rule do,
+but a difference there only warns: the study continues, though not bit for bit.
 """
 
 import json
@@ -25,11 +25,11 @@ from study.search_space import describe
 Fingerprint = dict[str, Any]
 VERSIONED_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "pyarrow")
 ENVIRONMENT = "environment."  # prefix of the keys that only warn
-PRUNING = f"{ENVIRONMENT}pruning rule"  # a fact of those studies that prune
+PRUNING = f"{ENVIRONMENT}pruning rule"  # only in studies that prune
 
 
 def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
-    """Flat: a name per fact, so that a difference can be named."""
+    """The facts as a flat dictionary, so that a difference can be named."""
     facts: Fingerprint = {
         "data": configuration.source.sha256,
         "label_column": configuration.source.label_column,
@@ -62,23 +62,23 @@ def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
 
 
 def decisive_facts(stored: Fingerprint) -> Fingerprint:
-    """The facts that make another study of it when they differ: without those that only warn."""
+    """The facts whose difference makes another study, without those that only warn."""
     return {key: value for key, value in stored.items() if not key.startswith(ENVIRONMENT)}
 
 
 def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> list[str]:
     """Warnings about another environment. Raises `StudyError`, naming the first difference, for another study.
 
-    A field that the stored one does not know has been added since: the study had its default.
+    A field that is missing from the stored fingerprint was added later: the study had its default.
     """
     stored = _field_defaults(asked) | stored
     differences = [key for key in asked | stored if stored.get(key) != asked.get(key)]
     decisive = [key for key in differences if not key.startswith(ENVIRONMENT)]
-    for key in sorted(decisive, key=_is_of_a_version):  # what an option sets comes first: others may follow from it
+    for key in sorted(decisive, key=_is_of_a_version):  # facts set by options first: others may follow from them
         started = f"Study '{name}' was started"
         facts = f"{_describe(key)} {_short(stored.get(key))}, now it is {_short(asked.get(key))}."
         if _is_of_a_version(key):
-            way_out = "Go on with that version, or name another study with --name."
+            way_out = "Continue with that version, or name another study with --name."
             raise StudyError(f"{started} by another version of this project, with {facts} {way_out}")
         raise StudyError(f"{started} with {facts} Repeat its first run's options, or name another with --name.")
     return [
@@ -97,13 +97,13 @@ def _field_defaults(asked: Fingerprint) -> Fingerprint:
 
 
 def _is_of_a_version(key: str) -> bool:
-    """Whether a fact is one that no option decides."""
+    """Whether no option decides the fact."""
     part, _, field = key.rpartition(".")
     return key in ("preprocessing", "rules") or part == "space" or (part in PARTS and field not in FIELDS.values())
 
 
 def _describe(key: str) -> str:
-    """The option that sets a fact where there is one, otherwise the fact's name."""
+    """The option that sets a fact, or the fact's name where there is none."""
     if key == "data":
         return "other data, of SHA-256"
     part, _, field = key.rpartition(".")

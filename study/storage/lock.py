@@ -1,4 +1,4 @@
-"""One process at a time: around what must not be done by two at once, and ends with the process, however that ends."""
+"""Locks between processes, which are released when the process ends, however it ends."""
 
 import hashlib
 import threading
@@ -14,12 +14,12 @@ from study.errors import StudyError
 from study.storage.connection import RetryingStorage, locks_beside, sqlite_file
 from study.storage.file_lock import file_lock
 
-SLEEP_SETTING = "SET idle_session_timeout = '60s'"  # one that sleeps, as a suspended process, must let go of the lock
+SLEEP_SETTING = "SET idle_session_timeout = '60s'"  # a suspended process must lose the lock
 
 
 @contextmanager
 def study_lock(storage: RetryingStorage, study_name: str, *, timeout: float | None = None) -> Iterator[None]:
-    """Alone among all processes that ask for the same study of the same database.
+    """Hold the lock on a study among all processes that use the same database.
 
     Raises `filelock.Timeout` after `timeout` seconds (SQLite), or one of `STORAGE_ERRORS` (PostgreSQL).
     """
@@ -34,7 +34,7 @@ def study_lock(storage: RetryingStorage, study_name: str, *, timeout: float | No
 
 @contextmanager
 def only_one(storage: RetryingStorage, name: str, busy: str) -> Iterator[None]:
-    """The only process in the block of this name, for hours if need be. Raises `StudyError(busy)` for a second one."""
+    """Hold a lock of this name, for hours if need be. Raises `StudyError(busy)` if another process holds it."""
     file = sqlite_file(storage.engine.url)
     if file is not None:
         with ExitStack() as stack:
@@ -47,13 +47,13 @@ def only_one(storage: RetryingStorage, name: str, busy: str) -> Iterator[None]:
     with storage.engine.connect() as connection:
         question = sqlalchemy.text("SELECT pg_try_advisory_lock(:number)")
         is_free = connection.execute(question, {"number": _number(name)}).scalar_one()
-        connection.commit()  # an idle transaction would be ended by the server, an idle session is not
+        connection.commit()  # the server ends idle transactions, but not idle sessions
         try:
             if not is_free:
                 raise StudyError(busy)
             yield
         finally:
-            connection.invalidate()  # closes it, and with it goes the lock
+            connection.invalidate()  # closes it, which releases the lock
 
 
 def _lock_file(database: Path, name: str) -> Path:
@@ -68,9 +68,9 @@ def _number(name: str) -> int:
 
 @contextmanager
 def _advisory_lock(storage: RetryingStorage, number: int, timeout: float | None) -> Iterator[None]:
-    """A lock of PostgreSQL that lives with its connection: within it, the thread uses this connection and no other.
+    """A lock of PostgreSQL that lasts as long as its connection, the only one that the thread uses within the lock.
 
-    So when the lock is lost, what it protects cannot go on.
+    So when the lock is lost, the work that it protects stops, too.
     """
     storage.remove_session()
     with storage.engine.connect() as connection:
@@ -88,7 +88,7 @@ def _advisory_lock(storage: RetryingStorage, number: int, timeout: float | None)
             connection.execute(sqlalchemy.text("RESET lock_timeout"))
             connection.commit()
         except BaseException:
-            connection.invalidate()  # closes it, and with it goes the lock
+            connection.invalidate()  # closes it, which releases the lock
             raise
         finally:
             storage.locked_in = None

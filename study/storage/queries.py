@@ -1,4 +1,4 @@
-"""Questions to the trials of a study: which have finished, which is best, which tell how a parameter matters."""
+"""Queries of a study's trials: the finished ones, the best one, the sample that shows how parameters matter."""
 
 import math
 from collections.abc import Iterable
@@ -20,12 +20,12 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 @dataclass(frozen=True)
 class TrialSample:
-    trials: list[FrozenTrial]  # complete ones of the space, without the default configuration: that one was not sampled
-    biases: tuple[str, ...]  # what has biased the choice of them; none for random, unpruned trials
+    trials: list[FrozenTrial]  # complete ones of the space, without the default configuration, which was not sampled
+    biases: tuple[str, ...]  # of the sample; none for random, unpruned trials
 
     @property
     def caveat(self) -> str:
-        """What figures from a biased sample tell, in a sentence; empty for an unbiased one."""
+        """A sentence on what figures from a biased sample show; empty for an unbiased sample."""
         if not self.biases:
             return ""
         return (
@@ -36,17 +36,17 @@ class TrialSample:
 
 
 def snapshot(study: Study) -> Study:
-    """The study as it is now, in memory: whoever asks it many times gets answers that fit together, and at once."""
+    """The study as it is now, in memory, so that many queries are consistent and fast."""
     copy = optuna.create_study(storage=InMemoryStorage(), study_name=study.study_name, direction="maximize")
     for name, value in study.user_attrs.items():
         copy.set_user_attr(name, value)
-    for trial in study.get_trials(deepcopy=False):  # not `add_trial`, which refuses a value that was rounded
+    for trial in study.get_trials(deepcopy=False):  # not `add_trial`, which refuses rounded values
         copy._storage.create_new_trial(copy._study_id, template_trial=trial)
     return copy
 
 
 def sample_of(study: Study, configuration: StudyConfig) -> TrialSample:
-    """The trials to judge parameters from. Where they are biased, an interval would promise what they cannot tell."""
+    """The trials from which parameters are judged, and their biases, under which an interval would mislead."""
     trials = [
         trial
         for trial in complete_trials(study)
@@ -61,25 +61,25 @@ def sample_of(study: Study, configuration: StudyConfig) -> TrialSample:
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
-    """COMPLETE, PRUNED and those that failed by themselves; interrupted trials are waiting, not finished."""
+    """The COMPLETE, PRUNED and FAIL trials; interrupted trials are waiting, not finished."""
     return study.get_trials(deepcopy=False, states=FINISHED)
 
 
 def complete_trials(study: Study) -> list[FrozenTrial]:
-    """The COMPLETE trials with a score: whoever tells a trial by hand may call it infinite."""
+    """The COMPLETE trials with a finite score: a trial that is told by hand may have an infinite one."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [trial for trial in complete if trial.value is not None and math.isfinite(trial.value)]
 
 
 def asked_parameters(trial: FrozenTrial) -> dict[str, Any]:
-    """What was asked for a trial that waits, and what was drawn before it was interrupted."""
+    """The parameters that a waiting trial was queued with, and those sampled before it was interrupted."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def best_trial(study: Study, space: Space) -> FrozenTrial | None:
     """The complete trial of the space with the highest value, the earliest of equals.
 
-    One that was added by hand with other parameters is no configuration that a model could be trained with.
+    Trials that were added by hand with other parameters do not count: no model could be trained with them.
     """
     trials = [trial for trial in complete_trials(study) if lies_in(trial.params, space)]
     return max(trials, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
@@ -103,7 +103,7 @@ def default_value(study: Study, configuration: StudyConfig) -> float | None:
 
 
 def curve_of(trial: FrozenTrial, metric: str) -> list[float]:
-    """A score per epoch; the best one so far where a trial has recorded no more."""
+    """The score of each epoch; for a trial without a recorded curve, its intermediate values."""
     values = [value for _, value in sorted(trial.intermediate_values.items())]
     if isinstance(curves := trial.user_attrs.get("curve"), dict):
         values = curves.get(metric) or values
@@ -111,20 +111,20 @@ def curve_of(trial: FrozenTrial, metric: str) -> list[float]:
 
 
 def seconds_of(trial: FrozenTrial) -> float:
-    """The time of training, over all its interruptions; the wall clock's where it has finished no epoch."""
+    """The training time over all interruptions; the wall-clock time of a trial that has finished no epoch."""
     if isinstance(seconds := trial.user_attrs.get("seconds"), int | float):
         return float(seconds)
     return trial.duration.total_seconds() if trial.duration else 0.0
 
 
 def epochs_of(trial: FrozenTrial) -> int:
-    """The epochs that were run."""
+    """The number of epochs that were run."""
     epochs = trial.user_attrs.get("epochs")
     return epochs if isinstance(epochs, int) else len(trial.intermediate_values)
 
 
 def workers_of(trials: list[FrozenTrial]) -> dict[int, str]:
-    """A short name for the worker of each trial, by the trial's number; the first to begin is worker 1."""
+    """A short name for the worker of each trial, by the trial's number; the worker that started first is worker 1."""
     ordered = sorted(trials, key=lambda trial: trial.number)
     by_number = {trial.number: str(trial.user_attrs.get(WORKER) or "") for trial in ordered}
     names = [name for name in dict.fromkeys(by_number.values()) if name]
@@ -133,16 +133,16 @@ def workers_of(trials: list[FrozenTrial]) -> dict[int, str]:
 
 
 def height_of(trial: FrozenTrial) -> float | None:
-    """The value, where it can be drawn: a failed trial has none."""
+    """The value of a trial if it can be drawn; None for a failed trial."""
     return trial.value if trial.value is not None and np.isfinite(trial.value) else None
 
 
 def with_values(trials: list[FrozenTrial], space: Space, names: Iterable[str]) -> list[FrozenTrial]:
-    """The trials that have a value of each of these parameters, as those that were added by hand may not."""
+    """The trials that have a value of each of these parameters; trials that were added by hand may lack some."""
     ranges = {name: space[name] for name in names}
     return [trial for trial in trials if covers(trial.params, ranges)]
 
 
 def best_first(trial: FrozenTrial) -> tuple[float, int]:
-    """The best one first."""
+    """The key that sorts trials by value, the best first."""
     return -(trial.value or 0.0), trial.number

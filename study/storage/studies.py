@@ -1,4 +1,4 @@
-"""A study in its storage: created with all that describes it, or opened again when it is the same one."""
+"""Creates a study with its configuration, or opens it again if it is the same one."""
 
 import hashlib
 import secrets
@@ -27,7 +27,7 @@ from study.storage.lock import study_lock
 from study.storage.queries import complete_trials, finished_trials
 from study.storage.trial_queue import TrialQueue
 
-NO_RECORD = "Record does not exist."  # what Optuna says of a study or trial that is gone
+NO_RECORD = "Record does not exist."  # Optuna's message for a study or trial that is gone
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def opened_study(
 ) -> Iterator[tuple[TrialQueue, list[str]]]:
     """The study, created or continued, as a queue of trials, and what the user should know about it.
 
-    Any number of processes may have it at a time. Raises `StudyError`, also when the database fails on the way.
+    Any number of processes may open it at a time. Raises `StudyError`, also when the database fails on the way.
     """
     with _opened(url, name) as storage:
 
@@ -53,9 +53,9 @@ def opened_study(
             notes.append(f"interrupted before, and continued now: trial {', '.join(interrupted)}.")
         if unseen := [str(trial.number) for trial in queue.out_of_sight()]:
             notes.append(
-                f"trial {', '.join(unseen)} may still have a worker, whose lock is not here, as when the database "
-                "was copied or the hidden folder beside it deleted; the trial goes on when that worker has given no "
-                f"sign of life for {storage.grace_period} seconds."
+                f"trial {', '.join(unseen)} may still have a worker, but its lock is missing, as when the database was "
+                "copied or the hidden folder beside it deleted; the trial continues once that worker has sent no "
+                f"heartbeat for {storage.grace_period} seconds."
             )
         if strange := [str(trial.number) for trial in queue.of_others()]:
             notes.append(
@@ -76,8 +76,8 @@ def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, RetryingSt
         if name is None:
             names = [name for name in optuna.get_all_study_names(storage) if not name.endswith(SUFFIX)]
             if len(names) != 1:
-                found = ", ".join(names) or "none"
-                raise StudyError(f"Say with --name which study of {safe_url(url)} is meant (there are: {found}).")
+                there = ", ".join(names) or "none"
+                raise StudyError(f"Say with --name which study of {safe_url(url)} is meant (there are: {there}).")
             name = names[0]
         yield optuna.load_study(study_name=name, storage=storage), storage
 
@@ -99,21 +99,21 @@ def begun_studies(url: str) -> list[Progress]:
     """
     with _opened(url, None, patient=True, create=False) as storage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        found = []
+        studies = []
         for name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
             if CONFIGURATION in study.user_attrs and not name.endswith(SUFFIX):
                 trials = len(complete_trials(study)), len(finished_trials(study))
-                found.append(Progress(name, *trials, budget=load_budget(study)))
-        if not found:
+                studies.append(Progress(name, *trials, budget=load_budget(study)))
+        if not studies:
             raise StudyError(f"There is no study of study.run in {safe_url(url)}; begin one.")
-        return found
+        return studies
 
 
 def open_confirmation(study: Study, storage: RetryingStorage, configuration: StudyConfig) -> Study:
     """The study that confirms this one, in the same database; to be called by one process at a time.
 
-    Raises `StudyError` for the one of an earlier study of this name, which was deleted without it.
+    Raises `StudyError` if it confirms an earlier study of this name, which was deleted without it.
     """
     confirmation = optuna.create_study(
         storage=storage, study_name=study.study_name + SUFFIX, direction="maximize", load_if_exists=True
@@ -122,7 +122,7 @@ def open_confirmation(study: Study, storage: RetryingStorage, configuration: Stu
     if confirmation.user_attrs.get(CONFIRMED_IDENTITY, identity) != identity:
         raise StudyError(
             f"'{confirmation.study_name}' confirms an earlier study of the name '{study.study_name}', which is gone. "
-            "Delete it, too, or search under another --name; the openings of the test split that it counts stay true."
+            "Delete it, too, or search under another --name; the test split stays opened as often as it records."
         )
     confirmation.set_user_attr(CONFIRMS, study.study_name)
     confirmation.set_user_attr(CONFIRMED_IDENTITY, identity)
@@ -133,7 +133,7 @@ def open_confirmation(study: Study, storage: RetryingStorage, configuration: Stu
 
 
 def make_queue(study: Study, storage: RetryingStorage, configuration: StudyConfig) -> TrialQueue:
-    """The trials of a study, sampled and pruned as it was started."""
+    """The queue of a study's trials, with the sampler and the pruner that it was started with."""
     study.sampler = make_sampler(configuration.sampler, seed=configuration.seed)
     study.pruner = make_pruner(configuration.pruner)
     folder, seconds = Path(configuration.cache_dir) / "workers", configuration.heartbeat_seconds
@@ -141,7 +141,7 @@ def make_queue(study: Study, storage: RetryingStorage, configuration: StudyConfi
 
 
 def checkpoints_of(study: Study, configuration: StudyConfig) -> Path:
-    """Its interrupted trials' folder, named after a number of the study's own: its name may come again."""
+    """The folder of the study's checkpoints, named after its identity, since its name may be used again."""
     digest = hashlib.sha256(str(study.user_attrs[IDENTITY]).encode()).hexdigest()
     return Path(configuration.cache_dir) / "checkpoints" / digest[:16]
 
@@ -159,7 +159,7 @@ def check_name(name: str) -> None:
 def open_study(
     storage: RetryingStorage, name: str, configuration: StudyConfig, *, device: torch.device, trials: int
 ) -> tuple[Study, list[str]]:
-    """Create the study, its first trial being the default configuration, or go on with it; and warnings about that.
+    """Create the study, with the default configuration as first trial, or continue it; returns warnings, too.
 
     To be called by one process at a time. Raises `StudyError` when a study of that name is another one.
     """
@@ -186,14 +186,14 @@ def open_study(
 
 
 def load_budget(study: Study) -> int:
-    """How many trials the last `study.run` has asked for. Raises `StudyError` for a study that is not ours."""
+    """How many trials the last `study.run` asked for. Raises `StudyError` for a study of another program."""
     if TRIALS not in study.user_attrs:
         raise StudyError(f"Study '{study.study_name}' has not been started yet; start study.run first.")
     return int(study.user_attrs[TRIALS])
 
 
 def load_configuration(study: Study) -> StudyConfig:
-    """What the study was started with. Raises `StudyError` for a study that is not ours, or is of another version."""
+    """The study's configuration. Raises `StudyError` for a study of another program or version."""
     stored = study.user_attrs.get(CONFIGURATION)
     if stored is None:
         raise StudyError(f"Study '{study.study_name}' was not made by study.run.")
@@ -207,7 +207,7 @@ def load_configuration(study: Study) -> StudyConfig:
 
 
 def _sweep(study: Study, checkpoints: Path) -> None:
-    """Remove checkpoints of trials that have ended, as those that were told on another machine."""
+    """Remove the checkpoints of trials that have ended, for instance on another machine."""
     ended = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
     for file in checkpoints.glob("*.pt*"):
         if file.name.lstrip(".").split(".")[0] in map(str, ended):

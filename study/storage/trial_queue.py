@@ -1,8 +1,8 @@
-"""Who runs which trial: claims, that no two workers make twice, and trials whose worker is gone.
+"""Which worker runs which trial: each trial is claimed by one worker, and recovered when that worker is gone.
 
-A worker holds a lock on a file of its own; the kernel lets go of it when the process ends, however it ends. So on one
-machine there is nothing to wait for. Of workers whose file is not here, as those on other machines, only their signs of
-life are known.
+A worker holds a lock on a file of its own, which the kernel releases when the process ends, however it ends. So on one
+machine a trial is recovered at once. Workers on other machines, whose lock files are not here, are known by their
+heartbeats only.
 """
 
 import hashlib
@@ -27,53 +27,53 @@ from study.storage.connection import STORAGE_ERRORS, RetryingStorage, locks_besi
 from study.storage.lock import study_lock
 from study.storage.queries import FINISHED, asked_parameters
 
-CRASHES_IN_AN_EPOCH = 5  # so many, and the trial has failed
-MISSED_HEARTBEATS = 4  # so many, and a worker whose lock is not here counts as gone
+CRASHES_IN_AN_EPOCH = 5  # after so many, the trial fails
+MISSED_HEARTBEATS = 4  # after so many, a worker whose lock file is not here counts as gone
 MACHINE_ID = Path("/etc/machine-id")
 
 
 def describe_failure(error: Exception) -> str:
-    """One line, of a length that does not slow the dashboard."""
+    """The error in one line, short enough for the dashboard."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 class TrialQueue:
-    """The trials of a study, as one worker sees them, or one who only looks after others'.
+    """The trials of a study, for one worker or for a supervisor of workers.
 
-    `folder` holds the locks of the workers on this machine where the storage is not a SQLite file, which has its own.
+    `folder` holds the locks of this machine's workers; a SQLite file has a lock folder of its own instead.
     """
 
     def __init__(self, study: Study, storage: RetryingStorage, folder: Path, *, heartbeat_seconds: int = 30) -> None:
         self.study = study
         self._storage = storage
         file = sqlite_file(storage.engine.url)
-        self._local = file is not None  # no other machine can be at work
+        self._local = file is not None  # no other machine can run its trials
         if file is None:
             self._folder = folder / _digest(f"{storage.engine.url.render_as_string()} {study.study_name}")
-        else:  # it is the file's own, and one file has many URLs
+        else:  # the file's own folder, since one file has many URLs
             self._folder = locks_beside(file) / _digest(study.study_name)
         self._worker: str | None = None
-        self._before_ask: set[int] | None = None  # all that ran or had ended before a claim that was perhaps cut short
-        self._first_seen: dict[int, float] = {}  # trials that run without a worker's name, since when on this clock
-        self._beating: int | None = None  # the trial, by its id in the storage, of which a sign of life is given
+        self._before_ask: set[int] | None = None  # ids started before a claim that may be interrupted
+        self._first_seen: dict[int, float] = {}  # when a running trial without a worker's name was first seen
+        self._beating: int | None = None  # the id of the trial that gets heartbeats
         storage.heartbeat_interval = heartbeat_seconds
         storage.grace_period = MISSED_HEARTBEATS * heartbeat_seconds
 
     @property
     def poll_seconds(self) -> float:
-        """How often to claim again while others run the last trials: one of them may die and leave its trial."""
-        return 0.5 if self._local else 5.0  # a server may have many to answer
+        """How long to wait between claims while others run the last trials, one of which may be left by a crash."""
+        return 0.5 if self._local else 5.0  # a server may have many workers
 
     @contextmanager
     def worker(self) -> Iterator[None]:
-        """A context in which this process can claim trials."""
+        """The context in which this process can claim trials."""
         name = f"{_machine()}-{os.getpid()}-{secrets.token_hex(3)}"
         lock = FileLock(self._lock_file(name))
         retry(self._storage, lambda: self._register(lock))
         stop = threading.Event()
         try:
             self._worker = name
-            if isinstance(self.study.sampler, SeededPerTrialSampler):  # a claim that is cut short is known as one, too
+            if isinstance(self.study.sampler, SeededPerTrialSampler):  # so an interrupted claim can be recognised
                 self.study.sampler.on_start = self._sign
             threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
             yield
@@ -82,23 +82,23 @@ class TrialQueue:
             if isinstance(self.study.sampler, SeededPerTrialSampler):
                 self.study.sampler.on_start = None
             self._worker = None
-            lock.release(force=True)  # the file stays: being free, it tells that what is left to run was left
+            lock.release(force=True)  # the file stays: unlocked, it shows that this worker is gone
 
     def claim(self, space: Space, *, trials: int) -> Trial | None:
-        """The next trial, or None when `trials` are finished or being run by others.
+        """The next trial, or None when `trials` have finished or are being run by others.
 
-        Trials that wait come first, under their own numbers; one is never given to two workers. Those that wait with
-        values which cannot be tried fail with their reason.
+        Waiting trials come first, under their own numbers; no trial is given to two workers. Waiting trials with
+        values outside the space fail with their reason.
         """
         return retry(self._storage, lambda: self._claim(space, trials))
 
     def holds(self, trial: Trial) -> bool:
-        """Whether the trial is still this worker's: one that has slept for too long was given to another."""
+        """Whether the trial is still this worker's: after a long suspension, it was given to another."""
         frozen = self._storage.get_trial(trial._trial_id)
         return frozen.state == TrialState.RUNNING and frozen.user_attrs.get(WORKER) == self._worker
 
     def finish(self, trial: Trial, value: float | None = None, state: TrialState | None = None) -> FrozenTrial | None:
-        """Tell how a trial has ended; None when it was given to another worker meanwhile."""
+        """Tell the storage how a trial has ended; returns None when another worker has got the trial meanwhile."""
 
         def tell() -> FrozenTrial | None:
             with study_lock(self._storage, self.study.study_name):
@@ -112,9 +112,9 @@ class TrialQueue:
         return retry(self._storage, tell)
 
     def release(self) -> None:
-        """Put what this worker runs back into the queue, and what the dead have run, without waiting for long.
+        """Put the trials of this worker and of dead ones back into the queue, without waiting for long.
 
-        A courtesy to those who look meanwhile: if it cannot be done now, the next claim does it.
+        If it fails, the next claim does it.
         """
         self._beating = None
         self._storage.retry_seconds = 0
@@ -122,14 +122,14 @@ class TrialQueue:
             self._recover(own=True, count_crashes=False)
 
     def withdraw(self, trial: FrozenTrial) -> None:
-        """End a trial that waits. To be called by one process at a time."""
+        """Fail a waiting trial. To be called by one process at a time."""
         self._storage.set_trial_user_attr(trial._trial_id, WITHDRAWN, True)
         self._fail(trial, "withdrawn before it started, since the last report did not ask for it")
 
     def recover(self, *, count_crashes: bool = True) -> list[FrozenTrial]:
         """Put the trials of workers that are gone back into the queue, under their own numbers; returns them.
 
-        `count_crashes`: count the crash of its worker against a trial; not where all were killed, as by a power cut.
+        `count_crashes`: count the crash of a worker against its trial; False where all were killed, as by a power cut.
         """
 
         def recover() -> list[FrozenTrial]:
@@ -139,9 +139,9 @@ class TrialQueue:
         return retry(self._storage, recover)
 
     def out_of_sight(self) -> list[FrozenTrial]:
-        """Running trials of a SQLite file whose workers may live or not: their locks are not there.
+        """The running trials of a SQLite file whose workers have no lock file, so that they may or may not be alive.
 
-        As when the folder of locks was deleted while they ran, or the database copied without it.
+        This happens when the folder of locks was deleted while they ran, or the database copied without it.
         """
         if not self._local:
             return []
@@ -152,15 +152,14 @@ class TrialQueue:
         ]
 
     def of_others(self) -> list[FrozenTrial]:
-        """Running trials that no worker of this project has started."""
+        """The running trials that no worker of this project has started."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [trial for trial in running if trial.user_attrs.get(WORKER) is None]
 
     def _register(self, lock: FileLock) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with study_lock(
-            self._storage, self.study.study_name
-        ):  # or a file that is not yet locked looks like a dead one's
+        # Within the lock, since a file that is not yet locked looks like that of a dead worker.
+        with study_lock(self._storage, self.study.study_name):
             self._recover()
             for left in self._folder.iterdir():
                 if _is_free(left):
@@ -185,7 +184,7 @@ class TrialQueue:
             return trial
 
     def _begun(self, space: Space, trials: int) -> list[FrozenTrial] | None:
-        """All trials that have started, or None when there is no room for another one."""
+        """All trials that have started, or None when no more may start."""
         while True:
             every = self.study.get_trials(deepcopy=False)
             waiting = [trial for trial in every if trial.state == TrialState.WAITING]
@@ -197,9 +196,9 @@ class TrialQueue:
             self._fail(waiting[0], reason)
 
     def _recover(self, *, own: bool = False, count_crashes: bool = True) -> list[FrozenTrial]:
-        """Put back what dead workers have left. To be called by one process at a time.
+        """Put the trials of dead workers back. To be called by one process at a time.
 
-        `own`: also what this worker itself has left; `count_crashes`: count the crash of its worker against the trial.
+        `own`: also those of this worker; `count_crashes`: count the crash of a worker against its trial.
         """
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if not running:
@@ -220,7 +219,7 @@ class TrialQueue:
         return put_back
 
     def _put_back(self, trial: FrozenTrial, *, crashes: int) -> bool:
-        """Or end it, when it ends all workers that run it."""
+        """Put a trial back into the queue and return True, or fail it if it has crashed too many workers."""
         if crashes >= CRASHES_IN_AN_EPOCH:
             reason = f"{crashes} workers have died of it in the same epoch; perhaps it needs more memory than there is"
             self._fail(trial, reason)
@@ -240,14 +239,14 @@ class TrialQueue:
         return int(times)
 
     def _is_own(self, trial: FrozenTrial) -> bool:
-        """Whether a trial without a worker's name is from a claim of this worker that was cut short."""
+        """Whether a trial without a worker's name is from an interrupted claim of this worker."""
         return self._before_ask is not None and trial._trial_id not in self._before_ask
 
     def _sign(self, trial: Trial | FrozenTrial) -> None:
         self._storage.set_trial_user_attr(trial._trial_id, WORKER, self._worker)
 
     def _is_gone(self, trial: FrozenTrial, *, is_silent: bool) -> bool:
-        """Whether who runs a trial has ended; of another program, which gives no signs of life, after a while."""
+        """Whether the trial's worker has ended; a program without heartbeats counts as ended after the grace period."""
         worker = trial.user_attrs.get(WORKER)
         if worker is None:
             age = time.monotonic() - self._first_seen.setdefault(trial._trial_id, time.monotonic())
@@ -255,12 +254,12 @@ class TrialQueue:
         file = self._lock_file(worker)
         if self._local:
             return _is_free(file) if file.exists() else is_silent
-        # The locks of another machine tell nothing, even where its cache folder is this one's, too. And one of this
-        # machine may be held, but by a process that sleeps.
+        # The locks of another machine are not seen, even in a shared cache folder. And a lock of this machine may be
+        # held by a suspended process.
         return is_silent or (worker.startswith(f"{_machine()}-") and file.exists() and _is_free(file))
 
     def _lock_file(self, worker: str) -> Path:
-        """The lock of a worker, by a digest: names are read from the database, and must not lead out of the folder."""
+        """The lock file of a worker, named by a digest: a name from the database must not lead out of the folder."""
         return self._folder / f"{_digest(worker)}.lock"
 
     def _beat(self, stop: threading.Event) -> None:
@@ -271,7 +270,7 @@ class TrialQueue:
 
 
 def _machine() -> str:
-    """This machine's or container's name, and a mark that tells it from others of the same name."""
+    """The name of this machine or container, with a digest that distinguishes it from others of the same name."""
     host = re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())[:40]
     with suppress(OSError):
         return f"{host}-{_digest(MACHINE_ID.read_text())[:4]}"

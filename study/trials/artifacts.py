@@ -1,4 +1,4 @@
-"""Files that a trial leaves for the dashboard: its learning curve, its confusion matrix on validation, a log."""
+"""Artifacts of a trial for the dashboard: its learning curve, its confusion matrix on validation, a log."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,13 +22,13 @@ from study.trials.texts import describe_training_texts, describe_words
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What is known of a trial that ends."""
+    """What the artifacts of a trial show."""
 
     settings: Settings
     prepared: PreparedTexts
     device: torch.device
-    curve: tuple[EpochResult, ...]  # empty where it has failed in its first epoch
-    error: Exception | None = None  # what has ended it: `TrialPruned`, or why it has failed
+    curve: tuple[EpochResult, ...]  # empty if the trial failed in its first epoch
+    error: Exception | None = None  # what ended the trial: `TrialPruned`, or the reason of its failure
 
     @property
     def best(self) -> EpochResult:
@@ -36,7 +36,7 @@ class TrialRecord:
 
 
 class ArtifactFolder:
-    """Where the files of trials lie; the dashboard must be given the same one as `--artifact-dir`."""
+    """The folder with the artifacts of trials; the dashboard needs the same one as `--artifact-dir`."""
 
     def __init__(self, folder: Path, on_event: Callable[[str], None]) -> None:
         self._folder = folder
@@ -45,25 +45,25 @@ class ArtifactFolder:
         self._has_told = False
 
     def keep(self, trial: Trial, record: TrialRecord) -> None:
-        """Link the files to a trial whose end is not stored yet; those of an interrupted run are replaced.
+        """Attach the files to a trial whose end is not stored yet; those of an interrupted run are replaced.
 
-        A folder that cannot be written is no reason for a trial to fail: `on_event` hears of it, once.
+        If the folder cannot be written, the trial does not fail: `on_event` is called, once.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._folder, prefix=".") as written:
                 _write_files(Path(written), trial, record)
-                linked = {one.filename: one.artifact_id for one in get_all_artifact_meta(trial)}
+                linked = {artifact.filename: artifact.artifact_id for artifact in get_all_artifact_meta(trial)}
                 for file in sorted(Path(written).iterdir()):
                     self._link(trial, file, linked.get(file.name))
         except OSError as error:
             if not self._has_told:
                 reason = error.strerror or error
-                self._on_event(f"{self._folder} cannot be written ({reason}); trials go on without pictures and log.")
+                self._on_event(f"{self._folder} cannot be written ({reason}); trials continue without artifacts.")
             self._has_told = True
 
     def _link(self, trial: Trial, file: Path, artifact_id: str | None) -> None:
-        """`artifact_id` is that of a file of the same name which is linked already, and perhaps only in part there."""
+        """Attach a file, or rewrite the artifact `artifact_id` of the same name, which may be incomplete."""
         if artifact_id is None:
             upload_artifact(artifact_store=self._store, file_path=str(file), study_or_trial=trial)
             return
@@ -78,8 +78,8 @@ def _write_files(folder: Path, trial: Trial, record: TrialRecord) -> None:
 
 
 def write_pictures(folder: Path, record: TrialRecord) -> None:
-    """Draw what a trial has reached."""
-    from study.figures.confusion_matrix import save_confusion  # matplotlib takes its time to import
+    """Draw the learning curve and the confusion matrix."""
+    from study.figures.confusion_matrix import save_confusion  # matplotlib is slow to import
     from study.figures.learning_curve import save_learning_curve
 
     save_learning_curve(folder / "learning-curve.png", record.curve, record.best.epoch)

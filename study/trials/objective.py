@@ -36,20 +36,20 @@ def run_trial(
 ) -> float:
     """Train with the trial's parameters and return the best epoch's validation score.
 
-    A trial that was interrupted goes on from the file of its own number in the folder `checkpoints`, if it is there.
-    After each epoch the pruner is told what the value would be if the trial ended there.
-    Raises `TrialPruned`; any other exception is a failure of the trial's own.
+    An interrupted trial continues from its checkpoint in the folder `checkpoints`, if there is one. After each epoch it
+    reports the value that it would have if it ended there. Raises `TrialPruned`; any other exception makes the trial
+    fail.
     """
     settings = apply_parameters(base, trial.params)
     training = settings.training
-    reported_before = trial.study.get_trials(deepcopy=False)[trial.number].last_step  # by an interrupted run, or None
+    reported_before = trial.study.get_trials(deepcopy=False)[trial.number].last_step  # of an interrupted run, or None
     curve: list[EpochResult] = []
 
     def report(result: EpochResult) -> None:
         curve.append(result)
         on_epoch_end(result)
         if reported_before is not None and result.epoch < reported_before:
-            return  # the pruner has let it pass
+            return  # reported before the interruption, and not pruned
         if result.epoch != reported_before:
             trial.report(training.score(best_epoch(curve, training)), step=result.epoch)
         if result.epoch < training.epochs - 1 and trial.should_prune():
@@ -62,7 +62,7 @@ def run_trial(
         on_event(f"There is no checkpoint of trial {trial.number} here; it starts over.")
     try:
         result = make_learner(settings, prepared, cache_dir, device).fit(on_epoch_end=report, checkpoint=checkpoint)
-    except (*STORAGE_ERRORS, UserError):  # it will go on
+    except (*STORAGE_ERRORS, UserError):  # the trial will continue
         raise
     except Exception as error:  # pruned or failed
         _record(trial, curve, training)

@@ -1,7 +1,7 @@
-"""A configuration on a repeat: a fresh training seed and a fresh division of the texts for training and validation.
+"""Trains a configuration on a repeat: a fresh training seed and a fresh split into training and validation texts.
 
-Some repeats rank candidates, others confirm the winner. The weights of a confirming training are kept in the cache
-folder, a file each: written whole, and trained again when lost.
+Some repeats rank candidates, others confirm the winner. The weights of each confirming training are kept in a file in
+the cache folder, and trained again when lost.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from study.trials.artifacts import ArtifactFolder
 from study.trials.objective import run_trial
 from study.trials.texts import word_pieces_of
 
-# Repeats from this number on confirm; those before it rank, and 10 are enough for 1,000 candidates.
+# Repeats from this number on confirm, those before it rank; 10 are enough for 1,000 candidates.
 FIRST_CONFIRMING = 10
 
 Weights = dict[str, Tensor]
@@ -51,7 +51,7 @@ def save_weights(folder: Path, number: int, weights: Weights) -> str:
 
 
 def has_weights(folder: Path, trial: FrozenTrial) -> bool:
-    """Whether what the trial has learned is there, whole, and its own: copies of a database share a folder."""
+    """Whether the trial's weights are there, complete and its own: copies of a database share a folder."""
     try:
         digest_of_weights(folder, trial)
         with safe_open(_file(folder, trial.number), "pt"):
@@ -61,7 +61,7 @@ def has_weights(folder: Path, trial: FrozenTrial) -> bool:
 
 
 def load_weights(folder: Path, trial: FrozenTrial) -> Weights:
-    """Read what a trial has learned. Raises `StudyError` where it is gone, damaged, or another trial's."""
+    """Read a trial's weights. Raises `StudyError` if they are missing, damaged, or another trial's."""
     file = _file(folder, trial.number)
     try:
         content = file.read_bytes()
@@ -73,11 +73,11 @@ def load_weights(folder: Path, trial: FrozenTrial) -> Weights:
 
 
 def digest_of_weights(folder: Path, trial: FrozenTrial) -> str:
-    """The SHA-256 of what a trial has learned. Raises `StudyError` where its file is gone or another trial's."""
+    """The SHA-256 of a trial's weights. Raises `StudyError` if their file is missing or another trial's."""
     file = _file(folder, trial.number)
     try:
-        found = file.stat()
-        digest = _digest(file, (found.st_ino, found.st_size, found.st_mtime_ns))
+        status = file.stat()
+        digest = _digest(file, (status.st_ino, status.st_size, status.st_mtime_ns))
     except OSError as error:
         raise _unreadable(file, error) from error
     _check_owner(file, trial, digest)
@@ -86,12 +86,12 @@ def digest_of_weights(folder: Path, trial: FrozenTrial) -> str:
 
 @lru_cache(maxsize=1024)
 def _digest(file: Path, _stamp: tuple[int, int, int]) -> str:
-    """The SHA-256 of a file as it is: read once, since it is asked for at every step of a report."""
+    """The SHA-256 of a file, cached until the file changes, since every step of a report needs it."""
     return sha256(file)
 
 
 def _check_owner(file: Path, trial: FrozenTrial, digest: str) -> None:
-    """Trials of earlier versions have not recorded the digest of their file; it is believed."""
+    """Raises `StudyError` for another trial's weights; trials of earlier versions have no digest to check."""
     if digest != trial.user_attrs.get(WEIGHTS, digest):
         raise _unreadable(file, "they are another training's")
 
@@ -116,7 +116,7 @@ def run_confirming_trial(
     on_event: Callable[[str], None],
     artifacts: ArtifactFolder | None = None,
 ) -> float:
-    """Train one candidate on one repeat, or finish a pruned trial; otherwise as `run_trial`."""
+    """Train a candidate on a repeat, or finish a pruned trial; otherwise like `run_trial`."""
     repeat = trial.user_attrs.get(REPEAT)  # None: a pruned trial
     keeps_weights = repeat is not None and repeat >= FIRST_CONFIRMING
 
@@ -138,21 +138,21 @@ def run_confirming_trial(
 
 
 def confirmed_learner(configuration: StudyConfig, trial: FrozenTrial, device: torch.device) -> Learner:
-    """What has learned in a training of the confirmation."""
+    """The learner of a training of the confirmation."""
     repeat = int(trial.user_attrs[REPEAT])
     settings = apply_parameters(with_repeat(configuration, repeat).base, trial.params)
     return make_learner(settings, prepare_repeat(configuration, repeat), Path(configuration.cache_dir), device)
 
 
 def with_repeat(configuration: StudyConfig, repeat: int) -> StudyConfig:
-    """The configuration with the training seed of a repeat, which is none of the search's."""
+    """The configuration with the training seed of a repeat, which differs from the search's."""
     training = configuration.base.training
     base = replace(configuration.base, training=replace(training, seed=training.seed + 1 + repeat))
     return replace(configuration, base=base)
 
 
 def prepare_repeat(configuration: StudyConfig, repeat: int | None, *, in_words: bool = False) -> PreparedTexts:
-    """The texts as a repeat divides them (None: as the search does), as the study's model reads them, or in words."""
+    """The texts in the split of a repeat (None: that of the search), encoded for the study's model, or in words."""
     return _prepare(configuration, repeat, in_words or configuration.base.pretrained is None)
 
 

@@ -1,4 +1,4 @@
-"""The texts of a study, prepared or found in the cache, with a progress display and what the user should know."""
+"""Prepares the texts of a study, or opens them in the cache, with a progress display and notes for the user."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from study.errors import StudyError
 
 
 def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
-    """The configuration with the version of BERT's encoder as it is now, which every other command then asks for.
+    """The configuration with the current version of BERT's encoder, which all other commands then require.
 
     Raises `UserError` when there is none.
     """
@@ -33,7 +33,7 @@ def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
 
 
 def prepare_texts(configuration: StudyConfig, console: Console, *, device: torch.device) -> PreparedTexts:
-    """Features of a frozen encoder are computed on the `device`.
+    """Prepare the texts; features of a frozen encoder are computed on the `device`.
 
     Raises `UserError` for texts that cannot be used, or a cache that cannot be written.
     """
@@ -69,7 +69,7 @@ def prepare_texts(configuration: StudyConfig, console: Console, *, device: torch
 
 
 def describe_training_texts(settings: Settings, prepared: PreparedTexts) -> str:
-    """How many, and of how many where they are limited."""
+    """The number of training texts, and of how many where they are limited."""
     there, most = len(prepared.training), settings.limits.max_training_texts
     return f"{there:,}" if most is None or most >= there else f"{most:,} of {there:,}"
 
@@ -84,7 +84,7 @@ def describe_words(settings: Settings, prepared: PreparedTexts) -> str:
 def compute_features(
     configuration: StudyConfig, prepared: PreparedTexts, console: Console, *, device: torch.device
 ) -> None:
-    """Compute what a frozen encoder makes of the texts, so that the workers find it."""
+    """Compute the features of a frozen encoder, so that the workers find them in the cache."""
     learner = make_learner(configuration.base, prepared, Path(configuration.cache_dir), device)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Computing features", visible=False)
@@ -96,7 +96,7 @@ def compute_features(
 
 
 def word_pieces_of(configuration: StudyConfig, *, on_download: OnDownload | None = None) -> WordPieces | None:
-    """How the study's model reads texts, where that is not in words. Raises `UserError`."""
+    """The tokenizer of the study's model; None for a model of words. Raises `UserError`."""
     base = configuration.base
     if base.pretrained is None:
         return None
@@ -106,7 +106,7 @@ def word_pieces_of(configuration: StudyConfig, *, on_download: OnDownload | None
 
 @contextmanager
 def _downloading(console: Console) -> Iterator[OnDownload]:
-    """A bar that is seen when something is fetched."""
+    """A progress bar that appears when something is downloaded."""
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         download = bar.add_task("fetch", visible=False)

@@ -1,1 +1,1 @@
-"""Who runs trials: this process, processes of this machine, or tasks of a cluster."""
+"""Workers that run trials: this process, processes on this machine, or tasks on a cluster."""

@@ -1,7 +1,7 @@
-"""Workers on the machines of a Dask cluster: each task starts `study.worker` as a process of its own there.
+"""Workers on the machines of a Dask cluster: each task starts `study.worker` as a process there.
 
-Not in the task's thread: Dask's threads share a process, and with it torch's random state. What the workers find out
-goes through the study's storage; Dask only says where there is room.
+Not in the task's thread, since Dask's threads share a process and so torch's random state. Results go through the
+study's storage; Dask only decides where a worker runs.
 """
 
 import logging
@@ -17,14 +17,14 @@ from study.command_line import STORAGE_VARIABLE
 from study.errors import StudyError
 from study.workers.supervision import ENDS_ALL, ERROR, STOP_SECONDS, LocalWorker
 
-LOOK_SECONDS = 0.5  # how often a task looks after its process
+LOOK_SECONDS = 0.5  # how often a task checks its process
 CONNECT_SECONDS = 15
 
 SCHEDULER_GONE = f"{ERROR}The Dask scheduler is gone. Nothing is lost; start the same command again when it is back."
 
 
 class Secret:
-    """A text that shows itself nowhere: Dask logs the arguments of tasks that fail."""
+    """A string that is not shown in logs: Dask logs the arguments of tasks that fail."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -35,8 +35,8 @@ class Secret:
 
 @contextmanager
 def connected(address: str) -> Iterator[Client]:
-    """Raises `StudyError` when no scheduler answers."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost scheduler is told in one line, by us
+    """Connect to the scheduler. Raises `StudyError` when it does not answer."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we report a lost scheduler ourselves, in one line
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="study.run")
     except (OSError, ValueError, TypeError) as error:
@@ -47,7 +47,7 @@ def connected(address: str) -> Iterator[Client]:
 
 
 def default_workers(client: Client) -> int:
-    """One for each task that the cluster can run at a time. Raises `StudyError` when it has no workers."""
+    """The number of tasks that the cluster can run at a time. Raises `StudyError` when it has no workers."""
     slots = int(sum(client.nthreads().values()))
     if slots == 0:
         raise StudyError("The Dask cluster has no workers yet; start some, or say how many will come with --workers.")
@@ -55,7 +55,7 @@ def default_workers(client: Client) -> int:
 
 
 class ClusterWorker:
-    """A process of `study.worker` on some machine of the cluster; Dask starts it again when that machine is lost."""
+    """A `study.worker` process on a machine of the cluster; Dask restarts it when that machine is lost."""
 
     def __init__(self, client: Client, number: int, arguments: Sequence[str], url: str) -> None:
         self.number = number
@@ -73,14 +73,14 @@ class ClusterWorker:
         return self._result[0] if self._result else None
 
     def new_lines(self) -> list[str]:
-        """What it has written to standard error; known when it has ended."""
+        """The lines that it wrote to standard error; empty until it has ended."""
         if self._result is None:
             return []
         lines, self._result = self._result[1], (self._result[0], [])
         return lines
 
     def _fetch(self) -> tuple[int, list[str]]:
-        """What the task has given, or why it has not."""
+        """The result of the task, or the reason why there is none."""
         if self._future.status == "finished":
             try:
                 return self._future.result(timeout=CONNECT_SECONDS)  # type: ignore[no-any-return]
@@ -94,11 +94,11 @@ class ClusterWorker:
         self._future.cancel()
 
     def wait(self, seconds: float) -> None:
-        """Nothing here to wait for: its machine ends it."""
+        """Return at once: the worker is ended by its machine."""
 
 
 def run_on_node(number: int, arguments: list[str], url: Secret) -> tuple[int, list[str]]:
-    """The task: run a worker to its end, or until the task is cancelled; its exit code and what it has said."""
+    """Run a worker until it ends or the task is cancelled; returns its exit code and the lines of standard error."""
     node = get_worker()
     key = node.get_current_task()
     worker = LocalWorker(number, arguments, {STORAGE_VARIABLE: url.text})

@@ -1,4 +1,4 @@
-"""Workers put to a study: this process, processes of this machine, or tasks of a Dask cluster."""
+"""Runs a study's trials in this process, in processes on this machine, or in tasks on a Dask cluster."""
 
 import time
 from collections.abc import Callable
@@ -23,18 +23,18 @@ from study.workers.supervision import LocalWorker, Worker, supervise
 
 @dataclass(frozen=True)
 class Deployment:
-    """What is to be done, and the three ways to have it done."""
+    """The trials to run, and the three ways to run them."""
 
     queue: TrialQueue
     configuration: StudyConfig
-    prepared: PreparedTexts | None  # those of the search; a confirmation divides the texts again for each repeat
+    prepared: PreparedTexts | None  # of the search; a confirmation has a split per repeat
     url: str
     trials: int  # in all
-    deadline: float  # on the monotonic clock: no new trial begins after it
+    deadline: float  # on the monotonic clock: no new trial starts after it
     console: Console
 
     def run(self, workers: int | None, cluster: str | None, device: torch.device) -> None:
-        """One worker is this process itself, several are processes of their own; on the cluster where there is one.
+        """Run the trials: one worker in this process, several as processes, or on the cluster if there is one.
 
         Raises `UserError`, also when workers fail; `Interrupted` when it is asked to end.
         """
@@ -67,7 +67,7 @@ class Deployment:
             paths += ["--artifact-dir", self.configuration.artifact_dir]
         if self.prepared:
             paths += ["--prepared", str(self.prepared.entry.folder)]
-        elsewhere = (DATA_VARIABLE, VECTORS_VARIABLE, BERT_MODEL_VARIABLE)  # for workers that someone else starts
+        elsewhere = (DATA_VARIABLE, VECTORS_VARIABLE, BERT_MODEL_VARIABLE)  # for workers on other machines
         environment = {STORAGE_VARIABLE: self.url, **dict.fromkeys(elsewhere, "")}
         self._supervise(count, lambda number: LocalWorker(number, [*self._arguments(), *paths], environment))
 
@@ -99,7 +99,7 @@ class Deployment:
 
     def _display(self) -> SearchDisplay:
         study = self.queue.study
-        noun = "training" if CONFIRMS in study.user_attrs else "trial"  # whose numbers a reader knows from the search
+        noun = "training" if CONFIRMS in study.user_attrs else "trial"  # trial numbers are the search's
         return SearchDisplay(self.console, study, self.configuration, trials=self.trials, noun=noun)
 
     def _arguments(self) -> list[str]:

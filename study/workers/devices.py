@@ -1,4 +1,4 @@
-"""Where a study computes: on which device, how many workers a machine bears, and a GPU for each of them."""
+"""Chooses the device of a study, the number of workers, and a GPU for each of them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from study.errors import StudyError
 
 
 def find_study_device(name: DeviceName) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU. Raises `StudyError` for one that this machine does not have."""
+    """The device; `auto` means CUDA, then MPS, then the CPU. Raises `StudyError` if this machine does not have it."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     there = [device for device, is_there in available.items() if is_there]
     if name != "auto" and name not in there:
@@ -22,7 +22,7 @@ def find_study_device(name: DeviceName) -> torch.device:
 
 
 def default_workers(device: torch.device) -> int:
-    """One for each GPU; on the CPU one for each core that this process may use (a container's limit counts)."""
+    """One per GPU; on the CPU one per core that this process may use (a container's limit counts)."""
     if device.type == "cuda":
         return torch.cuda.device_count()
     return int(joblib.cpu_count()) if device.type == "cpu" else 1
@@ -30,9 +30,9 @@ def default_workers(device: torch.device) -> int:
 
 @contextmanager
 def held_device(device: torch.device, folder: Path) -> Iterator[torch.device]:
-    """The device itself; of several GPUs one that no other worker has which keeps its locks in the same folder.
+    """The device; of several GPUs one that no other worker holds, by locks in the folder.
 
-    That GPU becomes the process's current one: what names none means it. Raises `StudyError` when all are taken.
+    That GPU becomes the process's current device. Raises `StudyError` when all are taken.
     """
     if device.type != "cuda":
         yield device
@@ -45,7 +45,7 @@ def held_device(device: torch.device, folder: Path) -> Iterator[torch.device]:
 
 @contextmanager
 def first_free(names: Sequence[str], folder: Path) -> Iterator[int]:
-    """The index of the first thing that no other process holds. Raises `StudyError` when all are held."""
+    """The index of the first name that no other process holds. Raises `StudyError` when all are held."""
     folder.mkdir(parents=True, exist_ok=True)
     locks = [FileLock(folder / f"gpu-{name}.lock") for name in names]
     free = next((index for index, lock in enumerate(locks) if _acquires(lock)), None)

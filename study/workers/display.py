@@ -1,4 +1,4 @@
-"""What a running search shows: a live display on a terminal, plain lines elsewhere."""
+"""The display of a running search: live on a terminal, plain lines elsewhere."""
 
 import time
 from collections import Counter
@@ -18,11 +18,11 @@ from study.search_space import Space
 from study.storage.attributes import WITHDRAWN, WORKER
 from study.storage.queries import FINISHED, best_trial, epochs_of, seconds_of
 
-TRIALS_BEFORE_TIME_LEFT = 3  # with fewer, it jumps
+TRIALS_BEFORE_TIME_LEFT = 3  # with fewer, the estimate jumps
 
 
 class SearchDisplay:
-    """Shows the trials of all workers as the storage knows them; a context manager, since a live display must end."""
+    """Shows the trials of all workers, read from the storage; a context manager, since a live display must end."""
 
     def __init__(
         self, console: Console, study: Study, configuration: StudyConfig, *, trials: int, noun: str = "trial"
@@ -57,7 +57,7 @@ class SearchDisplay:
             self._live.stop()
 
     def update(self) -> None:
-        """Look into the storage: a line for each trial that has ended since, a bar for each that runs."""
+        """Read the storage: a line for each trial that has ended since, a bar for each running trial."""
         trials = self._study.get_trials(deepcopy=False)
         ended = [trial for trial in trials if trial.state in FINISHED]
         for trial in sorted(ended, key=lambda trial: (trial.datetime_complete, trial.number)):
@@ -95,18 +95,18 @@ class SearchDisplay:
             or every.completed == every.total
         ):
             return ""
-        part = sum(row.completed / (row.total or 1) for row in self._bars.tasks[1:])  # of the trials that run
+        part = sum(row.completed / (row.total or 1) for row in self._bars.tasks[1:])  # of the running trials
         seconds = (time.monotonic() - self._start) / (every.completed + part - self._finished_before)
         return f", about {format_seconds(max(seconds * (every.total - every.completed - part), 0))} left"
 
 
 def notebook_console() -> Console:
-    """Lines only, also under Jupyter, where a live display would need widgets."""
+    """A console that prints lines only, also under Jupyter, where a live display would need widgets."""
     return Console(force_jupyter=False, force_terminal=False, highlight=False, markup=False, soft_wrap=True)
 
 
 def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
-    """One line that fits a log: number, state, value, effort and parameters."""
+    """A line for the log: number, state, value, epochs, seconds and parameters."""
     value = "     -" if trial.value is None else f"{trial.value:.4f}"
     epochs = epochs_of(trial)
     effort = f"{epochs:>3} {'epoch ' if epochs == 1 else 'epochs'}  {seconds_of(trial):>6.1f} s"
@@ -117,7 +117,7 @@ def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
 
 
 def summarize(study: Study, configuration: StudyConfig, *, seconds: float) -> list[str]:
-    """What a search has found and what it has cost, a sentence a line."""
+    """The result and the cost of a search, a sentence per line."""
     trials = study.get_trials(deepcopy=False)
     counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
     complete, pruned, failed = (counts[state] for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
@@ -137,7 +137,7 @@ def summarize(study: Study, configuration: StudyConfig, *, seconds: float) -> li
 
 
 def _describe_score(trial: FrozenTrial, metric: str) -> str:
-    """The scores of a trial as far as they are known: one that was added by hand has a value only."""
+    """The scores of a trial as far as they are known: a trial added by hand has a value only."""
     known, other = trial.user_attrs, next(name for name in METRIC_TITLES if name != metric)
     score = f"validation {METRIC_TITLES[metric]} {trial.value:.4f}"
     if other in known:

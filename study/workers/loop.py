@@ -1,4 +1,4 @@
-"""A worker's loop: claim a trial, run it, tell how it ended, until so many have finished in all."""
+"""A worker's loop: claim a trial, run it, tell its result, until enough trials have finished."""
 
 import ctypes
 import time
@@ -30,19 +30,19 @@ from study.trials.objective import checkpoint_file, run_trial
 from study.trials.repeats import run_confirming_trial
 from study.workers.devices import held_device
 
-FAILURES_IN_A_ROW = 5  # so many failed trials with consecutive numbers end the run
+FAILURES_IN_A_ROW = 5  # with consecutive numbers: then the run ends
 
 RunTrial = Callable[[Trial, Callable[[EpochResult], None]], float]
 
 
 class TooManyFailuresError(StudyError):
-    """Trials fail one after the other; going on would only use up the budget."""
+    """Consecutive trials fail; continuing would only use up the budget."""
 
     exit_code = 1
 
 
 class _LostTrial(BaseException):
-    """The trial was given to another worker, since this one has slept for too long."""
+    """The trial was given to another worker, since this one was suspended for too long."""
 
 
 def run_trials(
@@ -56,11 +56,11 @@ def run_trials(
     on_trial_end: Callable[[int], None] = lambda _number: None,
     bears_failures: bool = False,
 ) -> None:
-    """Run trials until `trials` have finished in all, or the `deadline` (`time.monotonic()`) lets no new one begin.
+    """Run trials until `trials` have finished in all, or the `deadline` (`time.monotonic()`) has passed.
 
     `on_change` is called when there may be something new to show, `on_trial_end` with the number of a trial whose end
-    is stored. However it ends, the trial in hand goes back into the queue. Raises `TooManyFailuresError` unless it
-    `bears_failures`, and what makes going on useless: `STORAGE_ERRORS`, `UserError`.
+    is stored. On any exception, the running trial goes back into the queue. Raises `TooManyFailuresError` unless
+    `bears_failures` is set; `STORAGE_ERRORS`; `UserError`.
     """
     earlier = {trial.number for trial in finished_trials(queue.study)}
     with queue.worker():
@@ -114,8 +114,8 @@ def _run_and_tell(
 def _check_failures(queue: TrialQueue, failed: FrozenTrial, *, earlier: set[int]) -> None:
     """Raises `TooManyFailuresError` when this trial is one of many with consecutive numbers that have all failed.
 
-    Not one of many that ended one after the other: of all trials that run at a time, those that fail end first. Left
-    out are trials that no worker has run, and `earlier` ones, which had ended before this worker began.
+    The numbers count, not the order of ending, since failing trials end before others that run in parallel. Trials that
+    no worker has run, and `earlier` ones, which had ended before this worker started, are left out.
     """
     trials = queue.study.get_trials(deepcopy=False)
     ran = [trial for trial in trials if trial.user_attrs.get(WORKER) and trial.number not in earlier]
@@ -139,14 +139,14 @@ def run_worker(
     on_change: Callable[[], None],
     on_event: Callable[[str], None],
 ) -> None:
-    """Run trials of a search or of its confirmation; `on_event` gets a sentence for the user.
+    """Run trials of a search or of its confirmation; `on_event` is called with a sentence for the user.
 
-    `prepared`: the texts of a search; a confirmation divides them again.
+    `prepared`: the texts of a search; None for a confirmation, which splits them per repeat.
     """
     checkpoints = checkpoints_of(queue.study, configuration)
 
     def remove_checkpoint(number: int) -> None:
-        with suppress(OSError):  # the next start of the study tries again
+        with suppress(OSError):  # removed at the next start of the study
             checkpoint_file(checkpoints, number).unlink(missing_ok=True)
 
     with held_device(device, Path(configuration.cache_dir) / "workers") as held:
@@ -173,15 +173,15 @@ def run_worker(
             deadline=deadline,
             on_change=on_change,
             on_trial_end=remove_checkpoint,
-            bears_failures=CONFIRMS in queue.study.user_attrs,  # a configuration's repeats have numbers in a row
+            bears_failures=CONFIRMS in queue.study.user_attrs,  # its repeats have consecutive numbers
         )
 
 
 def release_memory() -> None:
-    """Return what was freed to the system, where the C library keeps it (glibc).
+    """Return freed memory to the system, where the C library keeps it (glibc).
 
-    Every trial has tensors of other sizes, so that what the last one freed fits the next one badly. On R8 (seven LSTMs
-    of other hidden sizes, an epoch each) a process grew from 726 to 1,290 MB, with this from 501 to 592.
+    Each trial has tensors of other sizes, which do not fit well into the memory that the last one freed. On R8 (seven
+    LSTMs of different hidden sizes, an epoch each) a process grew from 726 to 1,290 MB, with this from 501 to 592.
     """
-    with suppress(AttributeError, OSError):  # not every system's C library has it
+    with suppress(AttributeError, OSError):  # other C libraries
         ctypes.CDLL(None).malloc_trim(0)

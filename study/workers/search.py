@@ -1,4 +1,4 @@
-"""A search from beginning to end: prepare the texts, open the study, put workers to it, tell what they found."""
+"""A search from beginning to end: prepare the texts, open the study, run the workers, print the result."""
 
 import time
 from contextlib import ExitStack, suppress
@@ -32,7 +32,7 @@ def search_study(
     cluster: str | None,
     console: Console,
 ) -> None:
-    """Go on until `trials` have finished in all.
+    """Search until `trials` have finished in all.
 
     `cluster` is the address of a Dask scheduler, on whose machines the workers run. Raises `UserError`, also when
     workers fail; `Interrupted` when it is asked to end.
@@ -41,7 +41,8 @@ def search_study(
     if sqlite_file(parse_url(url)) is not None and cluster is not None:
         raise StudyError("SQLite is a file of one machine; --cluster needs --storage postgresql:// for all of them.")
     check_name(name)
-    device = find_study_device(configuration.device) if cluster is None else torch.device("cpu")  # the nodes' own
+    # On a cluster, the nodes choose their own devices.
+    device = find_study_device(configuration.device) if cluster is None else torch.device("cpu")
     configuration = with_encoder(configuration, console)
     prepared = prepare_texts(configuration, console, device=device)
     with opened_study(url, name, configuration, device=device, trials=trials) as (queue, notes):
@@ -61,7 +62,7 @@ def search_study(
 
 
 def _summarize(queue: TrialQueue, configuration: StudyConfig, url: str, console: Console, start: float) -> None:
-    """Print what was found, also after an interruption or a failure: one of the database here must not hide it."""
+    """Print the result, also after an interruption or a failure; a database error here must not hide the cause."""
     with suppress(*STORAGE_ERRORS):
         for line in summarize(queue.study, configuration, seconds=time.monotonic() - start):
             console.print(line)

@@ -1,6 +1,6 @@
-"""Workers as processes of their own: started, watched, replaced when they die, and stopped.
+"""Starts worker processes, watches them, replaces those that die, and stops them.
 
-What they do is seen in the storage, not told by them: so it does not matter where a worker runs.
+Their progress is read from the storage, so that it does not matter where a worker runs.
 """
 
 import os
@@ -17,23 +17,23 @@ from study.signals import hold_signals
 from study.storage.queries import finished_trials
 from study.storage.trial_queue import TrialQueue
 
-LOOK_SECONDS = 0.1  # how often to look whether a worker has ended
-SHOW_SECONDS = 1.0  # how often to look into the storage
-STOP_SECONDS = 3.0  # how long a worker may take to put its trial back before it is killed
-DEATHS_IN_A_ROW = 10  # so many workers die without an epoch between, and the run ends
-ENDS_ALL = 4  # the exit code of a worker that knows that no other can go on, either
-NOTE = "Note: "  # how a line begins that the user should see
-ERROR = "Error: "  # how the line begins by which a command says why it ends
+LOOK_SECONDS = 0.1  # how often to check whether a worker has ended
+SHOW_SECONDS = 1.0  # how often to read the storage
+STOP_SECONDS = 3.0  # how long a worker may take to stop before it is killed
+DEATHS_IN_A_ROW = 10  # without an epoch in between: then the run ends
+ENDS_ALL = 4  # the exit code of a worker whose error would stop all others, too
+NOTE = "Note: "  # prefix of a line for the user
+ERROR = "Error: "  # prefix of the line with the reason why a command ends
 
 
 class WorkerError(StudyError):
-    """The workers cannot go on. The message is theirs."""
+    """The workers cannot continue. The message is theirs."""
 
     exit_code = 1
 
 
 class Worker(Protocol):
-    """A process of `study.worker`, wherever it runs."""
+    """A `study.worker` process, wherever it runs."""
 
     number: int
 
@@ -45,15 +45,15 @@ class Worker(Protocol):
 
 
 class LocalWorker:
-    """A process of `study.worker` that ends when this one does, and is left alone by the terminal's Ctrl-C."""
+    """A `study.worker` process that ends with this process, and does not get the terminal's Ctrl-C."""
 
     def __init__(self, number: int, arguments: Sequence[str], environment: dict[str, str]) -> None:
         self.number = number
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `wait`
-        self._read = 0  # bytes of what it has written to standard error
+        self._read = 0  # bytes of its standard error
         self._process = subprocess.Popen(
             [sys.executable, "-m", "study.worker", "--supervised", *arguments],
-            stdin=subprocess.PIPE,  # never written to: it closes when this process dies, and the worker sees that
+            stdin=subprocess.PIPE,  # closes when this process dies, which the worker notices
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
             env=os.environ | environment,
@@ -65,7 +65,7 @@ class LocalWorker:
         return self._process.poll()
 
     def new_lines(self) -> list[str]:
-        """What it has written to standard error since the last time."""
+        """The lines written to standard error since the last call."""
         content = os.pread(self._errors.fileno(), 1 << 20, self._read)
         whole = content[: content.rfind(b"\n") + 1]
         self._read += len(whole)
@@ -75,7 +75,7 @@ class LocalWorker:
         self._process.terminate()
 
     def wait(self, seconds: float) -> None:
-        """Until it has ended; it is killed when that takes too long."""
+        """Wait until it has ended; kill it when that takes too long."""
         try:
             self._process.wait(max(seconds, 0))
         except subprocess.TimeoutExpired:
@@ -96,11 +96,11 @@ def supervise(
     on_change: Callable[[], None],
     on_event: Callable[[str], None],
 ) -> None:
-    """Keep `workers` processes at work until they say that nothing is left to do.
+    """Keep `workers` processes running until they report that nothing is left to do.
 
-    `homogeneous`: what one of them cannot do, none can; otherwise, as on several machines, the others go on without it.
-    `on_change` is called about once a second, `on_event` with a sentence for the user. However it ends, no worker is
-    left. Raises `WorkerError` when they cannot go on.
+    `homogeneous`: an error of one worker would occur in all; otherwise, as on several machines, the others continue.
+    `on_change` is called about once a second, `on_event` with a sentence for the user. In the end, no worker is left.
+    Raises `WorkerError` when they cannot continue.
     """
     team = _Team(queue, start_worker, trials=trials, homogeneous=homogeneous, on_event=on_event)
     shown = 0.0
@@ -123,7 +123,7 @@ def supervise(
 
 
 class _Team:
-    """The workers that are there, and what they have said."""
+    """The running workers and their messages."""
 
     def __init__(
         self,
@@ -145,12 +145,12 @@ class _Team:
         self.workers.append(self._start_worker(number))
 
     def look_at(self, worker: Worker) -> None:
-        """Pass on what it says; where it has ended, find out why. Raises `WorkerError` when others cannot go on."""
+        """Pass on its messages, and handle its end. Raises `WorkerError` when the others cannot continue."""
         code = worker.exit_code
         for line in worker.new_lines():
             if not line.startswith(NOTE):
                 self._last_lines[worker] = line
-            elif line not in self._notes:  # nor was it by another worker
+            elif line not in self._notes:  # printed once for all workers
                 self._notes.add(line)
                 self._on_event(line)
         if code is not None:
@@ -159,7 +159,7 @@ class _Team:
             self._has_ended(worker.number, code, self._last_lines.pop(worker, ""))
 
     def stop(self) -> None:
-        """Ask all to end, and end those that take too long."""
+        """Ask all workers to stop, and kill those that take too long."""
         for worker in self.workers:
             worker.ask_to_stop()
         deadline = time.monotonic() + STOP_SECONDS
@@ -178,7 +178,7 @@ class _Team:
 
 
 class _DeathWatch:
-    """Tells of workers that have died, and knows when it is no use to go on."""
+    """Reports workers that have died, and gives up when too many do."""
 
     def __init__(self, queue: TrialQueue, on_event: Callable[[str], None]) -> None:
         self._queue = queue
@@ -187,7 +187,7 @@ class _DeathWatch:
         self._progress = self._epochs()
 
     def died(self, number: int, reason: str) -> None:
-        """Put back what the worker ran. Raises `WorkerError` when too many die."""
+        """Put the worker's trial back into the queue. Raises `WorkerError` when too many die."""
         put_back = self._queue.recover()
         what = ", ".join(f"trial {trial.number}" for trial in put_back)
         self._on_event(f"{NOTE}worker {number} {reason}; it is replaced{f', {what} goes on' if what else ''}.")
@@ -198,7 +198,7 @@ class _DeathWatch:
             raise WorkerError(f"{DEATHS_IN_A_ROW} workers have died in a row, the last one {reason}. Fix the cause.")
 
     def _epochs(self) -> int:
-        """Epochs that have been reported so far, and trials that have ended."""
+        """The number of epochs reported so far and of trials that have ended."""
         trials = self._queue.study.get_trials(deepcopy=False)
         return sum(len(trial.intermediate_values) + trial.state.is_finished() for trial in trials)
 

@@ -73,9 +73,9 @@ def test_copies_of_something_else_are_refused(tmp_path: Path) -> None:
     file.write_text("2 3\nword 1 2 3\nother 3 4 5\n")
     other.write_text("2 3\nword 1 2 3\nother 3 4 6\n")
     with_vectors = choose_settings("cnn", {"vectors": str(file)})
-    with pytest.raises(VectorsError, match="is not the file of vectors that the study begins with"):
+    with pytest.raises(VectorsError, match="is not the file of vectors that the study uses"):
         copies_of(with_vectors, vectors=other, bert_model=None)
-    with pytest.raises(VectorsError, match="begins with glove, which needs no --vectors"):
+    with pytest.raises(VectorsError, match="The study uses glove, which needs no --vectors"):
         copies_of(choose_settings("cnn", {"vectors": "glove"}), vectors=file, bert_model=None)
     with pytest.raises(StudyError, match="leave --vectors out"):
         copies_of(DEFAULTS["bert-full"], vectors=file, bert_model=None)

@@ -79,12 +79,12 @@ def test_a_class_without_a_text_in_the_test_has_no_scores() -> None:
 
 def test_of_one_seed_the_intervals_do_not_claim_to_tell_of_seeds() -> None:
     assert "over texts and seeds" in tables_of(repeats=3)["test"].caption
-    assert "they do not tell" in tables_of(repeats=1)["test"].caption
+    assert "they do not include" in tables_of(repeats=1)["test"].caption
 
 
 def test_intervals_are_said_to_hold_for_this_pool_of_training_texts() -> None:
     assert "hold for this pool of training texts" in tables_of(repeats=3)["test"].caption
-    assert "other training texts decide" in tables_of(repeats=1)["test"].caption
+    assert "or of other training texts" in tables_of(repeats=1)["test"].caption
 
 
 def test_the_exported_training_and_the_calibration_are_told_beside_the_mean() -> None:
@@ -93,7 +93,7 @@ def test_the_exported_training_and_the_calibration_are_told_beside_the_mean() ->
     assert "expected calibration error is 0.0200, the negative log-likelihood 0.3000." in told
     once = " ".join(paragraphs(report_of(1)))
     assert "one of its trainings" not in once
-    assert "Each was trained once: how much the seed decides, neither intervals nor p values tell." in once
+    assert "Each was trained once, so neither intervals nor p values include the influence of the seed." in once
 
 
 def test_the_ranking_is_told_apart_from_what_it_ranked_nothing_for() -> None:
@@ -132,7 +132,7 @@ def test_the_ranking_is_told_apart_from_what_it_ranked_nothing_for() -> None:
         replace(report, ranking=report.ranking[:1])
     )
     as_good = replace(default, trials=(trial(0.71),))
-    assert "On the same repeats, the default configuration has 0.7100, no less than the winner: nothing" in " ".join(
+    assert "On the same repeats, the default configuration has 0.7100, no less than the winner: there is" in " ".join(
         paragraphs(replace(report, default=as_good))
     )
 
