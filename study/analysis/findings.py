@@ -6,14 +6,16 @@ Draws nothing and reads no texts; where a number would mislead, the reason is gi
 import statistics
 import warnings
 from collections import defaultdict
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.storages import InMemoryStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from study.analysis.interaction import Interaction, find_interaction
 from study.analysis.surrogate import Surface, from_unit, smooth_surface, to_unit
@@ -165,21 +167,30 @@ def find_edges(study: Study, configuration: StudyConfig) -> tuple[str, ...]:
 def _resampled_shares(trials: list[FrozenTrial], names: list[str], *, seed: int) -> dict[str, list[float]]:
     """The importance of each parameter in each of the bootstrap resamples of the trials."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    slim = [create_trial(params=trial.params, distributions=trial.distributions, value=trial.value) for trial in trials]
+    storage = _Resample()
+    study = optuna.create_study(storage=storage, direction="maximize")
     generator = np.random.default_rng(seed)
-    evaluations = []
+    shares: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(RESAMPLES):
-        resample = [slim[index] for index in generator.integers(len(slim), size=len(slim))]
-        if len({trial.value for trial in resample}) > 1:
-            evaluations.append(_evaluate_importance(resample))
-    return {name: [evaluation.get(name, 0.0) for evaluation in evaluations] for name in names}
+        storage.trials = [trials[index] for index in generator.integers(len(trials), size=len(trials))]
+        if len({trial.value for trial in storage.trials}) > 1:
+            with warnings.catch_warnings(action="ignore"):  # for resamples in which the values are nearly all the same
+                importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+            for name in names:
+                shares[name].append(importances.get(name, 0.0))
+    return shares
 
 
-def _evaluate_importance(trials: list[FrozenTrial]) -> dict[str, float]:
-    study = optuna.create_study(direction="maximize")
-    study.add_trials(trials)
-    with warnings.catch_warnings(action="ignore"):  # for resamples of nearly equal values
-        return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+class _Resample(InMemoryStorage):
+    """A storage of given trials, which may be the same ones: to copy them took longer than to evaluate them."""
+
+    trials: Sequence[FrozenTrial] = ()
+
+    def get_all_trials(
+        self, _study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        assert not deepcopy
+        return [trial for trial in self.trials if states is None or trial.state in states]
 
 
 def _may_be_widened(configuration: StudyConfig, name: str, range_: BaseDistribution, edge: str) -> bool:

@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from study.command_line import run_command
 from study.run import app
+from study.trials.repeats import _prepare
 
 TABLE = ("number", "state", "params", "value", "intermediate_values")
 QUICK = ("--epochs", "3", "--max-tokens", "20", "--workers", "1")
@@ -117,14 +118,26 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test that shows importances and interactions, as all of the toy corpus, and does not measure intervals."""
+    monkeypatch.setattr("study.analysis.findings.RESAMPLES", 10)
+    monkeypatch.setattr("study.analysis.interaction.RESAMPLES", 10)
+
+
+@pytest.fixture
 def pictures() -> None:
     """For a test that looks at the pictures of trials; others of the toy corpus draw none, as that takes its time."""
 
 
 @pytest.fixture
 def toy(
-    toy_csv: Path, copies: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    toy_csv: Path,
+    copies: Path,
+    few_resamples: None,  # noqa: ARG001
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ToyStudies]:
+    _prepare.cache_clear()  # it knows folders of the last test
     draws_pictures = "pictures" in request.fixturenames
     if not draws_pictures:
         monkeypatch.setattr("study.trials.artifacts.write_pictures", lambda *_: None)

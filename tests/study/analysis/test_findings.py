@@ -149,6 +149,7 @@ def test_the_interaction_is_found_among_many_parameters(study: Study) -> None:
     assert interaction.share < 0.05
 
 
+@pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize("space", ["default", "wide"])
 @pytest.mark.parametrize("variant", DEFAULTS)
 def test_the_interaction_is_of_the_two_parameters_of_the_models_default_space(
@@ -180,6 +181,7 @@ BIASED = [
 ]
 
 
+@pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize(("sampler", "has_pruned", "sentence"), BIASED)
 def test_what_biased_trials_tell_has_no_interval_and_says_what_it_is(
     study: Study, sampler: Any, has_pruned: bool, sentence: str
@@ -198,6 +200,7 @@ def test_what_biased_trials_tell_has_no_interval_and_says_what_it_is(
     assert interaction_sentences(found.interaction)[0].endswith(found.interaction.caveat)
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_random_trials_that_a_pruner_might_have_ended_and_did_not_are_not_biased(study: Study) -> None:
     sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=30)
     found = find(study, replace(TPE, sampler="random"))
@@ -207,6 +210,7 @@ def test_random_trials_that_a_pruner_might_have_ended_and_did_not_are_not_biased
     assert re.search(r"makes \d+% of their variance \(\d+% to \d+%\)\.$", interaction_sentences(found.interaction)[0])
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_a_report_is_silent_on_an_interaction_that_its_trials_could_not_tell_anyway(study: Study) -> None:
     sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=12)
     assert interaction_sentences(find_interaction(study, TPE)) == []
@@ -214,6 +218,7 @@ def test_a_report_is_silent_on_an_interaction_that_its_trials_could_not_tell_any
     assert "It takes 20 complete trials that were sampled, and there are 12." in sentence
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_of_noise_no_interaction_is_told(study: Study) -> None:
     generator = np.random.default_rng(0)
     sample(study, lambda *_: float(generator.random()), trials=40)
@@ -222,6 +227,7 @@ def test_of_noise_no_interaction_is_told(study: Study) -> None:
     assert "of the variance" in (interaction.reason or "")
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_the_default_configuration_is_no_random_trial(study: Study) -> None:
     study.enqueue_trial({"hidden_size": 64, "learning_rate": 0.01})
     sample(study, lambda hidden_size, learning_rate: hidden_size + learning_rate, trials=20)
@@ -229,6 +235,7 @@ def test_the_default_configuration_is_no_random_trial(study: Study) -> None:
     assert find_importances(study, RANDOM).trials == 19
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_trials_of_other_parameters_are_no_part_of_the_sample(study: Study) -> None:
     sample(study, lambda size, rate: rate + 0.1 * size, trials=40)
     before = find_importances(study, RANDOM), find_interaction(study, RANDOM)
@@ -288,6 +295,7 @@ def test_a_best_value_at_an_edge_that_can_be_moved_is_noted(
     assert sentence in " ".join(edges)
 
 
+@pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize("configuration", [TPE, RANDOM, WIDE])
 def test_of_a_study_without_trials_nothing_is_found_and_nothing_fails(study: Study, configuration: StudyConfig) -> None:
     findings = find(study, configuration)

@@ -54,10 +54,7 @@ CASES = {
     "all kinds": [COMPLETE] * 12 + [PRUNED] * 7 + [FAIL] * 2,
 }
 
-
-@pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.analysis.findings.RESAMPLES", 20)
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 @pytest.fixture

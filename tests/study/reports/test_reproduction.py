@@ -150,7 +150,7 @@ SEVERAL = "several workers ran this study at a time"
         (1, {}, TrialState.COMPLETE, "bit for bit"),
         (-1, {}, TrialState.COMPLETE, SEVERAL),
         (1, {BESIDE_OTHERS: True}, TrialState.COMPLETE, SEVERAL),  # interrupted, they began again one after the other
-        (1, {}, TrialState.WAITING, "1 trial had not finished"),
+        (1, {}, TrialState.WAITING, "1 trial of this study had not finished"),
         (1, {WORKER: None}, TrialState.COMPLETE, "trial 3 of this study was added or queued by hand"),
     ],
 )
