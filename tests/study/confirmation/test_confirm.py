@@ -4,29 +4,26 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
-from models.baselines import fit_baselines
 from preprocessing.cache import CacheEntry, open_or_build
-from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfig
 from study.confirmation.confirm import Confirmation, confirmed_search
 from study.confirmation.holdout import load_results, open_test_split, openings
 from study.confirmation.predictions import HoldoutResults
 from study.errors import StudyError
-from study.storage.attributes import REPEAT, WEIGHTS
+from study.storage.attributes import REPEAT
 from study.storage.studies import load_configuration
 from study.trials.objective import run_trial
-from study.trials.repeats import FIRST_CONFIRMING, load_weights, prepare_repeat, save_weights
+from study.trials.repeats import FIRST_CONFIRMING, load_weights, prepare_repeat
 
 URL = "sqlite:///study.db"
 
@@ -263,32 +260,6 @@ def test_to_open_the_test_split_the_texts_of_each_repeat_are_opened_once(
     assert len(opened) == len(set(opened)) == 4  # of two repeats what is learned from, and the test texts
 
 
-def test_what_was_predicted_belongs_to_the_weights_that_predicted_it(toy: Any) -> None:
-    """As when lost weights are trained again on another machine, to other bits."""
-    toy.searched("--trials", 1)
-    with confirming(top=1, seeds=1) as found:
-        first = open_once(found)
-        (trial,) = found.winner.trials
-        save_weights(found.checkpoints, trial.number, load_weights(found.checkpoints, trial))
-        assert load_results(found.study, found.compared, checkpoints=found.checkpoints) is not None
-        weights = {name: tensor * -1 for name, tensor in load_weights(found.checkpoints, trial).items()}
-        trial.user_attrs[WEIGHTS] = save_weights(found.checkpoints, trial.number, weights)
-        assert load_results(found.study, found.compared, checkpoints=found.checkpoints) is None
-        second = open_once(found)
-        assert len(openings(found.storage, found.configuration)) == 2
-        assert second.systems[0].predictions.tolist() != first.systems[0].predictions.tolist()
-
-
-def test_stored_results_are_those_that_were_computed(toy: Any) -> None:
-    toy.searched("--trials", 1)
-    with confirming(top=1, seeds=2) as found:
-        computed = open_once(found)
-        stored = load_results(found.study, found.compared, checkpoints=found.checkpoints)
-    assert stored is not None
-    for one, other in zip(computed.systems, stored.systems, strict=True):
-        np.testing.assert_equal(asdict(one), asdict(other))
-
-
 def test_repeats_that_number_classes_differently_are_refused(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def prepare(configuration: StudyConfig, repeat: int) -> PreparedTexts:
         prepared = prepare_repeat(configuration, repeat)
@@ -299,22 +270,6 @@ def test_repeats_that_number_classes_differently_are_refused(toy: Any, monkeypat
         monkeypatch.setattr("study.trials.repeats.prepare_repeat", prepare)
         with pytest.raises(StudyError, match=r"classes .* do not have the same numbers .* --clear --checkpoints"):
             open_once(found)
-
-
-def test_baselines_are_fitted_on_the_training_texts_of_each_repeat(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted = []
-
-    def fit(training: EncodedTexts, validation: EncodedTexts, **options: Any) -> Any:
-        fitted.append((training.token_ids.tolist(), validation.token_ids.tolist()))
-        return fit_baselines(training, validation, **options)
-
-    assert toy.run("--trials", 1) == 0
-    with confirming(top=1, seeds=3) as found:
-        monkeypatch.setattr("study.confirmation.holdout.fit_baselines", fit)
-        open_once(found)
-        repeats = [prepare_repeat(found.configuration, repeat) for repeat in repeats_of(found.winner.trials)]
-    assert fitted == [(one.training.token_ids.tolist(), one.validation.token_ids.tolist()) for one in repeats]
-    assert len({str(texts) for texts in fitted}) == 3
 
 
 def test_an_opening_that_is_interrupted_before_anything_was_seen_goes_on(
