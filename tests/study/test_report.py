@@ -213,7 +213,7 @@ def test_what_is_no_report_is_never_replaced_by_one(
 def test_an_interrupted_report_leaves_nothing_half_written_and_goes_on(toy: Any) -> None:
     slow = ("--epochs", 40, "--patience", 40)
     assert toy.run("--trials", 1, *slow) == 0
-    command = [sys.executable, "-m", "study.report", *QUICK, "--seeds", "6"]
+    command = [sys.executable, "-m", "study.report", *QUICK, "--seeds", "3"]
     process = subprocess.Popen(command, cwd=toy.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     toy.wait_for_running(step=1, name="toy-lstm/confirmation")
     process.send_signal(signal.SIGTERM)
@@ -221,9 +221,9 @@ def test_an_interrupted_report_leaves_nothing_half_written_and_goes_on(toy: Any)
     assert process.returncode == 130
     assert "To go on: python -m study.report" in output
     assert not list(toy.folder.glob("reports/*"))
-    assert report(*QUICK, "--seeds", "6") == 0
+    assert report(*QUICK, "--seeds", "3") == 0
     trials = toy.load(name="toy-lstm/confirmation").trials
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 6
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
 
 
 @pytest.mark.parametrize(

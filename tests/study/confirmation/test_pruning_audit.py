@@ -76,7 +76,7 @@ def test_of_a_search_without_a_pruner_there_is_nothing_to_audit(toy: Any) -> Non
 
 @pytest.mark.slow
 def test_an_audit_that_is_killed_goes_on_to_the_same_curve(toy: Any) -> None:
-    toy.searched("--trials", 10, "--epochs", 40, "--patience", 40)
+    toy.searched("--trials", 10, "--epochs", 20, "--patience", 20)
     command = [sys.executable, "-m", "study.report", "--top", "1", "--seeds", "1", "--audit", "1", "--workers", "1"]
     process = subprocess.Popen(command, cwd=toy.folder, stdout=subprocess.DEVNULL)
     wait_for_audit(toy)

@@ -50,9 +50,10 @@ def test_another_seed_gives_another_table(toy: Any) -> None:
     assert tables[0][1]["params"] != tables[1][1]["params"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stop",
-    [signal.SIGKILL, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (signal.SIGINT, signal.SIGTERM))],
+    [signal.SIGKILL, signal.SIGINT, signal.SIGTERM],
     ids=lambda stop: stop.name,
 )
 def test_an_interrupted_study_goes_on_to_the_same_table(stop: signal.Signals, toy: Any) -> None:

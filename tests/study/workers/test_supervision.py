@@ -58,9 +58,10 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(toy: Any) -> 
     assert toy.table()[0] == toy.table(file="whole.db")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stop",
-    [signal.SIGINT, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (signal.SIGTERM, signal.SIGHUP))],
+    [signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
     ids=lambda stop: stop.name,
 )
 def test_a_signal_stops_all_at_once(stop: signal.Signals, toy: Any, still_alive: Any) -> None:
@@ -107,6 +108,7 @@ def test_a_worker_joins_by_hand(toy: Any, capsys: Capture) -> None:
     assert toy.table() == toy.table(file="whole.db")
 
 
+@pytest.mark.slow
 def test_a_worker_may_name_the_database_in_another_way_from_another_folder(toy: Any) -> None:
     elsewhere = toy.folder / "elsewhere"
     elsewhere.mkdir()
