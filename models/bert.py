@@ -79,6 +79,8 @@ class BERTClassifier(Network):
         encoder: str | None = None,
     ) -> Self:
         """The network from `merged(model).state_dict()` and its `encoder_description`, without a pretrained encoder."""
+        if len(weights["head.bias"]) != classes:
+            raise ValueError(f"The weights are for {len(weights['head.bias'])} classes, got {classes}.")
         model = cls(BERTConfig("full"), build_encoder(encoder or "{}"), classes=classes)
         model.load_state_dict(weights)
         return model.eval().requires_grad_(False)

@@ -46,7 +46,7 @@ class BERTLearner(Learner):
     def fit(self, *, on_epoch_end: OnEpochEnd | None = None, checkpoint: Checkpoint | None = None) -> TrainingResult:
         config = self.settings.training
         run = partial(train, config=config, device=self.device, on_epoch_end=on_epoch_end, checkpoint=checkpoint)
-        if self._is_frozen:
+        if self.shares_features(self.settings):
             # Before the seed is set, since loading the encoder draws random numbers.
             training, validation = self.find_features()
             torch.manual_seed(config.seed)
@@ -61,8 +61,12 @@ class BERTLearner(Learner):
         return run(self._build(self._load_encoder()), batches, self.evaluation_batches(self.prepared.validation))
 
     def prepare(self, *, on_event: OnEvent = ignore, on_progress: OnProgress | None = None) -> None:
-        if self._is_frozen:
+        if self.shares_features(self.settings):
             self.find_features(on_event=on_event, on_progress=on_progress)
+
+    @classmethod
+    def shares_features(cls, settings: Settings) -> bool:
+        return bool(settings.model.strategy == "frozen")
 
     def restore(
         self, weights: Mapping[str, Tensor], about: Mapping[str, Any], *, temperature: float = 1.0
@@ -72,7 +76,7 @@ class BERTLearner(Learner):
         return TextClassifier(model, self.tokens, self.prepared.classes, max_tokens, about, temperature)
 
     def logits(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> Tensor:
-        if not self._is_frozen:
+        if not self.shares_features(self.settings):
             return super().logits(weights, texts)
         is_validation = texts is self.prepared.validation  # its features were computed for training
         features = self.find_features()[1] if is_validation else self._features([texts])[0]
@@ -120,10 +124,6 @@ class BERTLearner(Learner):
     @property
     def vocabulary_size(self) -> int:
         return len(self.prepared.word_counts)
-
-    @property
-    def _is_frozen(self) -> bool:
-        return bool(self.settings.model.strategy == "frozen")
 
     def _features(
         self, sides: list[EncodedTexts], *, on_event: OnEvent = ignore, on_progress: OnProgress | None = None

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from preprocessing.pretrained import CONFIG_FILE, PretrainedError, bert_extra
+from preprocessing.pretrained import PretrainedError, bert_extra
 
 QUERIES_AND_VALUES = ("query", "value", "q_lin", "v_lin")  # their names in BERT and in DistilBERT
 
@@ -55,8 +55,11 @@ def build_encoder(described: str) -> nn.Module:
 
 
 def read_shape(folder: Path) -> nn.Module:
-    """The encoder of a folder's configuration with random weights, or on the meta device without any."""
-    return build_encoder((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    """The encoder of a folder with random weights, or on the meta device without any."""
+    with bert_extra():
+        from transformers import AutoConfig, AutoModel
+    with _quiet():
+        return _without_pooler(AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True)))
 
 
 def layers_of(encoder: nn.Module) -> list[nn.Module]:

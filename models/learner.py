@@ -98,6 +98,11 @@ class Learner(ABC):
         return sum(tensor.numel() for tensor in weights.values())
 
     @classmethod
+    def shares_features(cls, _settings: Settings) -> bool:
+        """Whether `prepare` computes something, from the texts of each repeat."""
+        return False
+
+    @classmethod
     def packages(cls, _settings: Settings) -> tuple[str, ...]:
         """The packages besides PyTorch, NumPy and scikit-learn whose versions may change the result."""
         return ()

@@ -151,7 +151,7 @@ def run(
             metavar="SECONDS",
             min=1,
             max=86_400,
-            help="Interval of the workers' heartbeats; after four missed ones, a trial continues on another worker.",
+            help="Interval of heartbeats of workers on other machines; after four missed ones, their trial continues.",
         ),
     ] = 30,
     cache_dir: CacheDir = Path(".cache"),

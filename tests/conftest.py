@@ -6,6 +6,7 @@ import string
 from collections.abc import Callable
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,6 +33,11 @@ FILLER = "the a of and since university city years works lives studied member aw
 SPECIAL_PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [*string.ascii_lowercase, *string.digits]
 PIECES = [*SPECIAL_PIECES, *LETTERS, *(f"##{letter}" for letter in LETTERS), "##ing", "é", "中", ".", "!"]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """As many as this process may use, also where a container has fewer cores than its machine."""
+    return int(joblib.cpu_count())
 
 
 @pytest.fixture(scope="session")

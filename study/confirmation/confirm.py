@@ -37,7 +37,7 @@ from study.storage.lock import only_one, study_lock
 from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
 from study.storage.trial_queue import TrialQueue
 from study.trials.repeats import prepare_repeat
-from study.trials.texts import compute_features
+from study.trials.texts import compute_features, shares_features
 from study.workers.deployment import Deployment
 from study.workers.devices import find_study_device
 
@@ -159,7 +159,7 @@ class _Crew:
 
     def _compute_features(self) -> None:
         """Compute the features of a frozen encoder for the waiting repeats, so that workers find them in the cache."""
-        if self.configuration.base.pretrained is not None:
+        if shares_features(self.configuration):
             waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
             for repeat in sorted({trial.user_attrs[REPEAT] for trial in waiting if REPEAT in trial.user_attrs}):
                 prepared = prepare_repeat(self.configuration, repeat)

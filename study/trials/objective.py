@@ -37,8 +37,8 @@ def run_trial(
     """Train with the trial's parameters and return the best epoch's validation score.
 
     An interrupted trial continues from its checkpoint in the folder `checkpoints`, if there is one. After each epoch it
-    reports the value that it would have if it ended there. Raises `TrialPruned`; any other exception makes the trial
-    fail.
+    reports the value that it would have if it ended there. Raises `TrialPruned`, and `STORAGE_ERRORS` and `UserError`,
+    after which the trial can continue; any other exception makes it fail.
     """
     settings = apply_parameters(base, trial.params)
     training = settings.training

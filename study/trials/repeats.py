@@ -153,10 +153,13 @@ def with_repeat(configuration: StudyConfig, repeat: int) -> StudyConfig:
 
 def prepare_repeat(configuration: StudyConfig, repeat: int | None, *, in_words: bool = False) -> PreparedTexts:
     """The texts in the split of a repeat (None: that of the search), encoded for the study's model, or in words."""
-    return _prepare(configuration, repeat, in_words or configuration.base.pretrained is None)
+    question = configuration, repeat, in_words or configuration.base.pretrained is None
+    if not _prepare(*question).entry.folder.is_dir():  # the cache was cleared meanwhile
+        _prepare.cache_clear()
+    return _prepare(*question)
 
 
-@lru_cache(maxsize=32)  # memory maps: a process reads the checksums of each once
+@lru_cache(maxsize=8)  # memory maps: a process reads the checksums of each once
 def _prepare(configuration: StudyConfig, repeat: int | None, in_words: bool) -> PreparedTexts:
     pieces = None if in_words else word_pieces_of(configuration)
     return prepare_for_search(configuration.split(repeat), cache_dir=Path(configuration.cache_dir), pieces=pieces)

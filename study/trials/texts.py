@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from data.wheels import OnDownload
 from models.learner import Settings
-from models.registry import make_learner
+from models.registry import find_learner, make_learner
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.word_pieces import WordPieces, read_word_pieces
 from preprocessing.word_vectors import prepare_vectors
@@ -81,10 +81,17 @@ def describe_words(settings: Settings, prepared: PreparedTexts) -> str:
     return f"{known:,} words known of {len(prepared.word_counts):,} in training"
 
 
+def shares_features(configuration: StudyConfig) -> bool:
+    """Whether all trials learn from features that are computed once."""
+    return find_learner(configuration.model).shares_features(configuration.base)
+
+
 def compute_features(
     configuration: StudyConfig, prepared: PreparedTexts, console: Console, *, device: torch.device
 ) -> None:
     """Compute the features of a frozen encoder, so that the workers find them in the cache."""
+    if not shares_features(configuration):
+        return
     learner = make_learner(configuration.base, prepared, Path(configuration.cache_dir), device)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Computing features", visible=False)

@@ -56,11 +56,11 @@ def run_trials(
     on_trial_end: Callable[[int], None] = lambda _number: None,
     bears_failures: bool = False,
 ) -> None:
-    """Run trials until `trials` have finished in all, or the `deadline` (`time.monotonic()`) has passed.
+    """Run trials until `trials` have finished in all; none starts after the `deadline` (`time.monotonic()`).
 
     `on_change` is called when there may be something new to show, `on_trial_end` with the number of a trial whose end
-    is stored. On any exception, the running trial goes back into the queue. Raises `TooManyFailuresError` unless
-    `bears_failures` is set; `STORAGE_ERRORS`; `UserError`.
+    is stored. When an exception ends this function, the running trial goes back into the queue. Raises
+    `TooManyFailuresError` unless `bears_failures` is set; `STORAGE_ERRORS`; `UserError`.
     """
     earlier = {trial.number for trial in finished_trials(queue.study)}
     with queue.worker():

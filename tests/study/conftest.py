@@ -19,9 +19,11 @@ import optuna
 import pandas as pd
 import psutil
 import pytest
+import torch
 from optuna.trial import TrialState
 from sqlalchemy.pool import NullPool
 
+from models.bert_learner import _features_found
 from study.command_line import run_command
 from study.run import app
 from study.trials.repeats import _prepare
@@ -137,7 +139,9 @@ def toy(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ToyStudies]:
-    _prepare.cache_clear()  # it knows folders of the last test
+    _prepare.cache_clear()  # it knows folders of the last test, as the next does
+    _features_found.clear()
+    torch.set_num_threads(2)  # so that a training shows that it takes one
     draws_pictures = "pictures" in request.fixturenames
     if not draws_pictures:
         monkeypatch.setattr("study.trials.artifacts.write_pictures", lambda *_: None)
@@ -152,6 +156,7 @@ def toy(
     studies.stop()
     for number, handler in zip(signals, handlers, strict=True):
         signal.signal(number, handler)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

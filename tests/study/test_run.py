@@ -24,7 +24,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def test_a_study_is_run_stored_and_told(toy: Any, capsys: Capture) -> None:
-    toy.searched("--trials", 4)
+    assert toy.run("--trials", 4) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"Data: {toy.csv}: named by --data"
     assert lines[-1] == "Browse: optuna-dashboard sqlite:///study.db --artifact-dir artifacts"
@@ -88,6 +88,7 @@ def test_the_options_defaults_are_those_of_the_configurations() -> None:
     assert len(given) == 10
 
 
+@pytest.mark.usefixtures("pictures")
 def test_nothing_that_a_search_leaves_holds_a_word_of_the_test_split(toy: Any, marked_csv: Path) -> None:
     toy.searched("--trials", 2)
     left = b"".join(path.read_bytes() for path in toy.folder.rglob("*") if path.is_file() and path != marked_csv)

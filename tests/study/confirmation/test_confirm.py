@@ -23,7 +23,7 @@ from study.errors import StudyError
 from study.storage.attributes import REPEAT
 from study.storage.studies import load_configuration
 from study.trials.objective import run_trial
-from study.trials.repeats import FIRST_CONFIRMING, load_weights, prepare_repeat
+from study.trials.repeats import FIRST_CONFIRMING, _prepare, load_weights, prepare_repeat
 
 URL = "sqlite:///study.db"
 
@@ -252,8 +252,9 @@ def test_to_open_the_test_split_the_texts_of_each_repeat_are_opened_once(
         opened.append(str(key))
         return open_or_build(cache_dir, name, key, *rest, **options)
 
-    toy.searched("--trials", 5, "--split-seed", 5)  # so that no other test has opened them in this process
+    toy.searched("--trials", 5)
     with confirming(top=1, seeds=2) as found:
+        _prepare.cache_clear()
         monkeypatch.setattr("preprocessing.prepared.open_or_build", count)
         open_once(found)
     assert len(found.compared) == 2

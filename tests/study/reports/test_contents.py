@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich.console import Console
 from sklearn.metrics import f1_score
@@ -23,6 +24,7 @@ from study.confirmation.confirm import Confirmation
 from study.confirmation.holdout import Opening, split_hash
 from study.confirmation.leaderboard import ComparedStudy
 from study.confirmation.predictions import HoldoutResults, Probabilities, System
+from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, Extent, LeftOut
 from study.model_settings import DEFAULTS
 from study.reports.contents import HoldoutScores, Report, confirmed_report, search_report
@@ -80,7 +82,7 @@ def confirmation(tmp_path: Path) -> Iterator[Confirmation]:
         default=replace(WINNING, candidate=ranked(64, is_default=True).candidate),
         left_out=(LeftOut(ranked(30).candidate, "it failed"),),
         extent=Extent(seeds=2),
-        audit=None,
+        audit=Audit((), pruned=1, top=4, bar=0.5),
         checkpoints=tmp_path,
         device=torch.device("cpu"),
     )
@@ -91,7 +93,14 @@ def confirmation(tmp_path: Path) -> Iterator[Confirmation]:
 def stored(monkeypatch: pytest.MonkeyPatch) -> list[HoldoutResults]:
     """The results that the confirmation is said to have stored: the last of the list."""
     results = [HoldoutResults(LABELS, ("a", "b", "c"), SYSTEMS)]
-    monkeypatch.setattr("study.reports.contents.load_results", lambda *_, **__: results[-1])
+
+    def load(study: Study, compared: list[Confirmed], *, checkpoints: Path) -> HoldoutResults:
+        assert study.study_name == "toy/confirmation"
+        assert compared[0].candidate.parameters == {"hidden_size": 99}
+        assert checkpoints.is_dir()
+        return results[-1]
+
+    monkeypatch.setattr("study.reports.contents.load_results", load)
     return results
 
 
@@ -109,6 +118,9 @@ def test_scores_are_the_means_over_the_repeats(confirmation: Confirmation) -> No
     expected = np.mean([f1_score(LABELS, row, average="macro") for row in WINNER])
     assert winner.macro_f1.value == winner.score("macro_f1").value == pytest.approx(expected)
     assert 0 <= winner.accuracy.low <= winner.accuracy.value <= winner.accuracy.high <= 1
+    again = report_on(confirmation).test
+    assert again is not None
+    assert again.tested[0] == winner  # the same resamples each time
     assert test.confusion == ((2.5, 0.5, 0.0), (0.5, 2.5, 0.0), (0.5, 0.0, 1.5))  # texts, the mean over repeats
     assert [name for name, _ in test.per_class] == ["a", "b", "c"]
     assert test.per_class[0][1].recall == pytest.approx(2.5 / 3)
@@ -235,11 +247,12 @@ def test_the_test_split_is_opened_where_no_results_are_stored(
     monkeypatch.setattr("study.reports.contents.open_test_split", open_test_split)
     text = StringIO()
     report = confirmed_report(confirmation, Console(file=text, width=200))
-    assert "Opening the test split for the winner, the default configuration and the baselines." in text.getvalue()
+    assert text.getvalue() == "Opening the test split for the winner, the default configuration and the baselines.\n"
     assert report.test is not None
     ((arguments, options),) = asked
     assert arguments == (confirmation.study, confirmation.storage, CONFIGURATION, confirmation.compared)
     assert options["search_trials"] == 2
+    assert callable(options["on_event"])
     assert (options["device"], options["checkpoints"]) == (confirmation.device, confirmation.checkpoints)
 
 
@@ -263,6 +276,7 @@ def test_a_report_on_the_search_alone_has_no_test(confirmation: Confirmation) ->
     assert report.study.study_name == "toy"
     assert report.reproduction.report == "python -m study.report --no-retrain"
     assert report.configuration == CONFIGURATION
+    assert report.findings.cost.pruned == 0
 
 
 def test_its_rank_is_its_place_among_the_studies_that_it_is_compared_with(confirmation: Confirmation) -> None:

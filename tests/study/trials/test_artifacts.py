@@ -205,7 +205,7 @@ def test_a_search_and_its_workers_keep_files_where_they_are_told(toy: Any, monke
 
 @pytest.mark.slow
 def test_several_workers_tell_of_a_folder_once(toy: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    toy.searched("--trials", 4, "--workers", 2, "--artifact-dir", "toy.csv/artifacts")
+    assert toy.run("--trials", 4, "--workers", 2, "--artifact-dir", "toy.csv/artifacts") == 0
     assert capfd.readouterr().out.count("cannot be written") == 1
     assert len(toy.load().get_trials(states=(TrialState.FAIL,))) == 0
 
