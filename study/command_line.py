@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -51,7 +51,6 @@ Workers = Annotated[
         show_default="one per core on the CPU, otherwise one per GPU; what a cluster has room for",
     ),
 ]
-Device = Literal["auto", "cpu", "cuda", "mps"]
 CacheDir = Annotated[
     Path, typer.Option(metavar="DIR", help="Prepared texts and downloads; see them with python -m study.cache.")
 ]

@@ -1,7 +1,7 @@
 """The configuration of a study, stored with it, so that all other commands need only the storage and the name."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from data.source import DataSource, Split
 from models.learner import Settings
@@ -10,11 +10,9 @@ from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import EncoderVersion
 from preprocessing.word_vectors import VectorSource
-from study.search_space import Space, SpaceName, search_space
+from study.choices import DeviceName, PrunerName, SamplerName, SpaceName
+from study.search_space import Space, search_space
 
-SamplerName = Literal["tpe", "random"]
-PrunerName = Literal["median", "none"]
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 # The version of what a trial's value means and of the search space. Increase it when they change: older studies are
 # neither continued nor reported on, since their values are not comparable.
 RULES = 2

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 import typer
 
 from models.registry import DEFAULT_MODEL, MODELS
+from study.choices import DeviceName, PrunerName, SamplerName, SpaceName
 from study.command_line import (
     DEFAULT_STORAGE,
     CacheDir,
-    Device,
     Storage,
     Timeout,
     Workers,
@@ -72,15 +72,13 @@ def run(
         str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="<data>-<model>")
     ] = None,
     space: Annotated[
-        Literal["default", "wide"],
+        SpaceName,
         typer.Option(help="default: two parameters of the model; wide: all that may matter."),
     ] = "default",
     sampler: Annotated[
-        Literal["tpe", "random"], typer.Option(help="Who chooses parameters; random for an unbiased picture.")
+        SamplerName, typer.Option(help="Who chooses parameters; random for an unbiased picture.")
     ] = "tpe",
-    pruner: Annotated[
-        Literal["median", "none"], typer.Option(help="Whether trials below the median of others end early.")
-    ] = "median",
+    pruner: Annotated[PrunerName, typer.Option(help="Whether trials below the median of others end early.")] = "median",
     metric: Annotated[
         Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")
     ] = "macro_f1",
@@ -144,7 +142,7 @@ def run(
         count("Train on a part of the training texts, of each class the same share.", default="all"),
     ] = None,
     seed: Annotated[int, count("Seeds the sampler and every training.", least=0, most=2**32 - 1)] = 0,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = "auto",
     heartbeat: Annotated[
         int,
         typer.Option(

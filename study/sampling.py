@@ -11,7 +11,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from study.configuration import PrunerName, SamplerName, StudyConfig
+from study.choices import PrunerName, SamplerName
+from study.configuration import StudyConfig
 
 RANDOM_TRIALS_BEFORE_TPE = 10
 UNPRUNED_TRIALS = 5  # complete trials, before the median is used
@@ -66,14 +67,13 @@ class SeededPerTrialSampler(BaseSampler):
 
 
 def make_sampler(name: SamplerName, *, seed: int) -> BaseSampler:
-    if name == "random":
-        return SeededPerTrialSampler(lambda trial_seed: RandomSampler(seed=trial_seed), seed=seed)
-    return SeededPerTrialSampler(
-        lambda trial_seed: TPESampler(
+    makers: dict[SamplerName, Callable[[int], BaseSampler]] = {
+        "random": lambda trial_seed: RandomSampler(seed=trial_seed),
+        "tpe": lambda trial_seed: TPESampler(
             n_startup_trials=RANDOM_TRIALS_BEFORE_TPE, multivariate=True, constant_liar=True, seed=trial_seed
         ),
-        seed=seed,
-    )
+    }
+    return SeededPerTrialSampler(makers[name], seed=seed)
 
 
 class LastValuePruner(BasePruner):

@@ -6,7 +6,7 @@ trial of every study is the one with all defaults.
 
 from dataclasses import fields, replace
 from functools import singledispatch
-from typing import Any, Literal
+from typing import Any
 
 from optuna.distributions import (
     BaseDistribution,
@@ -20,9 +20,9 @@ from models.cnn import CNNConfig
 from models.learner import Settings
 from models.linear import LinearConfig
 from models.lstm import LSTMConfig
+from study.choices import SpaceName
 
 Space = dict[str, BaseDistribution]
-SpaceName = Literal["default", "wide"]
 ROUNDING = 1e-9  # relative
 BERT_LEARNING_RATES: dict[Strategy, FloatDistribution] = {  # MiniLM needs more than the 2e-5 to 5e-5 of BERT-base
     "frozen": FloatDistribution(3e-4, 1e-1, log=True),  # rates for a head alone would ruin an encoder

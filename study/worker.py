@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study.choices import DeviceName
 from study.command_line import (
     ARTIFACT_VARIABLE,
     BERT_MODEL_VARIABLE,
@@ -20,7 +21,6 @@ from study.command_line import (
     DATA_VARIABLE,
     DEFAULT_STORAGE,
     VECTORS_VARIABLE,
-    Device,
     ExistingStudy,
     Storage,
     Timeout,
@@ -34,7 +34,7 @@ from study.storage.attributes import CONFIRMS
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from study.configuration import DeviceName, StudyConfig
+    from study.configuration import StudyConfig
 
 ORPHANED = 3  # the exit code of a worker whose supervisor is gone
 EXAMPLES = """
@@ -71,7 +71,7 @@ def join(
         Path | None, own_copy("folder for pictures and logs of trials", metavar="DIR", variable=ARTIFACT_VARIABLE)
     ] = None,
     device: Annotated[
-        Device | None, typer.Option(help="Where to compute.", show_default="as the study was started")
+        DeviceName | None, typer.Option(help="Where to compute.", show_default="as the study was started")
     ] = None,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     prepared: Annotated[Path | None, typer.Option(hidden=True)] = None,
@@ -113,7 +113,7 @@ def _join(
     trials: int | None,
     timeout: float | None,
     paths: LocalPaths,
-    device: "DeviceName | None",
+    device: DeviceName | None,
     prepared_in: Path | None,
     console: "Console",
     *,

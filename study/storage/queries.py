@@ -54,7 +54,7 @@ def sample_of(study: Study, configuration: StudyConfig) -> TrialSample:
     ]
     pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
     biases = [
-        *(["TPE chose"] if configuration.sampler == "tpe" else []),
+        *(["TPE chose"] if configuration.sampler != "random" else []),
         *(["pruning left"] if pruned else []),
     ]
     return TrialSample(trials, tuple(biases))

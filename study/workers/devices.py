@@ -8,7 +8,7 @@ import joblib
 import torch
 from filelock import FileLock, Timeout
 
-from study.configuration import DeviceName
+from study.choices import DeviceName
 from study.errors import StudyError
 
 

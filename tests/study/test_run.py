@@ -6,14 +6,18 @@ import subprocess
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from optuna.trial import TrialState
 
 from data.source import DataSource
+from models.bert import Strategy
 from models.learner import Settings
+from models.linear import ClassifierName
 from models.lstm import LSTMConfig
+from models.scores import Metric
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfig
@@ -95,3 +99,11 @@ def test_nothing_that_a_search_leaves_holds_a_word_of_the_test_split(toy: Any, m
     assert b"surgeon" in left
     assert b"university" in left
     assert b"testword" not in left
+
+
+@pytest.mark.parametrize(
+    ("option", "field"), [("metric", Metric), ("classifier", ClassifierName), ("strategy", Strategy)]
+)
+def test_an_option_takes_every_value_of_its_field(option: str, field: Any) -> None:
+    parts = get_args(get_type_hints(run_function)[option])  # the values, or an optional literal of them
+    assert [value for part in parts if part is not NoneType for value in get_args(part) or [part]] == [*get_args(field)]

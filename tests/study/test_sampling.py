@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
-from study.configuration import PrunerName, SamplerName
+from study.choices import PrunerName, SamplerName
 from study.sampling import RANDOM_TRIALS_BEFORE_TPE, make_pruner, make_sampler
 from study.signals import Interrupted
 from study.storage.connection import RetryingStorage, close_storage, open_storage

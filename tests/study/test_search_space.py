@@ -12,9 +12,10 @@ from models.learner import Settings
 from models.lstm import LSTMConfig
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
+from study.choices import SpaceName
 from study.configuration import RULES, StudyConfig
 from study.model_settings import DEFAULTS
-from study.search_space import SpaceName, apply_parameters, default_parameters, describe, search_space
+from study.search_space import apply_parameters, default_parameters, describe, search_space
 
 NAMES: tuple[SpaceName, ...] = get_args(SpaceName)
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())

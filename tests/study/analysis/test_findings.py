@@ -21,10 +21,11 @@ from preprocessing.batches import TextLimits
 from study.analysis.findings import Importance, find, find_cost, find_edges, find_failures, find_importances
 from study.analysis.interaction import find_interaction
 from study.analysis.surrogate import to_unit
+from study.choices import SpaceName
 from study.configuration import StudyConfig
 from study.model_settings import DEFAULTS
 from study.reports.sentences import interaction_sentences
-from study.search_space import SpaceName, model_space, search_space
+from study.search_space import model_space, search_space
 from study.storage.attributes import FAILURE
 from study.storage.connection import close_storage, open_storage
 

@@ -1,0 +1,8 @@
+"""The values that options of the commands take; the commands import them for `--help`, without anything slow."""
+
+from typing import Literal
+
+SpaceName = Literal["default", "wide"]
+SamplerName = Literal["tpe", "random"]
+PrunerName = Literal["median", "none"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
