@@ -84,7 +84,7 @@ def interruptible(kept: str = "", *, module: str | None = None, stderr: bool = F
         yield console
     except Interrupted:
         hold_signals()
-        again = f"To go on: {command_again(module, sys.argv[1:])}" if module else ""
+        again = f"To continue: {command_again(module, sys.argv[1:])}" if module else ""
         console.print(" ".join(filter(None, ["Interrupted.", kept, again])))
         raise typer.Exit(INTERRUPTED) from None
 

@@ -9,8 +9,8 @@ from study.formatting import METRIC_TITLES
 
 SIGNIFICANCE = 0.05  # of all comparisons together
 
-Outcome = Literal["better", "no difference shown", "worse"]
-VERBS: dict[Outcome, str] = {
+Conclusion = Literal["better", "no difference shown", "worse"]
+VERBS: dict[Conclusion, str] = {
     "better": "is better than",
     "no difference shown": "is not shown to differ from",
     "worse": "is worse than",
@@ -24,7 +24,7 @@ class JudgedComparison:
     opponent: str
     comparison: PairedComparison
     adjusted_p_value: float  # corrected for the number of comparisons
-    outcome: Outcome
+    conclusion: Conclusion
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def judge(
     default_p_value, baseline_p_value = holm([default.p_value, baseline.p_value])
     first = _judged("the default configuration", default, default_p_value)
     second = _judged(opponent, baseline, baseline_p_value)
-    conjunction = "and" if first.outcome == second.outcome else "but"
+    conjunction = "and" if first.conclusion == second.conclusion else "but"
     sentence = (
         f"On the test split the winner {_in_words(first, metric)}, {conjunction} {_in_words(second, metric)}; "
         "p, unlike the intervals, is corrected for two comparisons."
@@ -77,10 +77,10 @@ def judge(
 
 
 def _judged(opponent: str, comparison: PairedComparison, adjusted_p_value: float) -> JudgedComparison:
-    outcome: Outcome = "no difference shown"
+    conclusion: Conclusion = "no difference shown"
     if adjusted_p_value < SIGNIFICANCE:
-        outcome = "better" if comparison.difference > 0 else "worse"
-    return JudgedComparison(opponent, comparison, adjusted_p_value, outcome)
+        conclusion = "better" if comparison.difference > 0 else "worse"
+    return JudgedComparison(opponent, comparison, adjusted_p_value, conclusion)
 
 
 def _in_words(judged: JudgedComparison, metric: Metric) -> str:
@@ -89,4 +89,4 @@ def _in_words(judged: JudgedComparison, metric: Metric) -> str:
     p = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.4f}"
     interval = f"{comparison.low:+z.4f} to {comparison.high:+z.4f}"
     figures = f"{METRIC_TITLES[metric]} {comparison.difference:+z.4f}, 95 % interval {interval}, {p}"
-    return f"{VERBS[judged.outcome]} {judged.opponent} ({figures})"
+    return f"{VERBS[judged.conclusion]} {judged.opponent} ({figures})"

@@ -21,7 +21,7 @@ from study.reports.sentences import comparison_lines, headline, paragraphs
 from study.storage.attributes import REPEAT
 from study.storage.connection import RetryingStorage
 from study.storage.dashboard import browse_command, note_verdict
-from study.storage.studies import Progress, begun_studies, check_name, joined_study, load_configuration
+from study.storage.studies import Progress, started_studies, check_name, joined_study, load_configuration
 from study.trials.repeats import confirmed_learner, load_weights
 
 _Gathered = tuple[Report, RetryingStorage, Confirmation | None]
@@ -50,7 +50,7 @@ def report_studies(
         raise StudyError("--top, --seeds and --audit say what to train, --no-retrain trains nothing: leave that out.")
     if name is not None:
         check_name(name)
-    names = [name] if name is not None else _choose(begun_studies(url), retrain=retrain, console=console)
+    names = [name] if name is not None else _choose(started_studies(url), retrain=retrain, console=console)
     if output and len(names) > 1:
         raise StudyError(f"--output is the folder of one report; say with --name which study: {', '.join(names)}.")
     alone = len(names) == 1

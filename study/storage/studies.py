@@ -92,7 +92,7 @@ class Progress:
     budget: int  # trials that were asked for
 
 
-def begun_studies(url: str) -> list[Progress]:
+def started_studies(url: str) -> list[Progress]:
     """The studies of `study.run`, in the order in which they were started.
 
     Raises `StudyError` where there is none, also when the database fails on the way.

@@ -54,13 +54,13 @@ def run_trials(
     deadline: float,
     on_change: Callable[[], None],
     on_trial_end: Callable[[int], None] = lambda _number: None,
-    bears_failures: bool = False,
+    tolerates_failures: bool = False,
 ) -> None:
     """Run trials until `trials` have finished in all; none starts after the `deadline` (`time.monotonic()`).
 
     `on_change` is called when there may be something new to show, `on_trial_end` with the number of a trial whose end
     is stored. When an exception ends this function, the running trial goes back into the queue. Raises
-    `TooManyFailuresError` unless `bears_failures` is set; `STORAGE_ERRORS`; `UserError`.
+    `TooManyFailuresError` unless `tolerates_failures` is set; `STORAGE_ERRORS`; `UserError`.
     """
     earlier = {trial.number for trial in finished_trials(queue.study)}
     with queue.worker():
@@ -74,7 +74,7 @@ def run_trials(
                     on_change()
                     if ended is not None:
                         on_trial_end(ended.number)
-                    if ended is not None and ended.state == TrialState.FAIL and not bears_failures:
+                    if ended is not None and ended.state == TrialState.FAIL and not tolerates_failures:
                         _check_failures(queue, ended, earlier=earlier)
                 elif len(finished_trials(queue.study)) >= trials:
                     return
@@ -173,7 +173,7 @@ def run_worker(
             deadline=deadline,
             on_change=on_change,
             on_trial_end=remove_checkpoint,
-            bears_failures=CONFIRMS in queue.study.user_attrs,  # its repeats have consecutive numbers
+            tolerates_failures=CONFIRMS in queue.study.user_attrs,  # its repeats have consecutive numbers
         )
 
 

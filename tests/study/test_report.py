@@ -219,7 +219,7 @@ def test_an_interrupted_report_leaves_nothing_half_written_and_goes_on(toy: Any)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate()
     assert process.returncode == 130
-    assert "To go on: python -m study.report" in output
+    assert "To continue: python -m study.report" in output
     assert not list(toy.folder.glob("reports/*"))
     assert report(*QUICK, "--seeds", "3") == 0
     trials = toy.load(name="toy-lstm/confirmation").trials

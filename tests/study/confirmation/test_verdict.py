@@ -31,7 +31,7 @@ def test_a_win_over_the_default_does_not_hide_that_the_baseline_is_better() -> N
         "but is worse than the best baseline, linear SVM (accuracy -0.0300, 95 % interval -0.0410 to -0.0190, "
         "p < 0.001)" in verdict.sentence
     )
-    assert verdict.against_baseline.outcome == "worse"
+    assert verdict.against_baseline.conclusion == "worse"
 
 
 def test_a_tie_is_no_difference_shown() -> None:
@@ -46,7 +46,7 @@ def test_a_tie_is_no_difference_shown() -> None:
 def test_a_close_win_does_not_stand_the_correction_for_two_comparisons(other: PairedComparison) -> None:
     verdict = judge("macro_f1", default=CLOSE, baseline=other, baseline_title="linear SVM", is_default=False, rivals=3)
     assert verdict.against_default is not None
-    assert verdict.against_default.outcome == "no difference shown"
+    assert verdict.against_default.conclusion == "no difference shown"
     assert verdict.against_default.adjusted_p_value == pytest.approx(0.08)
 
 
@@ -54,7 +54,7 @@ def test_a_close_win_stands_beside_a_sure_one() -> None:
     """Holm's second step: the larger of two p values is not multiplied."""
     verdict = judge("macro_f1", default=CLOSE, baseline=LOSS, baseline_title="linear SVM", is_default=False, rivals=3)
     assert verdict.against_default is not None
-    assert verdict.against_default.outcome == "better"
+    assert verdict.against_default.conclusion == "better"
     assert verdict.against_default.adjusted_p_value == 0.04
 
 
@@ -117,8 +117,8 @@ def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
     assert "accuracy +0.0000, 95 % interval +0.0000 to +0.0000" in verdict.sentence
 
 
-@pytest.mark.parametrize(("errors", "outcome"), [(60, "better"), (20, "no difference shown"), (2, "worse")])
-def test_the_verdict_follows_from_the_predictions(errors: int, outcome: str) -> None:
+@pytest.mark.parametrize(("errors", "conclusion"), [(60, "better"), (20, "no difference shown"), (2, "worse")])
+def test_the_verdict_follows_from_the_predictions(errors: int, conclusion: str) -> None:
     """A winner with 20 mistakes in 400 texts against baselines with more, as many and fewer, on other texts."""
     labels = np.arange(400) % 4
     winner, baseline = labels.copy(), labels.copy()
@@ -126,4 +126,4 @@ def test_the_verdict_follows_from_the_predictions(errors: int, outcome: str) -> 
     baseline[-errors:] += 1
     compared = paired_bootstrap(labels, winner[None] % 4, baseline[None] % 4, "macro_f1", seed=0, rounds=2000)
     verdict = judge("macro_f1", default=None, baseline=compared, baseline_title="linear SVM", is_default=True, rivals=3)
-    assert verdict.against_baseline.outcome == outcome
+    assert verdict.against_baseline.conclusion == conclusion

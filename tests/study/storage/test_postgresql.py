@@ -60,7 +60,7 @@ def test_an_interrupted_command_is_shown_without_its_password(toy: Any, postgres
     process.terminate()
     output, _ = process.communicate()
     assert process.returncode == 130
-    assert "To go on: python -m study.run" in output
+    assert "To continue: python -m study.run" in output
     assert "secret" not in output
     assert {trial.state for trial in toy.load(name=name, url=postgres.url).trials} == {TrialState.WAITING}
 

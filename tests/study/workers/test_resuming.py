@@ -69,7 +69,7 @@ def test_an_interrupted_study_goes_on_to_the_same_table(stop: signal.Signals, to
     states = [trial.state for trial in toy.load().trials]
     killed = stop == signal.SIGKILL
     assert process.returncode == (-stop if killed else 130)
-    assert ("To go on: python -m study.run --data toy.csv" in output) == (not killed)
+    assert ("To continue: python -m study.run --data toy.csv" in output) == (not killed)
     assert states.count(TrialState.RUNNING) <= (1 if killed else 0)
     trials = len(states) + 1
     assert toy.run("--trials", trials, *slow) == 0

@@ -74,7 +74,7 @@ def test_a_signal_stops_all_at_once(stop: signal.Signals, toy: Any, still_alive:
     output, _ = process.communicate()
     assert time.monotonic() - start < SOON_SECONDS
     assert process.returncode == 130
-    assert "To go on: python -m study.run --data toy.csv" in output
+    assert "To continue: python -m study.run --data toy.csv" in output
     assert still_alive(workers, 0) == []
     assert {trial.state for trial in toy.load().trials} == {TrialState.WAITING}
 
@@ -233,7 +233,7 @@ def test_an_interruption_is_heard_while_another_program_locks_the_database(toy: 
     output, _ = process.communicate()
     assert time.monotonic() - start < SOON_SECONDS
     assert process.returncode == 130
-    assert "To go on: " in output
+    assert "To continue: " in output
     connection.close()
 
 
