@@ -21,7 +21,7 @@ from study.reports.sentences import comparison_lines, headline, paragraphs
 from study.storage.attributes import REPEAT
 from study.storage.connection import RetryingStorage
 from study.storage.dashboard import browse_command, note_verdict
-from study.storage.studies import Progress, started_studies, check_name, joined_study, load_configuration
+from study.storage.studies import Progress, check_name, joined_study, load_configuration, started_studies
 from study.trials.repeats import confirmed_learner, load_weights
 
 _Gathered = tuple[Report, RetryingStorage, Confirmation | None]
