@@ -70,7 +70,7 @@ class Learner(ABC):
         """
 
     def prepare(self, *, on_event: OnEvent = ignore, on_progress: OnProgress | None = None) -> None:  # noqa: B027
-        """Compute what all trials of a study share into the cache; most models share nothing."""
+        """Compute what all trials share into the cache, besides texts and word vectors; most models share nothing."""
 
     def restore(
         self, weights: Mapping[str, Tensor], about: Mapping[str, Any], *, temperature: float = 1.0

@@ -1,6 +1,6 @@
 """The models by name. A new one needs a line here, a file of its own, and its ranges in `study.search_space`.
 
-A model's file is imported when the model is used, so that `--help` lists the names without waiting for PyTorch.
+`find_learner` imports a model's file, so that `--help` lists the names without waiting for PyTorch.
 """
 
 from importlib import import_module

@@ -20,7 +20,7 @@ EVALUATION_BATCH_SIZE = 128  # larger ones are slower: they fit the processor's 
 
 @dataclass(frozen=True)
 class TextLimits:
-    """Limits on the prepared texts that a model sees; they need no cache entry of their own."""
+    """Limits on the prepared texts that a model sees; of word ids, they need no cache entry of their own."""
 
     max_tokens: int = 200  # per text; longer ones are truncated
     vocabulary_size: int = 30_000  # ids at most, including <pad> and <unk>

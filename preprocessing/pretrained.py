@@ -155,7 +155,7 @@ def _fetch(model_id: str, revision: str | None) -> Path:
     except Exception as error:
         reason = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" ...")
         raise PretrainedError(
-            f"The encoder '{model_id}' cannot be had: there is no such folder here, and the hub says: {reason} "
+            f"The encoder '{model_id}' was not found: there is no such folder here, and the hub reports: {reason} "
             f"Name a folder that holds it, or {MINILM}, which needs no hub."
         ) from error
 

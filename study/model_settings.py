@@ -36,6 +36,8 @@ def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:
     base = learner.defaults[variant]
     meaningful = {field.name for part in PARTS for field in fields(getattr(base, part))} - learner.ignored_fields
     for name in given:
+        if name != "vectors" and name not in FIELDS:
+            raise StudyError(f"Settings have no option {name!r}, only {', '.join(sorted([*FIELDS, 'vectors']))}.")
         if FIELDS.get(name, VECTOR_SIZE) not in meaningful:
             raise StudyError(f"--{name.replace('_', '-')} means nothing to --model {model}; leave it out.")
     if "bert_model" in given and (folder := user_path(given["bert_model"])).is_dir():

@@ -1,1 +1,1 @@
-"""Numbers computed from trials, without figures and sentences."""
+"""Numbers computed from trials, with the reason where a number would mislead; draws nothing."""

@@ -3,6 +3,7 @@
 Draws nothing and reads no texts; where a number would mislead, the reason is given instead.
 """
 
+import copy
 import statistics
 import warnings
 from collections import defaultdict
@@ -85,19 +86,21 @@ class Findings:
     cost: Cost
     failures: tuple[Failure, ...]  # the most frequent one first
     edges: tuple[str, ...]  # a sentence for each range that should be widened
-    surface: Surface | None  # over the two most important parameters
+    pair: tuple[str, str]  # the two most important numerical parameters
+    surface: Surface | None  # over this pair
 
 
 def find(study: Study, configuration: StudyConfig, *, seed: int = 0) -> Findings:
     importances = find_importances(study, configuration, seed=seed)
-    space = configuration.search_space
+    pair = most_important_pair(configuration.search_space, importances)
     return Findings(
         importances,
         find_interaction(study, configuration, seed=seed),
         find_cost(study, configuration),
         find_failures(study),
         find_edges(study, configuration),
-        smooth_surface(complete_trials(study), space, most_important_pair(space, importances)),
+        pair,
+        smooth_surface(complete_trials(study), configuration.search_space, pair),
     )
 
 
@@ -172,7 +175,7 @@ def _resampled_shares(trials: list[FrozenTrial], names: list[str], *, seed: int)
     generator = np.random.default_rng(seed)
     shares: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(RESAMPLES):
-        storage.trials = [trials[index] for index in generator.integers(len(trials), size=len(trials))]
+        storage.draw(trials, generator)
         if len({trial.value for trial in storage.trials}) > 1:
             with warnings.catch_warnings(action="ignore"):  # for resamples in which the values are nearly all the same
                 importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
@@ -182,15 +185,23 @@ def _resampled_shares(trials: list[FrozenTrial], names: list[str], *, seed: int)
 
 
 class _Resample(InMemoryStorage):
-    """A storage of given trials, which may be the same ones: to copy them took longer than to evaluate them."""
+    """A storage of trials drawn with replacement; adding copies to a study took longer than evaluating it."""
 
     trials: Sequence[FrozenTrial] = ()
 
+    def draw(self, trials: Sequence[FrozenTrial], generator: np.random.Generator) -> None:
+        self.trials = [copy.copy(trials[index]) for index in generator.integers(len(trials), size=len(trials))]
+        for number, trial in enumerate(self.trials):
+            trial._trial_id = trial.number = number
+
     def get_all_trials(
-        self, _study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,  # noqa: ARG002
     ) -> list[FrozenTrial]:
-        assert not deepcopy
-        return [trial for trial in self.trials if states is None or trial.state in states]
+        trials = [trial for trial in self.trials if states is None or trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
 
 
 def _may_be_widened(configuration: StudyConfig, name: str, range_: BaseDistribution, edge: str) -> bool:

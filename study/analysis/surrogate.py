@@ -25,7 +25,6 @@ TRIALS_OF_A_SURROGATE = 150  # at most: fitting takes cubic time
 class Surface:
     """The expected score over two parameters."""
 
-    names: tuple[str, str]
     x: list[float]  # values of the first parameter
     y: list[float]  # and of the second
     z: Floats  # (second, first); NaN far from any complete trial
@@ -86,4 +85,4 @@ def smooth_surface(trials: list[FrozenTrial], space: Space, names: tuple[str, st
     z[distances > REACH] = np.nan
     x, y = ([from_unit(space[name], place) for place in places] for name in names)
     low, top = float(np.quantile(scores, 0.25)), max(scores)
-    return Surface(names, x, y, z.reshape(SURFACE, SURFACE), low if low < top else min(scores), top)
+    return Surface(x, y, z.reshape(SURFACE, SURFACE), low if low < top else min(scores), top)

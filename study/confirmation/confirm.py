@@ -34,6 +34,7 @@ from study.formatting import plural
 from study.storage.attributes import CONFIRMS, EXTENT, REPEAT, SUFFIX, TRIALS
 from study.storage.connection import RetryingStorage, retry
 from study.storage.lock import only_one, study_lock
+from study.storage.queries import snapshot
 from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
 from study.storage.trial_queue import TrialQueue
 from study.trials.repeats import prepare_repeat
@@ -48,7 +49,7 @@ BUSY = "Another report on this study is running. Start the same command again wh
 class Confirmation:
     """A search, the study that confirms it, and the results."""
 
-    search: Study
+    search: Study  # a snapshot from when the report began, since a search may continue meanwhile
     study: Study
     storage: RetryingStorage
     configuration: StudyConfig
@@ -82,8 +83,8 @@ def confirmed_search(
 
     For each of `top`, `seeds` and `audits` (see `Extent`), None means the value of the last report, or the default.
     """
-    with joined_study(url, name) as (search, storage), only_one(storage, f"{search.study_name}/report", BUSY):
-        configuration = load_configuration(search)
+    with joined_study(url, name) as (growing, storage), only_one(storage, f"{growing.study_name}/report", BUSY):
+        search, configuration = snapshot(growing), load_configuration(growing)
         extent = _extent(search, storage, {"top": top, "seeds": seeds, "audit": audits}, console)
         candidates = find_candidates(search, configuration, top=extent.top)
         default = default_candidate(search, configuration)

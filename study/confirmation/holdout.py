@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import optuna
 import torch
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from sklearn.metrics import log_loss
 
-from models.baselines import Fit, fit_baselines
+from models.baselines import Baseline, fit_baselines
 from models.calibration import best_temperature
 from models.learner import Learner
 from preprocessing.batches import limited_training_texts
@@ -65,8 +66,8 @@ def open_test_split(
 ) -> HoldoutResults:
     """Predict the test texts with the confirmed configurations and the baselines, and store the predictions.
 
-    Each predicts once per repeat, fitted on that repeat's training texts. `compared`: the winner, then others. Raises
-    `StudyError` if the classes have different numbers in different repeats.
+    Each predicts once per repeat, fitted on that repeat's training texts. `compared`: the winner, then the default
+    configuration if it is another one. Raises `StudyError` if the classes have different numbers in different repeats.
     """
     stamp = Opening(
         test_split=split_hash(configuration),
@@ -77,12 +78,14 @@ def open_test_split(
     )
     retry(storage, lambda: _count(confirmation, storage, stamp))
     sides = _Sides(configuration, device)
-    systems = []
-    for number, confirmed in enumerate(compared):
-        title = "the default configuration" if confirmed.candidate.is_default else "the winner"
-        systems.append(_predict(sides, confirmed, "winner" if number == 0 else "default", title, checkpoints))
-    repeats = [int(trial.user_attrs[REPEAT]) for trial in compared[0].trials]
-    systems += _predict_baselines(sides, repeats, on_event=on_event)
+    predicted, baselines = [], []
+    for trials in zip(*(confirmed.trials for confirmed in compared), strict=True):  # those of one repeat
+        predicted.append([_predict(sides, trial, checkpoints) for trial in trials])
+        on_event(f"Baselines on repeat {len(predicted)} of {len(compared[0].trials)}.")
+        baselines.append(_predict_baselines(sides, int(trials[0].user_attrs[REPEAT])))
+    names = ["winner", "default"][: len(compared)]
+    systems = [_trained_system(*system) for system in zip(names, compared, zip(*predicted, strict=True), strict=True)]
+    systems += map(_baseline_system, zip(*baselines, strict=True))
     results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
     confirmation.set_user_attr(stamp.compared, results.to_dict())
     return results
@@ -154,59 +157,69 @@ class _Sides:
         return self._opened[key]
 
 
-def _predict(sides: _Sides, confirmed: Confirmed, name: str, title: str, checkpoints: Path) -> System:
-    """The predictions of a confirmed configuration, one row for each of its trainings."""
-    predictions, temperatures, log_losses, confidences = [], [], [], []
-    size = 0  # weights of the first model
-    for trial in confirmed.trials:
-        learner, texts = sides.open(trial)
-        weights, validation = load_weights(checkpoints, trial), learner.prepared.validation
-        known = torch.from_numpy(validation.labels.astype(np.int64))
-        temperatures.append(best_temperature(learner.logits(weights, validation), known))
-        probabilities = (learner.logits(weights, texts).double() / temperatures[-1]).softmax(dim=1).numpy()
-        predictions.append(probabilities.argmax(axis=1))
-        confidences.append(np.rint(probabilities.max(axis=1) * CONFIDENCE_STEPS) / CONFIDENCE_STEPS)
-        log_losses.append(float(log_loss(sides.labels, probabilities, labels=np.arange(len(sides.classes)))))
-        size = size or learner.count_weights(weights)
-    return System(
-        name,
-        title,
-        confirmed.candidate.parameters,
-        tuple(confirmed.values),
-        np.stack(predictions),
-        size,
-        Probabilities(tuple(temperatures), tuple(log_losses), np.stack(confidences)),
+@dataclass(frozen=True)
+class _Predicted:
+    """The test predictions of one training."""
+
+    predictions: Numbers
+    weights: int  # of the model
+    temperature: float
+    log_loss: float
+    confidences: npt.NDArray[np.float64]
+
+
+def _predict(sides: _Sides, trial: FrozenTrial, checkpoints: Path) -> _Predicted:
+    learner, texts = sides.open(trial)
+    weights, validation = load_weights(checkpoints, trial), learner.prepared.validation
+    known = torch.from_numpy(validation.labels.astype(np.int64))
+    temperature = best_temperature(learner.logits(weights, validation), known)
+    probabilities = (learner.logits(weights, texts).double() / temperature).softmax(dim=1).numpy()
+    return _Predicted(
+        probabilities.argmax(axis=1),
+        learner.count_weights(weights),
+        temperature,
+        float(log_loss(sides.labels, probabilities, labels=np.arange(len(sides.classes)))),
+        np.rint(probabilities.max(axis=1) * CONFIDENCE_STEPS) / CONFIDENCE_STEPS,
     )
 
 
-def _predict_baselines(sides: _Sides, repeats: list[int], *, on_event: Callable[[str], None]) -> list[System]:
-    """The baselines, fitted on the training texts of each repeat like the networks, with all words of whole texts."""
+def _trained_system(name: str, confirmed: Confirmed, trainings: Sequence[_Predicted]) -> System:
+    return System(
+        name,
+        "the default configuration" if confirmed.candidate.is_default else "the winner",
+        confirmed.candidate.parameters,
+        tuple(confirmed.values),
+        np.stack([training.predictions for training in trainings]),
+        trainings[0].weights,
+        Probabilities(
+            tuple(training.temperature for training in trainings),
+            tuple(training.log_loss for training in trainings),
+            np.stack([training.confidences for training in trainings]),
+        ),
+    )
+
+
+def _predict_baselines(sides: _Sides, repeat: int) -> list[tuple[Baseline, Numbers]]:
+    """The baselines, fitted on the training texts of a repeat like the networks, with all words of whole texts."""
     base = sides.configuration.base
-    fitted = []
-    for number, repeat in enumerate(repeats, start=1):
+    prepared, texts = sides.open_in_words(repeat)
+    baselines = fit_baselines(
+        limited_training_texts(prepared.training, base.limits),
+        prepared.validation,
+        vocabulary_size=len(prepared.word_counts),
+        classes=len(prepared.classes),
+        metric=base.training.metric,
+    )
+    return [(baseline, baseline.predict(texts)) for baseline in baselines]
 
-        def on_fit(fit: Fit, number: int = number) -> None:
-            if fit.number == 1:
-                on_event(f"Baselines on repeat {number} of {len(repeats)}: {fit.fits} fits.")
 
-        prepared, texts = sides.open_in_words(repeat)
-        baselines = fit_baselines(
-            limited_training_texts(prepared.training, base.limits),
-            prepared.validation,
-            vocabulary_size=len(prepared.word_counts),
-            classes=len(prepared.classes),
-            metric=base.training.metric,
-            on_fit=on_fit,
-        )
-        fitted.append([(baseline, baseline.predict(texts)) for baseline in baselines])
-    systems = []
-    for kind in zip(*fitted, strict=True):
-        baselines, predictions = zip(*kind, strict=True)
-        names, title = baselines[0].parameters, baselines[0].title
-        parameters = {name: [baseline.parameters[name] for baseline in baselines] for name in names}
-        scores = tuple(baseline.validation_score for baseline in baselines)
-        systems.append(System(baselines[0].name, title, parameters, scores, np.stack(predictions)))
-    return systems
+def _baseline_system(fitted: Sequence[tuple[Baseline, Numbers]]) -> System:
+    """A baseline that was fitted on each repeat."""
+    baselines, predictions = zip(*fitted, strict=True)
+    first = baselines[0]
+    parameters = {name: [baseline.parameters[name] for baseline in baselines] for name in first.parameters}
+    scores = tuple(baseline.validation_score for baseline in baselines)
+    return System(first.name, first.title, parameters, scores, np.stack(predictions))
 
 
 def _results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:

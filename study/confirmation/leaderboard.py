@@ -4,6 +4,7 @@ They are ranked by validation scores, never by the test. The outcome of a confir
 the comparison needs no training and opens nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,10 +56,13 @@ def save_outcome(confirmation: Study, outcome: Outcome) -> None:
     confirmation.set_user_attr(OUTCOME, asdict(outcome))
 
 
-def compare(storage: RetryingStorage, configuration: StudyConfig) -> list[ComparedStudy]:
+def compare(
+    storage: RetryingStorage, configuration: StudyConfig, snapshots: Mapping[str, Study] | None = None
+) -> list[ComparedStudy]:
     """The confirmed studies, the best first, then the others.
 
-    Studies of another version of this project, whose settings cannot be read, are left out.
+    `snapshots`: by name, the studies that are compared as they were when their report began. Studies of another version
+    of this project, whose settings cannot be read, are left out.
     """
     summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
     confirmations = {summary.study_name: summary.user_attrs for summary in summaries}
@@ -66,7 +70,9 @@ def compare(storage: RetryingStorage, configuration: StudyConfig) -> list[Compar
     for summary in summaries:
         if CONFIGURATION not in summary.user_attrs or summary.study_name.endswith(SUFFIX):
             continue
-        study = optuna.load_study(study_name=summary.study_name, storage=storage)
+        study = (snapshots or {}).get(summary.study_name) or optuna.load_study(
+            study_name=summary.study_name, storage=storage
+        )
         try:
             other = load_configuration(study)
         except StudyError:

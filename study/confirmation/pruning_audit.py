@@ -96,8 +96,8 @@ class Audit:
         which += f", and {drawn} of the others at random" if drawn else ""
         sentences = [
             f"The audit of pruning: of {plural(self.pruned, 'pruned trial')}, {count} were trained to the end "
-            f"({which}); {self.into_top or 'none'} of them came to more than {self.bar:.4f}, the least of the search's "
-            f"top {self.top}."
+            f"({which}); {self.into_top or 'none'} of them scored above {self.bar:.4f}, the lowest score of the "
+            f"search's top {self.top}."
         ]
         if rate := self.rate:
             interval = f" (95 % interval {rate.low:.0%} to {rate.high:.0%})" if rate.low < rate.high else ""

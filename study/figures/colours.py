@@ -6,8 +6,6 @@ The colours are safe for the colour-blind and have a contrast of at least 3:1 on
 BLUE, GREY, PINK, ORANGE = "#2a7fbf", "#8c8c8c", "#b5539c", "#d55e00"
 OCHRE = "#c4820e"
 TEXT = "#7d7d7d"  # readable on both kinds of pages
-BLACK = "#222222"
-LINE = "#555555"  # on white only, as the next
-GRID = "#dddddd"
+BLACK, LINE, GRID = "#222222", "#555555", "#dddddd"  # on white only
 SCALE = "Cividis"  # a scale by plotly's name; matplotlib's is in lower case
 DOTS_PER_INCH = 110  # of a trial's pictures

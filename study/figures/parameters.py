@@ -7,7 +7,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from plotly.subplots import make_subplots
 
-from study.analysis.findings import Findings, Importances, most_important_pair, parallel_parameters
+from study.analysis.findings import Findings, Importances, parallel_parameters
 from study.analysis.surrogate import to_unit
 from study.configuration import StudyConfig
 from study.figures.colours import SCALE, TEXT
@@ -32,7 +32,7 @@ STEPS = 8  # of the surface's colours
 
 def contour(study: Study, configuration: StudyConfig, findings: Findings) -> go.Figure:
     space = configuration.search_space
-    names = most_important_pair(space, findings.importances)
+    names = findings.pair
     figure = new_figure(*(parameter_title(name) for name in names))
     for axis, name in zip((figure.layout.xaxis, figure.layout.yaxis), names, strict=True):
         axis.update(parameter_axis(space[name]))

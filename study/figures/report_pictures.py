@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from study.analysis.findings import Findings, most_important_pair
+from study.analysis.findings import Findings
 from study.analysis.surrogate import from_unit
 from study.configuration import StudyConfig
 from study.figures.colours import BLACK, GRID, LINE, SCALE
@@ -87,7 +87,7 @@ def draw_learning_curves(axes: Axes, study: Study, configuration: StudyConfig) -
 
 def draw_contour(axes: Axes, study: Study, configuration: StudyConfig, findings: Findings) -> None:
     space = configuration.search_space
-    names = most_important_pair(space, findings.importances)
+    names = findings.pair
     _style(axes, *(parameter_title(name) for name in names))
     for name, axis, scale, limit in (
         (names[0], axes.xaxis, axes.set_xscale, axes.set_xlim),

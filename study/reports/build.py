@@ -1,11 +1,13 @@
 """Reports from beginning to end: on one study, or on all of a database, compared side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import torch
+from optuna.study import Study
 from rich.console import Console
 
 from data.errors import UserError
@@ -69,7 +71,10 @@ def report_studies(
                 else:
                     study, storage = stack.enter_context(joined_study(url, study_name))
                     gathered.append((search_report(study, load_configuration(study)), storage, None))
-        compared = [(_beside_others(report, storage), confirmation) for report, storage, confirmation in gathered]
+        snapshots = {report.study.study_name: report.study for report, _, _ in gathered}
+        compared = [
+            (_beside_others(report, storage, snapshots), confirmation) for report, storage, confirmation in gathered
+        ]
         written = []
         for report, own in sorted(compared, key=lambda pair: -pair[0].rank):
             name = report.study.study_name
@@ -82,7 +87,7 @@ def report_studies(
     if compared:
         console.print(f"Browse: {browse_command(url, compared[0][0].configuration.artifact_dir)}")
     if missing := [study_name for study_name in names if study_name not in written]:
-        raise StudyError(f"There is no report on {', '.join(missing)}; the reason stands above.")
+        raise StudyError(f"There is no report on {', '.join(missing)}; the reason is above.")
 
 
 @contextmanager
@@ -115,12 +120,12 @@ def _choose(studies: list[Progress], *, retrain: bool, console: Console) -> list
     return names
 
 
-def _beside_others(report: Report, storage: RetryingStorage) -> Report:
+def _beside_others(report: Report, storage: RetryingStorage, snapshots: Mapping[str, Study]) -> Report:
     """The report with the openings and the comparison, after all studies have been confirmed."""
     test = report.test
     if test:
         test = replace(test, openings=tuple(openings(storage, report.configuration)))
-    return replace(report, test=test, comparison=tuple(compare(storage, report.configuration)))
+    return replace(report, test=test, comparison=tuple(compare(storage, report.configuration, snapshots)))
 
 
 def _check_folder(url: str, name: str, output: Path | None, *, retrain: bool) -> None:
@@ -146,7 +151,8 @@ def _write(report: Report, confirmation: Confirmation | None, output: Path | Non
         publish(written, folder)
     sentences = [headline(report), *paragraphs(report)]
     if confirmation:
-        note_verdict(confirmation.search, sentences, folder / "report.html")
+        search = optuna.load_study(study_name=name, storage=confirmation.storage)
+        note_verdict(search, sentences, folder / "report.html")
     for sentence in sentences:
         console.print(sentence)
     for file in MAIN_FILES:

@@ -7,7 +7,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from study.analysis.findings import Cost, Findings, Importances, most_important_pair, parallel_parameters
+from study.analysis.findings import Cost, Findings, Importances, parallel_parameters
 from study.configuration import StudyConfig
 from study.formatting import (
     STATES,
@@ -40,7 +40,7 @@ def describe_figures(study: Study, configuration: StudyConfig, findings: Finding
     return {
         "history": _history_in_words(study, configuration),
         "learning-curves": _curves_in_words(study, configuration),
-        "contour": _contour_in_words(study, configuration, most_important_pair(space, importances)),
+        "contour": _contour_in_words(study, configuration, findings.pair),
         "slices": _slices_in_words(complete, space) or _best_in_words(study, configuration),
         "parallel-coordinates": _best_quarter(complete, space, parallel_parameters(space, importances))
         or _best_in_words(study, configuration),
@@ -138,11 +138,11 @@ def _timeline_in_words(study: Study, cost: Cost) -> str:
     )
 
 
-def figure_titles(configuration: StudyConfig, importances: Importances) -> dict[str, tuple[str, str]]:
+def figure_titles(configuration: StudyConfig, findings: Findings) -> dict[str, tuple[str, str]]:
     """The title and the caption of each figure, by name."""
     metric, space = metric_title(configuration), configuration.search_space
-    first, second = (parameter_words(name) for name in most_important_pair(space, importances))
-    shown = len(parallel_parameters(space, importances))
+    first, second = map(parameter_words, findings.pair)
+    shown = len(parallel_parameters(space, findings.importances))
     some = "" if shown == len(space) else f" Of the {len(space)} parameters, it shows the {shown} most important ones."
     return {
         "history": (
@@ -166,7 +166,7 @@ def figure_titles(configuration: StudyConfig, importances: Importances) -> dict[
             "Parallel coordinates",
             f"A line is a complete trial, its colour the quarter that its {metric} lies in.{some}",
         ),
-        "importance": ("Parameter importance", importances.about),
+        "importance": ("Parameter importance", findings.importances.about),
         "durations": ("Durations", "The training time of each trial, and the median."),
         "timeline": (
             "Timeline",

@@ -99,7 +99,7 @@ def search_report(study: Study, configuration: StudyConfig) -> Report:
 
 def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
     """The report on a confirmed search; opens the test split unless it was opened for this winner before."""
-    search, configuration = snapshot(confirmation.search), confirmation.configuration
+    search, configuration = confirmation.search, confirmation.configuration
     results = load_results(confirmation.study, confirmation.compared, checkpoints=confirmation.checkpoints)
     if results is None:
         console.print("Opening the test split for the winner, the default configuration and the baselines.")

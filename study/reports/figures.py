@@ -48,7 +48,7 @@ def all_figures(study: Study, configuration: StudyConfig, findings: Findings | N
         "timeline": timeline(study),
     }
     alt_texts = describe_figures(study, configuration, findings)
-    titles = figure_titles(configuration, importances)
+    titles = figure_titles(configuration, findings)
     return [Figure(name, *titles[name], alt_texts[name], figure) for name, figure in drawn.items()]
 
 

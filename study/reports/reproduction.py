@@ -64,7 +64,7 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
         )
     if foreign := unsettable_fields(configuration.base) | _foreign_pruning(study, configuration):
         changes = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
-        about = f"This gives another study: settings without an option have changed since ({changes})."
+        about = f"This gives a different study: settings without an option have changed since ({changes})."
     environment = {
         key.removeprefix(ENVIRONMENT): value
         for key, value in study.user_attrs[FINGERPRINT].items()

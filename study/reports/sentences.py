@@ -140,11 +140,11 @@ def _about_best_of_search(report: Report, winner: Confirmed, best: FrozenTrial) 
         return []
     places = [ranked.candidate.parameters for ranked in report.ranking]
     if best.params in places:
-        end = f"came to place {places.index(best.params) + 1} of {len(places)} in the ranking"
+        end = f"was ranked {places.index(best.params) + 1} of {len(places)}"
     elif best.params in [failed.candidate.parameters for failed in report.left_out]:
         end = "failed on a fresh repeat"
     else:
-        end = "is nearly the default configuration, which stands for it"
+        end = "is nearly identical to the default configuration, which was ranked in its place"
     parameters = format_parameters(best.params)
     return [f"The search's own best ({parameters}), for which it claimed {best.value:.4f}, {end}."]
 

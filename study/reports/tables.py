@@ -92,8 +92,8 @@ def _confirmation_table(report: Report, metric: str) -> Table:
         if confirmed
     ]
     caption = (
-        f"Validation {metric}: what the search claimed, and what further repeats give (fresh seeds and splits), which "
-        "have ranked nothing: no fresh mean in this table was chosen for being high."
+        f"Validation {metric}: in the search, and on further repeats (fresh seeds and splits), which have ranked "
+        "nothing: no fresh mean in this table was chosen for being high."
     )
     columns = ("Configuration", "In the search", "Fresh mean", "Deviation", "Optimism")
     return Table("confirmation", "Confirmation", caption, columns, tuple(rows))

@@ -188,7 +188,7 @@ def close_storage(storage: RetryingStorage) -> None:
 
 def _open_file(url: str, file: Path, *, create: bool) -> RetryingStorage:
     if not file.exists() and not create:
-        raise StudyError(f"There is no file {file}; name that of a study with --storage, or begin one with study.run.")
+        raise StudyError(f"There is no file {file}; name that of a study with --storage, or start one with study.run.")
     engine_kwargs: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
     engine = sqlalchemy.create_engine(url, **engine_kwargs)
     engine.dialect.create_connect_args(engine.url)  # raises for invalid options, before any file is created

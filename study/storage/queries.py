@@ -29,17 +29,22 @@ class TrialSample:
         if not self.biases:
             return ""
         return (
-            f"Taken from the trials that {' and '.join(self.biases)}, it tells where this search has looked, not how "
-            "the score depends on a parameter everywhere; a study with --sampler random --pruner none tells that, "
+            f"Computed from the trials that {' and '.join(self.biases)}, it shows where this search has looked, not "
+            "how the score depends on a parameter everywhere; a study with --sampler random --pruner none shows that, "
             "with an interval."
         )
 
 
 def snapshot(study: Study) -> Study:
-    """The study as it is now, in memory, so that many queries are consistent and fast."""
+    """A copy in memory of the study as it is now, so that many queries are consistent and fast.
+
+    Trials keep their numbers, but not their `_trial_id`; what is written to the copy is lost.
+    """
     copy = optuna.create_study(storage=InMemoryStorage(), study_name=study.study_name, direction="maximize")
     for name, value in study.user_attrs.items():
         copy.set_user_attr(name, value)
+    for name, value in study._storage.get_study_system_attrs(study._study_id).items():
+        copy._storage.set_study_system_attr(copy._study_id, name, value)
     for trial in study.get_trials(deepcopy=False):  # not `add_trial`, which refuses rounded values
         copy._storage.create_new_trial(copy._study_id, template_trial=trial)
     return copy

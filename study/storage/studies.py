@@ -106,7 +106,7 @@ def started_studies(url: str) -> list[Progress]:
                 trials = len(complete_trials(study)), len(finished_trials(study))
                 studies.append(Progress(name, *trials, budget=load_budget(study)))
         if not studies:
-            raise StudyError(f"There is no study of study.run in {safe_url(url)}; begin one.")
+            raise StudyError(f"There is no study of study.run in {safe_url(url)}; start one with study.run.")
         return studies
 
 
@@ -122,7 +122,7 @@ def open_confirmation(study: Study, storage: RetryingStorage, configuration: Stu
     if confirmation.user_attrs.get(CONFIRMED_IDENTITY, identity) != identity:
         raise StudyError(
             f"'{confirmation.study_name}' confirms an earlier study of the name '{study.study_name}', which is gone. "
-            "Delete it, too, or search under another --name; the test split stays opened as often as it records."
+            "Delete it, too, or search under another --name; its openings of the test split stay counted."
         )
     confirmation.set_user_attr(CONFIRMS, study.study_name)
     confirmation.set_user_attr(CONFIRMED_IDENTITY, identity)

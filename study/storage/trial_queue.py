@@ -221,7 +221,7 @@ class TrialQueue:
     def _put_back(self, trial: FrozenTrial, *, crashes: int) -> bool:
         """Put a trial back into the queue and return True, or fail it if it has crashed too many workers."""
         if crashes >= CRASHES_IN_AN_EPOCH:
-            reason = f"{crashes} workers have died of it in the same epoch; perhaps it needs more memory than there is"
+            reason = f"{crashes} workers crashed on it in the same epoch; it may need more memory than there is"
             self._fail(trial, reason)
             return False
         self._storage.set_trial_user_attr(trial._trial_id, WORKER, None)

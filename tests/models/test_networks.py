@@ -117,7 +117,7 @@ def test_every_parameter_that_is_trained_gets_a_gradient_and_no_other(make_netwo
     assert with_gradient == trained_weights(network).keys()
 
 
-@pytest.mark.parametrize("name", ["lstm", "lstm mean", "lstm last", "cnn", "bert frozen", "bert full", "linear"])
+@pytest.mark.parametrize("name", [*NETWORKS, *FITTED])
 def test_the_order_of_words_matters(name: str) -> None:
     torch.manual_seed(0)
     network = {**NETWORKS, **FITTED}[name]().eval()

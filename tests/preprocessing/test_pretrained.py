@@ -113,6 +113,6 @@ def test_a_model_id_is_found_in_the_hubs_cache(tiny_encoder: PretrainedEncoder, 
 @pytest.mark.parametrize("name", ["nobody/nothing", "no/such/folder", "../elsewhere", "~nosuchuser/x"])
 def test_a_model_id_that_cannot_be_had_is_one_line_with_the_way_out(name: str, tmp_path: Path) -> None:
     line = find_offline(name, tmp_path)
-    assert line.startswith(f"The encoder '{name}' cannot be had: there is no such folder here, and the hub says: ")
+    assert line.startswith(f"The encoder '{name}' was not found: there is no such folder here, and the hub reports: ")
     assert line.endswith("Name a folder that holds it, or minilm, which needs no hub.\n")
     assert line.count("\n") == 1

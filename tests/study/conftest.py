@@ -10,8 +10,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ class ToyStudies:
         facts = f"{self.csv.read_text()} {arguments}"
         copy = self.copies / hashlib.sha256(facts.encode()).hexdigest()
         if not copy.exists():
-            assert self.run(*arguments) == 0
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # so that no test sees it
+                assert self.run(*arguments) == 0
             shutil.copytree(self.folder, copy)
         shutil.copytree(copy, self.folder, dirs_exist_ok=True)
 
@@ -70,13 +72,18 @@ class ToyStudies:
         return process
 
     def stop(self) -> None:
-        """End what a failed test has left running, so that it fails alone."""
+        """End what is still running in the folder, so that a failed test fails alone and the next one has its own."""
         for process in self.started:
             if process.returncode is None:
                 process.kill()
                 process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+        left = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(self.folder)]
+        for other in left:  # a worker whose parent was killed
+            if other.pid != os.getpid():
+                other.kill()
+        psutil.wait_procs([other for other in left if other.pid != os.getpid()], timeout=60)
 
     def load(self, name: str = "toy-lstm", file: str = "study.db", url: str | None = None) -> optuna.Study:
         storage = optuna.storages.RDBStorage(

@@ -84,7 +84,7 @@ def test_the_features_of_a_confirmation_are_computed_before_its_workers_start(
     [
         (["--max-tokens", "2"], "needs at least 3 tokens of a text"),
         (["--max-tokens", "65"], "reads up to 64 tokens of a text, got 65. Lower --max-tokens."),
-        (["--bert-model", "~nosuchuser/x"], "The encoder '~nosuchuser/x' cannot be had"),
+        (["--bert-model", "~nosuchuser/x"], "The encoder '~nosuchuser/x' was not found"),
     ],
 )
 @pytest.mark.usefixtures("toy")

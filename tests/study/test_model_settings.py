@@ -24,6 +24,8 @@ from study.run import app
         ("lstm", {"strategy": "full"}, "--strategy means nothing to --model lstm"),
         ("lstm", {"bert_model": "minilm"}, "--bert-model means nothing to --model lstm"),
         ("cnn", {"classifier": "svm"}, "--classifier means nothing to --model cnn"),
+        ("lstm", {"epoch": 3}, "no option 'epoch', only bert_model, classifier, epochs"),
+        ("linear", {"space": "wide"}, "no option 'space'"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(model: Any, options: dict[str, Any], message: str) -> None:

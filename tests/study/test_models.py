@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from models.export import load_model
 from preprocessing.pretrained import PretrainedEncoder
@@ -17,6 +17,7 @@ from study.confirmation.leaderboard import Outcome, compare, save_outcome
 from study.report import app as report_app
 from study.run import app as run_app
 from study.storage.attributes import CONFIRMED_IDENTITY
+from study.storage.queries import snapshot
 from study.storage.studies import load_configuration, open_confirmation
 
 Capture = pytest.CaptureFixture[str]
@@ -96,6 +97,10 @@ def test_only_studies_of_the_same_texts_are_compared(toy: Any) -> None:
     assert compare(study._storage, configuration)[0].outcome == outcome
     confirmation.set_user_attr(CONFIRMED_IDENTITY, "another study of this name, which is gone")
     assert {one.outcome for one in compare(study._storage, configuration)} == {None}
+    before = snapshot(study)
+    study.add_trial(create_trial(value=0.5))
+    trials = [one.trials for one in compare(study._storage, configuration, {"toy-linear": before})]
+    assert trials == [1, 1]
     with_other_seed = replace(configuration, split_seed=1)
     assert compare(study._storage, with_other_seed) == []
 
@@ -114,7 +119,7 @@ def test_one_study_that_cannot_be_reported_on_costs_no_other_its_report(toy: Any
     printed = capsys.readouterr()
     assert "Note: study 'unfinished' has finished 1 of 50 trials and is left out." in printed.out
     assert "Note: no report on study 'gone-linear': " in printed.out
-    assert printed.err == "Error: There is no report on gone-linear; the reason stands above.\n"
+    assert printed.err == "Error: There is no report on gone-linear; the reason is above.\n"
     assert [path.name for path in Path("reports").iterdir()] == ["toy-linear"]
 
 

@@ -40,6 +40,10 @@ RANGES = {  # a digest of those of each variant
 }
 
 
+def test_the_ranges_of_every_variant_are_known() -> None:
+    assert RANGES.keys() == DEFAULTS.keys()
+
+
 @pytest.mark.parametrize("variant", RANGES)
 def test_ranges_change_only_with_the_version_of_the_rules(variant: str) -> None:
     """What the stored trials of a study were drawn from must be what its other commands take it for."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
@@ -28,6 +29,7 @@ from study.reports.sentences import interaction_sentences
 from study.search_space import model_space, search_space
 from study.storage.attributes import FAILURE
 from study.storage.connection import close_storage, open_storage
+from study.storage.queries import complete_trials
 
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 TPE = StudyConfig(DataSource("toy", "00"), "/cache", BASE)
@@ -97,6 +99,21 @@ def test_the_parameter_that_decides_is_the_important_one(study: Study) -> None:
     assert "PED-ANOVA" in importances.about
     assert "mean and 95 % interval of 200 bootstrap resamples" in importances.about
     assert importances.caveat == ""
+
+
+def test_an_importance_is_its_mean_over_bootstrap_resamples_of_the_trials(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.analysis.findings.RESAMPLES", 4)
+    sample(study, lambda hidden_size, learning_rate: hidden_size + 2 * learning_rate, trials=30)
+    found = {one.parameter: one.mean for one in find_importances(study, RANDOM, seed=3).parameters}
+    trials, generator, shares = complete_trials(study), np.random.default_rng(3), []
+    for _ in range(4):
+        resample = optuna.create_study(direction="maximize")
+        resample.add_trials([trials[index] for index in generator.integers(30, size=30)])
+        shares.append(get_param_importances(resample, evaluator=PedAnovaImportanceEvaluator()))
+    assert found == pytest.approx({name: np.mean([share[name] for share in shares]) for name in shares[0]})
+    assert len({share["hidden_size"] for share in shares}) == 4
 
 
 def width(importance: Importance) -> float:
@@ -176,9 +193,9 @@ def test_of_a_category_no_interaction_is_told(study: Study, monkeypatch: pytest.
 
 
 BIASED = [
-    ("tpe", True, "Taken from the trials that TPE chose and pruning left, it tells where this search has looked"),
-    ("tpe", False, "Taken from the trials that TPE chose, it"),
-    ("random", True, "Taken from the trials that pruning left, it"),
+    ("tpe", True, "Computed from the trials that TPE chose and pruning left, it shows where this search has looked"),
+    ("tpe", False, "Computed from the trials that TPE chose, it"),
+    ("random", True, "Computed from the trials that pruning left, it"),
 ]
 
 

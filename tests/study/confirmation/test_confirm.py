@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from rich.console import Console
 
 from preprocessing.cache import CacheEntry, open_or_build
@@ -81,6 +81,8 @@ def test_a_second_confirmation_trains_only_what_is_missing(toy: Any) -> None:
     assert [one.trials[:1] for one in more.compared] == [one.trials for one in first.compared]
     assert len(toy.load(name="toy-lstm/confirmation").trials) == before + 2 * len(first.compared)
     assert "Round" not in printed
+    toy.load().add_trial(create_trial(value=0.5))  # by a search that goes on meanwhile
+    assert len(more.search.trials) == 4
 
 
 @pytest.mark.slow

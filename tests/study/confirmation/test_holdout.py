@@ -17,12 +17,13 @@ from data.source import DataSource, find_source, load_test_texts
 from models.baselines import fit_baselines
 from models.calibration import best_temperature
 from preprocessing.prepared import prepare_test
+from preprocessing.pretrained import PretrainedEncoder, find_encoder
 from study.configuration import StudyConfig
 from study.confirmation.candidates import Candidate
 from study.confirmation.holdout import Opening, load_results, open_test_split, openings, split_hash
 from study.confirmation.predictions import HoldoutResults
 from study.confirmation.trainings import Confirmed
-from study.model_settings import DEFAULTS
+from study.model_settings import DEFAULTS, choose_settings
 from study.storage.attributes import OPENINGS, REPEAT, WEIGHTS
 from study.storage.connection import RetryingStorage, close_storage, open_storage
 from study.trials.repeats import confirmed_learner, load_weights, prepare_repeat, save_weights
@@ -58,9 +59,8 @@ class House:
     def load(self, compared: list[Confirmed] | None = None) -> HoldoutResults | None:
         return load_results(self.study, compared or self.compared, checkpoints=self.checkpoints)
 
-    def train(self, number: int, repeat: int, c: float) -> FrozenTrial:
+    def train(self, number: int, repeat: int, **parameters: float) -> FrozenTrial:
         space = self.configuration.search_space
-        parameters = {"C": c, "max_ngram": 1}
         trial = create_trial(params=parameters, distributions=space, value=0.0, user_attrs={REPEAT: repeat})
         trial.number = number
         result = confirmed_learner(self.configuration, trial, CPU).fit()
@@ -68,8 +68,8 @@ class House:
         trial.user_attrs[WEIGHTS] = save_weights(self.checkpoints, number, result.best_weights)
         return trial
 
-    def confirmed(self, first: int, c: float, *, is_default: bool) -> Confirmed:
-        trials = tuple(self.train(first + place, repeat, c) for place, repeat in enumerate(REPEATS))
+    def confirmed(self, first: int, *, is_default: bool, **parameters: float) -> Confirmed:
+        trials = tuple(self.train(first + place, repeat, **parameters) for place, repeat in enumerate(REPEATS))
         return Confirmed(Candidate(trials[0].params, None, is_default=is_default), trials)
 
 
@@ -81,7 +81,10 @@ def house(marked_csv: Path, tmp_path: Path) -> Iterator[House]:
     source, _ = find_source(str(marked_csv))
     configuration = StudyConfig(source, str(tmp_path / "cache"), DEFAULTS["linear"])
     house = House(configuration, study, storage, tmp_path / "checkpoints", [])
-    house.compared = [house.confirmed(0, 0.3, is_default=False), house.confirmed(2, 1.0, is_default=True)]
+    house.compared = [
+        house.confirmed(0, is_default=False, C=0.3, max_ngram=1),
+        house.confirmed(2, is_default=True, C=1.0, max_ngram=1),
+    ]
     yield house
     close_storage(storage)
 
@@ -133,12 +136,7 @@ def test_baselines_are_fitted_on_each_repeat_and_a_line_says_so(house: House, mo
     results, events = house.open()
     baselines = results.systems[2:]
     assert [system.name for system in baselines] == ["majority", "logistic_regression", "linear_svm"]
-    assert len(events) == 2
-    assert [event.startswith(f"Baselines on repeat {number} of 2: ") for number, event in enumerate(events, 1)] == [
-        True,
-        True,
-    ]
-    assert events[0].endswith(" fits.")
+    assert events == ["Baselines on repeat 1 of 2.", "Baselines on repeat 2 of 2."]
     for row, repeat in enumerate(REPEATS):
         prepared = prepare_repeat(house.configuration, repeat)
         learner = confirmed_learner(house.configuration, house.compared[0].trials[row], CPU)
@@ -158,6 +156,20 @@ def test_baselines_are_fitted_on_each_repeat_and_a_line_says_so(house: House, mo
             assert system.predictions[row].tolist() == baseline.predict(test).tolist()
 
 
+def test_the_baselines_of_a_pretrained_encoder_are_fitted_on_words(
+    house: House, tiny_encoder: PretrainedEncoder
+) -> None:
+    expected = house.open()[0].systems[2:]
+    base = choose_settings("bert", {"bert_model": str(tiny_encoder.folder), "epochs": 1})
+    cache_dir = Path(house.configuration.cache_dir)
+    base = replace(base, encoder=find_encoder(str(tiny_encoder.folder), cache_dir=cache_dir).version)
+    house.configuration = replace(house.configuration, base=base)
+    house.compared = [house.confirmed(4, is_default=True, learning_rate=1e-2, dropout=0.0)]
+    _, *baselines = house.open()[0].systems
+    for system, other in zip(baselines, expected, strict=True):
+        np.testing.assert_equal(asdict(system), asdict(other))
+
+
 def test_results_are_stored_for_these_systems_and_weights(house: House) -> None:
     assert house.load() is None
     results, _ = house.open()
@@ -172,11 +184,11 @@ def test_results_are_stored_for_these_systems_and_weights(house: House) -> None:
     winner, default = house.compared
     other = replace(winner, candidate=replace(winner.candidate, parameters={"C": 0.4, "max_ngram": 1}))
     assert house.load([other, default]) is None
-    again = replace(winner, trials=(house.train(7, 10, 0.3), winner.trials[1]))
+    again = replace(winner, trials=(house.train(7, 10, C=0.3, max_ngram=1), winner.trials[1]))
     assert house.load([again, default]) is not None  # trained again to the same bits
-    again = replace(winner, trials=(house.train(8, 10, 0.31), winner.trials[1]))
+    again = replace(winner, trials=(house.train(8, 10, C=0.31, max_ngram=1), winner.trials[1]))
     assert house.load([again, default]) is None
-    trial = house.train(7, 10, 0.3)
+    trial = house.train(7, 10, C=0.3, max_ngram=1)
     trial.user_attrs[REPEAT] = 12
     assert house.load([replace(winner, trials=(trial, winner.trials[1])), default]) is None
 

@@ -190,8 +190,8 @@ def test_the_rank_is_that_among_configurations_and_all_that_were_audited(search:
     assert found.into_top == 1
     assert found.describe(0.9).startswith(
         "The audit of pruning: of 4 pruned trials, 3 were trained to the end (the 2 trials nearest to the median of "
-        "complete ones at their last epoch, and 1 of the others at random); 1 of them came to more than 0.8000, the "
-        "least of the search's top 2. Over all pruned trials, that is estimated as 25% (95 % interval 25% to 50%). "
+        "complete ones at their last epoch, and 1 of the others at random); 1 of them scored above 0.8000, the "
+        "lowest score of the search's top 2. Over all pruned trials, that is estimated as 25% (95 % interval 25% to 50%). "
     )
 
 
@@ -222,7 +222,7 @@ def test_what_pruning_has_cost_is_said(search: Study) -> None:
     told = finish(search, 0.65, 0.95, top=3).describe(0.9)
     assert "would have beaten the best of the search, 0.9000, with 0.9500: pruning has cost the" in told
     both = finish(search, 0.97, 0.95, 0.1, 0.2, top=3).describe(0.9)
-    assert "2 of them came to more than 0.7000, the least of the search's top 3." in both
+    assert "2 of them scored above 0.7000, the lowest score of the search's top 3." in both
     assert "Trials 6, 5 would have beaten the best of the search, 0.9000, with up to 0.9700" in both
 
 
@@ -231,5 +231,5 @@ def test_an_audited_trial_that_fails_has_no_rank_and_is_told(search: Study) -> N
     assert found.audited[0].rank is None
     assert found.rate is None
     told = found.describe(0.9)
-    assert "none of them came to more than 0.7000, the least of the search's top 3" in told
+    assert "none of them scored above 0.7000, the lowest score of the search's top 3" in told
     assert told.endswith("Trial 6 failed on the way.")

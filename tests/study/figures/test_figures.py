@@ -203,7 +203,7 @@ def test_importance_has_no_interval_where_trials_were_chosen(study: Study) -> No
     (bars,) = figure.figure.data
     assert set(bars.y) == {"Hidden size", "Learning rate"}
     assert bars.error_x.array is None
-    assert "Taken from the trials that TPE chose, it tells where this search has looked" in figure.caption
+    assert "Computed from the trials that TPE chose, it shows where this search has looked" in figure.caption
     assert "interval" not in figure.alt_text
     assert figure.alt_text.endswith("; shares from 30 complete trials.")
 

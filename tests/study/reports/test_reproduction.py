@@ -105,7 +105,7 @@ def test_a_field_without_an_option_is_told_and_left_out_of_the_command(toy: Any,
     old = replace(configuration, base=replace(base, model=replace(base.model, embedding_dropout=0.25)))  # type: ignore[call-arg]
     told = reproduction(toy.load(), old, retrain=False)
     assert told.search == search_command(toy.load(), configuration)
-    assert "gives another study" in told.about
+    assert "gives a different study" in told.about
     assert f"embedding_dropout was 0.25 and is {LSTMConfig().embedding_dropout} now" in told.about
     assert "bit for bit" not in told.about
 
@@ -119,7 +119,7 @@ def test_a_study_that_began_with_another_pruning_rule_is_not_promised_again(
     del before["environment.pruning rule"]
     study.set_user_attr("fingerprint", before)
     told = reproduction(study, configuration)
-    assert "gives another study" in told.about
+    assert "gives a different study" in told.about
     assert "pruning rule was 1 and is 2 now" in told.about
     assert "bit for bit" in reproduction(study, replace(configuration, pruner="none")).about
 

@@ -124,11 +124,11 @@ def test_the_ranking_is_told_apart_from_what_it_ranked_nothing_for() -> None:
     told = " ".join(paragraphs(report))
     assert "The search claimed 0.8000 for it: +0.0900 of optimism." in told
     own = "The search's own best (hidden_size=99), for which it claimed 0.9000, "
-    assert f"{own}came to place 2 of 2 in the ranking." in told
+    assert f"{own}was ranked 2 of 2." in told
     assert "On the same repeats, the default configuration has 0.6100 ± 0.0141." in told
     failed = replace(report, ranking=report.ranking[:1], left_out=(LeftOut(best, "no memory"),))
     assert f"{own}failed on a fresh repeat." in paragraphs(failed)
-    assert f"{own}is nearly the default configuration, which stands for it." in paragraphs(
+    assert f"{own}is nearly identical to the default configuration, which was ranked in its place." in paragraphs(
         replace(report, ranking=report.ranking[:1])
     )
     as_good = replace(default, trials=(trial(0.71),))

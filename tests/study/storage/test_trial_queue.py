@@ -166,7 +166,7 @@ def test_a_trial_that_ends_five_workers_in_the_same_epoch_fails_with_its_reason(
     crash(queue, epoch=1)
     (trial,) = queue.study.trials
     assert trial.state == TrialState.FAIL
-    assert trial.user_attrs[FAILURE].startswith("5 workers have died of it in the same epoch; perhaps")
+    assert trial.user_attrs[FAILURE].startswith("5 workers crashed on it in the same epoch; it may")
 
 
 def test_neither_crashes_in_other_epochs_nor_a_power_cut_end_a_trial(new_queue: NewQueue, tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
 
 
 def test_a_trial_keeps_what_its_training_tells(study: Study, prepared: PreparedTexts) -> None:
+    torch.set_num_threads(2)  # so that the training shows that it takes one
     run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=2, seed=7), TextLimits()), prepared)
     trial = study.ask(SPACE)
     heard: list[EpochResult] = []
