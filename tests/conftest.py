@@ -1,4 +1,4 @@
-"""What the tests share: small texts and an encoder made here; standard corpora and MiniLM if a registry is reached."""
+"""Shared fixtures: small texts and an encoder made here; standard corpora and MiniLM if a registry can be reached."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from data.source import Split, find_source, load_test_texts
 from data.standard_corpora import read_official_split
 from preprocessing.pretrained import MINILM, PretrainedEncoder, find_encoder
 
-# A test runs on each core, so none may use them all: neither NumPy here, nor torch (once imported), nor a process.
+# One test runs per core, so none may use all cores: neither NumPy here, nor torch (once imported), nor a subprocess.
 threadpool_limits(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 settings.register_profile("repeatable", deadline=None, derandomize=True)  # the machine may be busy
@@ -36,7 +36,7 @@ PIECES = [*SPECIAL_PIECES, *LETTERS, *(f"##{letter}" for letter in LETTERS), "##
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """As many as this process may use, also where a container has fewer cores than its machine."""
+    """The number of cores that this process may use, even in a container with fewer cores than its machine."""
     return int(joblib.cpu_count())
 
 

@@ -1,4 +1,4 @@
-"""The directions of imports, and the one door to the test split."""
+"""The direction of imports, and the only access to the test split."""
 
 import ast
 import json
@@ -13,7 +13,7 @@ from setuptools import find_packages
 ROOT = Path(__file__).parent.parent
 LAYERS = ["data", "preprocessing", "models", "study"]  # each may import those before it
 COMMANDS = ["run", "worker", "report", "predict", "cache"]
-# Within `study`, likewise. The core: the files of `study/` that are no command.
+# Likewise within `study`. The core: the files of `study/` that are not commands.
 PACKAGES = ["core", "storage", "analysis", "figures", "trials", "workers", "confirmation", "reports", "commands"]
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -26,7 +26,7 @@ def name_of(path: Path) -> str:
 
 
 def in_folders(*folders: str, but: Collection[str] = ()) -> list[Path]:
-    """The modules of some folders, but for those that are named."""
+    """The modules of these folders, except those in `but`."""
     return [path for path in MODULES if path.relative_to(ROOT).parts[0] in folders and name_of(path) not in but]
 
 
@@ -80,7 +80,7 @@ def test_imports_of_the_study_point_down(path: Path) -> None:
     assert not imported & above
 
 
-def test_no_imports_go_round_in_a_circle() -> None:
+def test_there_are_no_circular_imports() -> None:
     sorter = TopologicalSorter({dotted(path): imported_modules(path) for path in MODULES})
     sorter.prepare()  # raises `CycleError`, which names them
 
@@ -97,7 +97,7 @@ def test_texts_are_prepared_without_torch(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*in_folders("models", "study"), *NOTEBOOKS], ids=name_of)
 def test_models_and_study_get_texts_only_through_the_source(path: Path) -> None:
-    """The files and the splits themselves hold the test texts, too."""
+    """The modules for files and splits handle the test texts, too."""
     texts = {name for name in imported_modules(path) if name.split(".")[0] == "data"}
     assert texts <= {"data.source", "data.errors", "data.files", "data.wheels"}
 
@@ -105,14 +105,14 @@ def test_models_and_study_get_texts_only_through_the_source(path: Path) -> None:
 @pytest.mark.parametrize(
     "path", [*in_folders("preprocessing", "models", "study", but=MAY_OPEN_THEM), *NOTEBOOKS], ids=name_of
 )
-def test_no_module_of_the_search_names_a_door_to_the_test_split(path: Path) -> None:
+def test_no_module_of_the_search_uses_a_function_that_opens_the_test_split(path: Path) -> None:
     tree = ast.walk(ast.parse(code_of(path)))
     names = {getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None) for node in tree}
     assert not names & DOORS_TO_THE_TEST_SPLIT
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_no_notebook_confirms_a_search_which_opens_the_test_split(path: Path) -> None:
+def test_no_notebook_opens_the_test_split_by_confirming_a_search(path: Path) -> None:
     assert not imported_modules(path) & {"study.report", "study.reports.contents", "study.confirmation.holdout"}
 
 

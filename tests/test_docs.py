@@ -1,4 +1,4 @@
-"""The pages on the models: short, with the names that the code has, and with pictures that anybody can read."""
+"""The pages on the models: short, with the names of the code, and with pictures that are easy to read."""
 
 import io
 import os
@@ -25,7 +25,7 @@ PICTURES = sorted(FOLDER.glob("*.svg"))
 OPTIONS = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
 CODE = "\n".join(path.read_text() for layer in ("preprocessing", "models") for path in (ROOT / layer).glob("*.py"))
 EXPLANATION_LINES = 20
-SMALLEST_FONT, SMALLEST_CONTRAST = 9, 4.5  # in pixels, on a telephone; as WCAG 2 asks for
+SMALLEST_FONT, SMALLEST_CONTRAST = 9, 4.5  # in pixels, on a phone; as WCAG 2 requires
 GROUNDS = {"light": "#ffffff", "dark": "#0d1117"}
 SVG = "{http://www.w3.org/2000/svg}"
 of_each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -91,14 +91,14 @@ def test_every_option_that_is_named_exists(page: Path) -> None:
 
 
 @of_each_page
-def test_every_name_is_one_of_the_code(page: Path) -> None:
+def test_every_name_in_code_style_exists_in_the_code(page: Path) -> None:
     named = set(re.findall(r"`([A-Za-z_]+)`", page.read_text()))
     assert named
     assert not {name for name in named if not re.search(rf"\b{name}\b", CODE)}
 
 
 @of_each_picture
-def test_a_picture_says_what_it_is_and_names_what_is_there(picture: Path) -> None:
+def test_a_picture_has_a_description_and_uses_only_names_that_exist(picture: Path) -> None:
     svg = ElementTree.parse(picture).getroot()
     assert svg.findtext(f"{SVG}title")
     assert svg.findtext(f"{SVG}desc")
@@ -115,7 +115,7 @@ def test_the_pictures_are_what_the_script_draws(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Chromium without a window."""
+    """Headless Chromium."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         if "CI" in os.environ:
@@ -160,13 +160,13 @@ def test_every_text_can_be_read(picture: Path, width: int, scheme: str, browser:
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @of_each_picture
-def test_a_picture_follows_the_scheme_also_as_an_image(
+def test_a_picture_follows_the_colour_scheme_when_shown_as_an_image(
     picture: Path, scheme: str, browser: Any, tmp_path: Path
 ) -> None:
-    """As a page of Markdown shows it."""
+    """A Markdown page shows the picture in this way."""
     open_page(browser, tmp_path / "page.html", f'<img src="{picture.as_uri()}">', scheme=scheme, width=1000)
     image = browser.find_element("tag name", "img")
     pixels = matplotlib.image.imread(io.BytesIO(image.screenshot_as_png))[:, :, :3]
     ground = [int(GROUNDS[scheme][start : start + 2], 16) / 255 for start in (1, 3, 5)]
     assert pixels.shape[:2] == (image.size["height"], image.size["width"])
-    assert np.isclose(pixels, ground, atol=0.01).all(axis=2).mean() > 0.4  # and not a picture that is not there
+    assert np.isclose(pixels, ground, atol=0.01).all(axis=2).mean() > 0.4  # so the picture was loaded

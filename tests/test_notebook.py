@@ -1,4 +1,4 @@
-"""The notebook is committed clean, calls the modules in short cells, and runs from its top to its bottom."""
+"""The notebook is committed clean, calls the modules in short cells, and runs from top to bottom."""
 
 import ast
 import importlib
@@ -18,8 +18,8 @@ from study.model_settings import DEFAULTS
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "study.ipynb"
 FIGURE = "application/vnd.plotly.v1+json"
-STATEMENTS = 8  # lines of a cell at most, its imports aside: what needs more belongs into a module
-SECONDS = 600  # of a cell, on a machine that is busy
+STATEMENTS = 8  # lines of a cell at most, without its imports: what needs more belongs in a module
+SECONDS = 600  # per cell, on a busy machine
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def run(notebook: NotebookNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **parameters: Any) -> list[Any]:
-    """Execute it as it is but for these parameters, in a kernel of this interpreter, and return all outputs."""
+    """Execute the notebook with these parameters, in a kernel of this interpreter, and return all outputs."""
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))  # not the kernels and settings of a user
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     parameters |= {"STORAGE": f"sqlite:///{tmp_path / 'notebook.db'}"}
@@ -45,18 +45,18 @@ def run(notebook: NotebookNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
 
 def check(outputs: list[Any], models: int) -> None:
-    """Every figure and picture is there and shows something, every model is compared, and nothing has warned."""
+    """Check that every figure and picture is there and shows something, every model is compared, and nothing warned."""
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
     shown = [output.data for output in outputs if "data" in output]
     figures = [data[FIGURE] for data in shown if FIGURE in data]
     assert len(figures) == 8
     assert all(figure["data"] or figure["layout"]["annotations"] for figure in figures)
-    assert all("text/html" in data for data in shown if FIGURE in data)  # for what is exported
+    assert all("text/html" in data for data in shown if FIGURE in data)  # for exports of the notebook
     assert len([data for data in shown if "image/svg+xml" in data]) == models
-    assert shown[-1]["text/html"].count("<tr") == models + 2  # the names of the columns, and of the index
+    assert shown[-1]["text/html"].count("<tr") == models + 2  # two rows name the columns and the index
 
 
-def test_it_is_committed_without_outputs(notebook: NotebookNode) -> None:
+def test_the_notebook_is_committed_without_outputs(notebook: NotebookNode) -> None:
     nbformat.validate(notebook)
     assert NOTEBOOK.read_text(encoding="utf-8") == nbformat.writes(notebook) + "\n"
     assert not [cell.id for cell in code_cells(notebook) if cell.outputs or cell.execution_count]
@@ -64,7 +64,7 @@ def test_it_is_committed_without_outputs(notebook: NotebookNode) -> None:
     assert not [cell.id for cell in notebook.cells if cell.metadata]
 
 
-def test_its_cells_have_names_that_stay(notebook: NotebookNode) -> None:
+def test_the_cells_have_stable_names(notebook: NotebookNode) -> None:
     names = [cell.id for cell in notebook.cells]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", name) for name in names)
@@ -78,7 +78,7 @@ def test_every_cell_is_a_short_call_into_the_modules(notebook: NotebookNode) -> 
         assert len(lines) <= STATEMENTS or cell.id == "parameters", cell.id
 
 
-def test_what_it_says_to_type_exists(notebook: NotebookNode) -> None:
+def test_every_command_and_option_in_the_text_exists(notebook: NotebookNode) -> None:
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     commands = re.findall(r"python -m (study\.\w+)", prose)
     apps = [importlib.import_module(module).app for module in commands]
@@ -90,7 +90,7 @@ def test_what_it_says_to_type_exists(notebook: NotebookNode) -> None:
 
 
 @pytest.mark.slow
-def test_it_runs_on_a_users_file_and_sees_no_text_of_the_test_split(
+def test_the_notebook_runs_on_a_users_file_without_any_text_of_the_test_split(
     notebook: NotebookNode,
     marked_csv: Path,
     tiny_encoder: PretrainedEncoder,
@@ -117,7 +117,7 @@ def test_it_runs_on_a_users_file_and_sees_no_text_of_the_test_split(
 
 
 @pytest.mark.slow
-def test_it_runs_on_real_texts_with_the_models_that_it_names(
+def test_the_notebook_runs_on_real_texts_with_its_own_models(
     notebook: NotebookNode,
     standard_cache: Path,
     minilm: PretrainedEncoder,

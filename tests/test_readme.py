@@ -1,4 +1,4 @@
-"""What the README says exists: its commands, its options and its folders."""
+"""The commands, options and folders that the README names exist."""
 
 import importlib
 import re
@@ -14,14 +14,14 @@ PAGES = README + "".join((DOCS / name).read_text() for name in ("guide.md", "sca
 COMMANDS = re.findall(r"^(?:.*&& )?python -m study\.(\w+) ?(.*?)(?: *#.*)?$", PAGES, flags=re.MULTILINE)
 
 
-def test_both_commands_are_there_as_ci_runs_them() -> None:
+def test_the_readme_has_both_commands_as_ci_runs_them() -> None:
     assert re.search(
         r"^pip install -c constraints\.txt -e \. && python -m study\.run --trials 50", README, re.MULTILINE
     )
     assert re.search(r"^pip install -c constraints\.txt -e '\.\[test\]' && pytest", README, re.MULTILINE)
 
 
-def test_it_is_short_and_its_pictures_are_there_and_small() -> None:
+def test_the_readme_is_short_and_its_pictures_exist_and_are_small() -> None:
     assert len(README.splitlines()) <= 150
     pictures = [DOCS.parent / path for path in re.findall(r"!\[.+\]\((.+)\)", README)]
     assert len(pictures) == 2
@@ -29,7 +29,7 @@ def test_it_is_short_and_its_pictures_are_there_and_small() -> None:
 
 
 @pytest.mark.parametrize("page", [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *DOCS.glob("*.md")])
-def test_what_pages_link_to_is_there(page: Path) -> None:
+def test_every_link_target_exists(page: Path) -> None:
     links = re.findall(r"\]\(([^):]+)\)", page.read_text())
     assert all((page.parent / link).exists() for link in links)
 
@@ -46,7 +46,7 @@ def test_every_option_that_is_shown_exists(command: str, arguments: str) -> None
     assert {word for word in shlex.split(arguments) if word.startswith("--")} <= known | {"--help"}
 
 
-def test_every_package_and_command_is_in_the_picture_of_how_it_is_built() -> None:
+def test_the_readme_lists_every_package_and_command() -> None:
     root = Path(__file__).parent.parent
     picture = README.partition("## How it is built")[2]
     folders = [path.parent for path in root.glob("*/**/__init__.py") if path.is_relative_to(root / "study")]

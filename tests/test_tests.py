@@ -1,4 +1,4 @@
-"""The tests themselves: what they assert, they assert in every run."""
+"""The tests themselves: every assertion is executed in every run."""
 
 import ast
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ FILES = sorted(str(path.relative_to(TESTS)) for path in TESTS.rglob("test_*.py")
 
 
 def is_assertion(node: ast.AST) -> bool:
-    """Whether it is an `assert`, or a call of `pytest.raises` or `pytest.fail`."""
+    """Whether a node is an `assert`, or a call of `pytest.raises` or `pytest.fail`."""
     if isinstance(node, ast.Call):
         return ast.unparse(node.func) in ("pytest.raises", "pytest.fail")
     return isinstance(node, ast.Assert)
 
 
 def assertions_under_an_if(code: str) -> Iterator[str]:
-    """The test functions of a module that assert something only if something holds, and the lines where."""
+    """The test functions of a module that assert something only under a condition, and the lines where they do."""
     for function in ast.walk(ast.parse(code)):
         if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
             branches = [node for node in ast.walk(function) if isinstance(node, ast.If | ast.Match)]
@@ -28,7 +28,7 @@ def assertions_under_an_if(code: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_no_assertion_stands_under_an_if(file: str) -> None:
-    """It would pass where the condition never holds; two tests, or a table of what is expected, cannot."""
+    """Such a test would pass if the condition never held; two tests, or a table of expected values, would not."""
     assert list(assertions_under_an_if((TESTS / file).read_text())) == []
 
 

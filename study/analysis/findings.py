@@ -196,9 +196,9 @@ class _Resample(InMemoryStorage):
 
     def get_all_trials(
         self,
-        study_id: int,
+        study_id: int,  # noqa: ARG002
         deepcopy: bool = True,
-        states: Container[TrialState] | None = None,  # noqa: ARG002
+        states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         trials = [trial for trial in self.trials if states is None or trial.state in states]
         return copy.deepcopy(trials) if deepcopy else trials

@@ -1,4 +1,4 @@
-"""What is read from a user's file, and what is said about one that cannot be used."""
+"""Reading a user's file, and the errors for files that cannot be used."""
 
 import gzip
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def read(path: Path, **columns: str) -> tuple[LabelledTexts, tuple[str, ...]]:
     return read_corpus(path, **{"label_column": "Category", "text_column": "description_pre", **columns})
 
 
-def test_all_kinds_of_file_give_the_same_texts(toy_frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_all_file_formats_give_the_same_texts(toy_frame: pd.DataFrame, tmp_path: Path) -> None:
     writers: dict[str, Callable[[Path], object]] = {
         "t.csv": lambda path: toy_frame.to_csv(path),  # with an unnamed index column in front
         "t.csv.gz": lambda path: toy_frame.to_csv(path, index=False),
@@ -40,7 +40,7 @@ def test_all_kinds_of_file_give_the_same_texts(toy_frame: pd.DataFrame, tmp_path
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
-def test_integer_labels_stay_integers_even_beside_missing_ones(suffix: str, tmp_path: Path) -> None:
+def test_integer_labels_stay_integers_even_if_some_labels_are_missing(suffix: str, tmp_path: Path) -> None:
     frame = pd.DataFrame({"Category": [1.0, 2.0, None] * 20, "description_pre": ["some text"] * 60})
     path = tmp_path / f"t.{suffix}"
     frame = frame.astype({"Category": "Int64"}) if suffix == "csv" else frame
@@ -76,7 +76,7 @@ def test_labels_of_several_types_are_taken_as_they_are_written(tmp_path: Path) -
     assert set(read(tmp_path / "t.jsonl")[0].labels.to_pylist()) == {"1", "one"}
 
 
-def test_a_label_that_is_not_a_number_is_missing(tmp_path: Path) -> None:
+def test_a_nan_label_counts_as_missing(tmp_path: Path) -> None:
     column = pa.array([1.0, 2.0, float("nan")] * 20)
     pq.write_table(pa.table({"Category": column, "description_pre": ["text"] * 60}), tmp_path / "t.parquet")
     assert set(read(tmp_path / "t.parquet")[0].labels.to_pylist()) == {"1", "2"}
@@ -129,7 +129,7 @@ BAD_FILES = [
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD_FILES, ids=lambda value: str(value)[:30])
-def test_a_bad_file_is_told_in_one_line(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_bad_file_is_a_one_line_error(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CorpusError, match=message) as caught:
         read(tmp_path / name)
@@ -138,7 +138,9 @@ def test_a_bad_file_is_told_in_one_line(name: str, content: bytes, message: str,
 
 
 @given(st.binary(max_size=400))
-def test_no_file_at_all_makes_a_traceback(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_file_content_gives_an_error_instead_of_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     for name in ("t.csv", "t.jsonl"):
         path = tmp_path_factory.mktemp("any") / name
         path.write_bytes(HEADER.encode() + content if name == "t.csv" else content)

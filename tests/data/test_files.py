@@ -1,4 +1,4 @@
-"""Files and folders are replaced whole or stay as they were; paths mean what their user means."""
+"""Files and folders are replaced completely or not at all; user paths are expanded as a user expects."""
 
 import gzip
 import hashlib
@@ -9,7 +9,7 @@ import pytest
 from data.files import kind_of_file, open_bytes, replace_folder, replacing, sha256, user_path
 
 
-def test_a_file_takes_its_place_when_all_has_gone_well(tmp_path: Path) -> None:
+def test_a_file_is_replaced_once_the_new_one_is_written(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("old")
     with replacing(file) as temporary:
@@ -35,7 +35,7 @@ def test_a_file_stays_as_it_was_when_writing_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_there", [False, True])
-def test_a_folder_takes_the_place_of_another(tmp_path: Path, is_there: bool) -> None:
+def test_a_new_folder_replaces_the_old_one_if_there_is_one(tmp_path: Path, is_there: bool) -> None:
     written, folder = tmp_path / "written", tmp_path / "report"
     for path in [written, *[folder] * is_there]:
         path.mkdir()
@@ -44,7 +44,9 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path, is_there: bool) -> 
     assert list(tmp_path.rglob("*")) == [folder, folder / "written"]
 
 
-def test_a_folder_stays_when_the_new_one_cannot_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_old_folder_is_kept_when_the_new_one_cannot_replace_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written, folder = tmp_path / "written", tmp_path / "report"
     for path in (written, folder):
         path.mkdir()
@@ -63,7 +65,7 @@ def test_a_folder_stays_when_the_new_one_cannot_take_its_place(tmp_path: Path, m
     assert not (tmp_path / ".report.replaced").exists()
 
 
-def test_a_compressed_file_is_opened_decompressed_and_is_of_the_kind_within(tmp_path: Path) -> None:
+def test_a_gzip_file_is_decompressed_and_has_the_kind_of_its_content(tmp_path: Path) -> None:
     plain, compressed = tmp_path / "a.CSV", tmp_path / "a.csv.GZ"
     plain.write_bytes(b"text")
     compressed.write_bytes(gzip.compress(b"text"))

@@ -1,4 +1,4 @@
-"""Which texts a study is about."""
+"""The texts that a study is about, and how they are split."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ from data.standard_corpora import STANDARD_CORPORA
 WriteCsv = Callable[[list[tuple[str, str]]], Path]
 
 
-def test_without_a_name_the_file_of_the_practical_is_taken_if_it_is_there(
+def test_without_a_name_the_default_file_is_used_if_it_exists_and_r8_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_frame: pd.DataFrame
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -31,7 +31,7 @@ def test_without_a_name_the_file_of_the_practical_is_taken_if_it_is_there(
     assert "is there" in sentence
 
 
-def test_a_name_given_by_data_is_the_reason(toy_csv: Path) -> None:
+def test_the_sentence_says_that_the_source_was_named_by_data(toy_csv: Path) -> None:
     assert find_source(str(toy_csv))[1] == f"{toy_csv}: named by --data"
     assert find_source("r8")[1] == "r8 (Reuters-21578 R8, 8 classes): named by --data"
 
@@ -52,12 +52,12 @@ def test_a_path_may_begin_with_the_home_folder(toy_csv: Path, monkeypatch: pytes
     assert find_source("~/toy.csv")[0].path == str(toy_csv)
 
 
-def test_columns_of_a_standard_corpus_are_refused() -> None:
+def test_column_options_are_refused_for_a_standard_corpus() -> None:
     with pytest.raises(CorpusError, match="r8 is a standard corpus: --label-column"):
         find_source("r8", label_column="job")
 
 
-def test_labels_of_which_none_can_be_split_are_told(tmp_path: Path) -> None:
+def test_labels_that_are_all_too_rare_to_split_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "ids.csv"
     pd.DataFrame({"Category": range(60), "description_pre": [f"text {n}" for n in range(60)]}).to_csv(path)
     with pytest.raises(CorpusError, match=r"No class of .* has 3 distinct texts.*60 labels.*--label-column"):
@@ -65,12 +65,12 @@ def test_labels_of_which_none_can_be_split_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["~nobody-of-this-name/x.csv", "."])
-def test_odd_paths_are_told_in_one_line(name: str) -> None:
+def test_unusable_paths_are_reported_as_errors(name: str) -> None:
     with pytest.raises(CorpusError, match=r"not found|cannot be read"):
         find_source(name)
 
 
-def test_a_missing_file_is_told_with_the_way_out(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_suggests_alternatives(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"File .*nothing\.csv not found.*r8, r52, 20ng"):
         find_source(str(tmp_path / "nothing.csv"))
 
@@ -86,7 +86,7 @@ def test_a_missing_file_is_told_with_the_way_out(tmp_path: Path) -> None:
         (os.fsdecode(b"caf\xe9.csv"), "caf?"),
     ],
 )
-def test_a_file_gives_its_name_without_the_ending_to_the_source(file: str, name: str, toy_csv: Path) -> None:
+def test_a_source_is_named_after_its_file_without_the_extension(file: str, name: str, toy_csv: Path) -> None:
     assert find_source(str(toy_csv.rename(toy_csv.with_name(file))))[0].name == name
 
 
@@ -97,7 +97,7 @@ def test_a_copy_elsewhere_is_the_same_source(toy_csv: Path, monkeypatch: pytest.
     assert find_copy(source, copy) == replace(source, path=str(toy_csv.with_name("copy.csv")))
 
 
-def test_another_file_is_no_copy(toy_csv: Path) -> None:
+def test_a_file_with_different_content_is_not_accepted_as_a_copy(toy_csv: Path) -> None:
     source, _ = find_source(str(toy_csv))
     other = toy_csv.with_name("other.csv")
     other.write_text("Category,description_pre\n")
@@ -112,7 +112,7 @@ def test_a_study_of_a_standard_corpus_needs_no_copy(toy_csv: Path) -> None:
         find_copy(find_source("r8")[0], toy_csv)
 
 
-def test_the_three_sides_of_a_file_hold_all_texts_once(toy_csv: Path, toy_frame: pd.DataFrame) -> None:
+def test_the_three_splits_of_a_file_hold_every_text_once(toy_csv: Path, toy_frame: pd.DataFrame) -> None:
     source, _ = find_source(str(toy_csv))
     texts = load_search_texts(Split(source, 3), cache_dir=toy_csv.parent)
     test = load_test_texts(Split(source, 3), cache_dir=toy_csv.parent)
@@ -122,7 +122,7 @@ def test_the_three_sides_of_a_file_hold_all_texts_once(toy_csv: Path, toy_frame:
     assert sorted(text for side in sides for text in side) == sorted(toy_frame["description_pre"])
 
 
-def test_a_draw_scores_the_classes_that_the_search_scores(tmp_path: Path) -> None:
+def test_a_repeat_scores_the_same_classes_as_the_search(tmp_path: Path) -> None:
     path = tmp_path / "small classes.csv"
     rows = [
         (label, f"{label} {number}")
@@ -137,7 +137,7 @@ def test_a_draw_scores_the_classes_that_the_search_scores(tmp_path: Path) -> Non
         assert set(texts.training.labels.to_pylist()) == set("abcd")
 
 
-def test_the_texts_of_a_draw_are_the_same_on_every_machine_and_in_every_version(write_csv: WriteCsv) -> None:
+def test_the_texts_of_a_repeat_are_the_same_on_every_machine_and_in_every_version(write_csv: WriteCsv) -> None:
     path = write_csv([("ab"[number % 2], f"text {number}") for number in range(40)])
     source, _ = find_source(str(path))
     drawn = [load_search_texts(Split(source, repeat=repeat), cache_dir=path.parent) for repeat in (None, 0, 1)]
@@ -146,7 +146,7 @@ def test_the_texts_of_a_draw_are_the_same_on_every_machine_and_in_every_version(
 
 
 @pytest.mark.parametrize(("lonely", "shown"), [(5, "5 (0, 1, 2, 3, 4)."), (6, "6 (0, 1, 2, 3, 4, ...).")])
-def test_classes_that_are_too_small_to_be_split_are_noted_beside_other_notes(
+def test_classes_too_small_to_be_split_are_noted_in_addition_to_other_notes(
     lonely: int, shown: str, write_csv: WriteCsv
 ) -> None:
     rows = [("large", f"text {number}") for number in range(30)] + [(str(n), f"lonely {n}") for n in range(lonely)]
@@ -165,7 +165,7 @@ def test_a_file_that_changes_after_the_study_began_is_refused(toy_csv: Path) -> 
         load_search_texts(Split(source), cache_dir=toy_csv.parent)
 
 
-def test_a_file_that_is_gone_after_the_study_began_is_told_with_the_way_out(toy_csv: Path) -> None:
+def test_the_error_for_a_file_that_is_gone_since_the_study_started_says_what_to_do(toy_csv: Path) -> None:
     source, _ = find_source(str(toy_csv))
     toy_csv.unlink()
     with pytest.raises(CorpusError, match=r"toy\.csv is not there\. Name .* with --data"):
@@ -173,7 +173,7 @@ def test_a_file_that_is_gone_after_the_study_began_is_told_with_the_way_out(toy_
 
 
 @pytest.mark.parametrize("data", ["toy", "r8"])
-def test_a_draw_divides_the_same_texts_another_way_and_leaves_the_test_split_alone(
+def test_a_repeat_splits_the_same_texts_differently_and_keeps_the_test_split(
     data: str, toy_csv: Path, request: pytest.FixtureRequest
 ) -> None:
     cache_dir = toy_csv.parent if data == "toy" else request.getfixturevalue("standard_cache")

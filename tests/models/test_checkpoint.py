@@ -1,4 +1,4 @@
-"""Mid-training files: an interrupted training comes to the same weights and curve, and no file can do harm."""
+"""Checkpoints: an interrupted training run gives the same weights and curve, and no file can execute code."""
 
 import pickle
 import subprocess
@@ -12,8 +12,8 @@ import torch
 
 from models.checkpoint import Checkpoint, CheckpointError
 
-# A real LSTM with dropout of both kinds and two layers. Each training is a process of its own, forked so that torch is
-# imported once; those that are to be killed kill themselves.
+# A real LSTM with both kinds of dropout and two layers. Each training run is a separate process, forked so that torch
+# is imported only once; the runs to be killed kill themselves.
 PROGRAM = """
 import os, signal, sys, torch
 from dataclasses import asdict
@@ -70,13 +70,13 @@ for when in ("before", "after"):
 
 
 @pytest.mark.slow
-def test_a_training_that_is_killed_after_each_epoch_in_turn_comes_to_the_same_bits(toy_csv: Path) -> None:
+def test_a_training_run_that_is_killed_at_every_epoch_gives_the_same_bits(toy_csv: Path) -> None:
     folder, epochs = toy_csv.parent, 4
     subprocess.run([sys.executable, "-c", PROGRAM, str(folder), str(epochs)], check=True)
     whole, *parts = (torch.load(folder / name, weights_only=True) for name in ("whole", "before", "after"))
     for part in parts:
         assert part["curve"] == whole["curve"]
-        assert part["heard"] == list(range(epochs))  # its pruner hears of the whole curve
+        assert part["heard"] == list(range(epochs))  # the pruner gets the whole curve
         for kind in ("weights", "best"):
             assert part[kind].keys() == whole[kind].keys()
             assert all(torch.equal(part[kind][name], whole[kind][name]) for name in whole[kind])
@@ -88,7 +88,7 @@ def saved(path: Path, **identity: object) -> Checkpoint:
     return checkpoint
 
 
-def test_what_was_saved_is_loaded_until_it_is_removed(tmp_path: Path) -> None:
+def test_a_saved_checkpoint_is_loaded_until_it_is_removed(tmp_path: Path) -> None:
     checkpoint = saved(tmp_path / "new" / "folder" / "1.pt", trial=1)
     state = checkpoint.load()
     assert state is not None
@@ -100,7 +100,7 @@ def test_what_was_saved_is_loaded_until_it_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flipped bit", "cut off", "empty", "a folder"])
-def test_a_damaged_file_is_not_used_and_that_is_told(
+def test_a_damaged_file_is_not_used_and_a_message_says_so(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = saved(tmp_path / "1.pt", trial=1)
@@ -136,7 +136,7 @@ def test_no_code_in_a_file_is_executed(tmp_path: Path, monkeypatch: pytest.Monke
         assert not Path("executed").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match=r"cannot be written: (Not a directory|File exists)"):
         saved(tmp_path / "file" / "1.pt")

@@ -19,7 +19,7 @@ from preprocessing.vocabulary import PAD_ID, SPECIAL_WORDS, UNKNOWN_ID, Vocabula
 from preprocessing.word_vectors import WordVectors, find_vectors, prepare_vectors
 
 WORDS, SIZE = 40, 6
-UNKNOWN_TO_THE_FILE = 20  # the words with the ids from here on
+UNKNOWN_TO_THE_FILE = 20  # words with ids from here on have no vector in the file
 NETWORKS: dict[str, Callable[..., Any]] = {
     "lstm": lambda vectors, **changes: LSTMClassifier(
         LSTMConfig(SIZE, hidden_size=8, **changes), vocabulary_size=WORDS, classes=2, vectors=vectors
@@ -33,7 +33,7 @@ every_network = pytest.mark.parametrize("make_network", NETWORKS.values(), ids=N
 
 @pytest.fixture
 def vectors(tmp_path: Path) -> WordVectors:
-    """For half of a vocabulary that is larger than the networks'; their mean square is far from the embeddings'."""
+    """Vectors for half of a vocabulary larger than the networks'; their mean square is far from the embeddings'."""
     words = [f"word{number}" for number in range(WORDS + 10 - len(SPECIAL_WORDS))]
     numbers = np.random.default_rng(0).normal(0, 3, (UNKNOWN_TO_THE_FILE - len(SPECIAL_WORDS), SIZE))
     path = tmp_path / "vectors.txt"
@@ -56,7 +56,7 @@ def trained(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: parameter.detach() for name, parameter in network.named_parameters()}
 
 
-def test_pretrained_words_point_where_their_vectors_do_at_the_scale_asked_for(vectors: WordVectors) -> None:
+def test_pretrained_embeddings_are_their_vectors_at_the_requested_scale(vectors: WordVectors) -> None:
     weights = word_embedding(WORDS, SIZE, vectors=vectors, vector_scale=0.5).weight.detach().numpy()
     pretrained = weights[vectors.known[:WORDS]]
     ratio = pretrained / vectors.vectors[vectors.known]
@@ -75,7 +75,7 @@ def test_words_without_a_vector_are_drawn_at_the_same_scale(vectors: WordVectors
     assert drawn[0][UNKNOWN_ID].abs().sum() > 0
 
 
-def test_a_network_that_knows_none_of_the_words_with_vectors_is_as_without(vectors: WordVectors) -> None:
+def test_a_vocabulary_without_any_pretrained_word_still_gets_finite_weights(vectors: WordVectors) -> None:
     assert torch.isfinite(word_embedding(len(SPECIAL_WORDS), SIZE, vectors=vectors).weight).all()
 
 

@@ -1,4 +1,4 @@
-"""An exported model stands alone: it predicts to the bit what the trained one does, and no other folder is taken."""
+"""An exported model is self-contained: it predicts bit for bit what the trained one does; other folders are refused."""
 
 import json
 import subprocess
@@ -22,10 +22,10 @@ from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.vocabulary import Vocabulary, build_vocabulary
 
-LIMITS = TextLimits(max_tokens=9)  # shorter than the toy texts, whose numbers stand in one text each and are not known
+LIMITS = TextLimits(max_tokens=9)  # shorter than the toy texts, whose numbers occur once each and are unknown
 CPU = torch.device("cpu")
 
-# A process that has neither the study nor its texts, and more than one thread, unlike the training.
+# A process without the study and its texts, and with more than one thread, unlike the training run.
 PREDICT = """
 import sys, json
 from pathlib import Path
@@ -62,7 +62,7 @@ def export(csv: Path, folder: Path, **config: Any) -> tuple[LSTMClassifier, Prep
 
 
 def small(folder: Path, *, classes: int = 2) -> None:
-    """A model of three words that has learned nothing."""
+    """Save an untrained model that knows three words."""
     torch.manual_seed(0)
     vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
     names = tuple(f"class {number}" for number in range(classes))
@@ -96,10 +96,10 @@ def test_a_new_process_predicts_the_same_bits_without_the_study(config: dict[str
         assert found["labels"].tolist() == [prepared.classes[number] for number in classes]
         assert found["probabilities"].tobytes() == probabilities.tobytes()
     assert len(texts) > 128  # more than one batch
-    assert (classes == prepared.training.labels).mean() > 0.6  # it has learned: not all are alike
+    assert (classes == prepared.training.labels).mean() > 0.6  # it has learned something
 
 
-def test_a_loaded_model_tells_what_it_is(toy_csv: Path) -> None:
+def test_a_loaded_model_describes_itself(toy_csv: Path) -> None:
     model, prepared = export(toy_csv, toy_csv.parent / "new" / "model")
     classifier = load_model(toy_csv.parent / "new" / "model")
     assert classifier.classes == ("lawyer", "painter", "surgeon")
@@ -109,7 +109,7 @@ def test_a_loaded_model_tells_what_it_is(toy_csv: Path) -> None:
     assert isinstance(classifier.tokens, Vocabulary)
     words = classifier.tokens.words.to_pylist()
     assert words == prepared.vocabulary.words.to_pylist()[: len(words)]
-    assert "number" in words  # in every text; "17" stands in one
+    assert "number" in words  # in every text; "17" occurs in one
     assert "17" not in words
 
 
@@ -119,7 +119,7 @@ def classifier(tmp_path: Path) -> TextClassifier:
     return load_model(tmp_path / "model")
 
 
-def test_texts_without_a_known_word_are_one_unknown_word(classifier: TextClassifier) -> None:
+def test_texts_without_a_known_word_are_treated_as_one_unknown_word(classifier: TextClassifier) -> None:
     texts = ["", None, " ,;- ", "unheard", "\udcff", "word"]
     probabilities = classifier.predict(texts).probabilities
     assert (probabilities[:5] == probabilities[0]).all()
@@ -127,7 +127,7 @@ def test_texts_without_a_known_word_are_one_unknown_word(classifier: TextClassif
     assert probabilities.sum(axis=1) == pytest.approx(1)
 
 
-def test_any_number_and_kind_of_texts_is_labelled(classifier: TextClassifier) -> None:
+def test_any_number_of_texts_of_any_string_type_is_labelled(classifier: TextClassifier) -> None:
     none = classifier.predict([])
     assert (none.labels.shape, none.probabilities.shape) == ((0,), (0, 2))
     texts = ["word " * (number % 300) for number in range(1000)]
@@ -150,7 +150,7 @@ def test_predicting_leaves_threads_and_random_numbers_as_they_were(tmp_path: Pat
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_model_takes_the_place_of_another_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_a_model_replaces_another_and_leaves_no_other_files(tmp_path: Path) -> None:
     small(tmp_path / "model")
     (tmp_path / ".model.writing").mkdir()  # as a killed process leaves it
     small(tmp_path / "model", classes=3)
@@ -173,7 +173,7 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "mine.txt", "notes"]
 
 
-def test_another_models_vocabulary_or_classes_are_not_saved(tmp_path: Path) -> None:
+def test_a_vocabulary_or_classes_that_do_not_match_the_model_are_refused(tmp_path: Path) -> None:
     vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
     for words, classes in ((4, 2), (3, 3)):
         model = LSTMClassifier(LSTMConfig(4, 4), vocabulary_size=words, classes=classes)
@@ -204,7 +204,7 @@ def changed(config: dict[str, Any], **changes: Any) -> str:
         (lambda config: changed(config, sha256={}), "cannot be used"),
     ],
 )
-def test_a_config_that_cannot_be_used_is_one_line(damage: Any, message: str, tmp_path: Path) -> None:
+def test_an_unusable_config_is_a_one_line_error(damage: Any, message: str, tmp_path: Path) -> None:
     small(tmp_path / "model")
     file = tmp_path / "model" / "config.json"
     file.write_bytes(damage(json.loads(file.read_text())).encode("latin1"))
@@ -240,7 +240,7 @@ def test_a_folder_without_one_of_its_files_is_refused(name: str, tmp_path: Path)
         load_model(tmp_path / "model" / "vocabulary.txt" / "deeper")
 
 
-def test_probabilities_are_those_of_logits_divided_by_the_temperature(tmp_path: Path) -> None:
+def test_probabilities_are_the_softmax_of_the_logits_over_the_temperature(tmp_path: Path) -> None:
     small(tmp_path / "model")
     classifier = load_model(tmp_path / "model")
     warm = replace(classifier, temperature=3.0)
@@ -253,7 +253,7 @@ def test_probabilities_are_those_of_logits_divided_by_the_temperature(tmp_path: 
         assert list(predictions.labels) == list(classifier.predict(texts).labels)
 
 
-def test_a_model_of_before_there_were_temperatures_is_read(tmp_path: Path) -> None:
+def test_a_model_exported_before_temperatures_existed_can_be_read(tmp_path: Path) -> None:
     small(tmp_path / "model")
     classifier = load_model(tmp_path / "model")
     file = tmp_path / "model" / "config.json"

@@ -1,4 +1,4 @@
-"""Features of a frozen encoder: those of its forward pass, computed once for all divisions of the same texts."""
+"""Features of a frozen encoder: the output of its forward pass, computed once for all splits of the same texts."""
 
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def alone(load: Loader, texts: EncodedTexts) -> np.ndarray:
     return np.stack(rows)
 
 
-def test_they_are_what_the_encoder_gives_for_each_text(toy_csv: Path, load: Loader) -> None:
+def test_the_features_are_the_output_of_the_encoder_for_each_text(toy_csv: Path, load: Loader) -> None:
     prepared = prepare(toy_csv, load.encoder)
     sides = [prepared.training, prepared.validation]
     for found, texts in zip(features(toy_csv, load, sides), sides, strict=True):
@@ -75,7 +75,7 @@ def test_they_are_what_the_encoder_gives_for_each_text(toy_csv: Path, load: Load
         assert found.bank.dtype == np.float32
 
 
-def test_they_are_computed_once_and_serve_every_draw(toy_csv: Path, load: Loader) -> None:
+def test_the_features_are_computed_once_for_all_repeats(toy_csv: Path, load: Loader) -> None:
     events: list[str] = []
     for repeat in (None, None, 0, 1):
         prepared = prepare(toy_csv, load.encoder, repeat)
@@ -87,7 +87,7 @@ def test_they_are_computed_once_and_serve_every_draw(toy_csv: Path, load: Loader
     assert events == ["Computing the features of 162 texts."]
 
 
-def test_another_encoder_or_other_texts_have_features_of_their_own(toy_csv: Path, load: Loader) -> None:
+def test_a_different_encoder_or_different_texts_get_their_own_features(toy_csv: Path, load: Loader) -> None:
     prepared = prepare(toy_csv, load.encoder)
     features(toy_csv, load, [prepared.training])
     features(toy_csv, load, [prepared.validation])
@@ -102,7 +102,7 @@ def test_equal_texts_share_a_row(tmp_path: Path, load: Loader) -> None:
     assert found.rows[0] == found.rows[1] != found.rows[2]
 
 
-def test_progress_is_told_up_to_the_end(toy_csv: Path, load: Loader) -> None:
+def test_progress_is_reported_up_to_the_end(toy_csv: Path, load: Loader) -> None:
     prepared = prepare(toy_csv, load.encoder)
     told: list[tuple[int, int]] = []
     features(toy_csv, load, [prepared.training, prepared.validation], on_progress=lambda *counts: told.append(counts))
@@ -111,7 +111,7 @@ def test_progress_is_told_up_to_the_end(toy_csv: Path, load: Loader) -> None:
     assert told[-1] == (162, 162)
 
 
-def test_a_head_trained_on_them_learns_and_predicts_in_the_texts_order(toy_csv: Path, load: Loader) -> None:
+def test_a_head_trained_on_features_learns_and_predicts_in_the_order_of_the_texts(toy_csv: Path, load: Loader) -> None:
     prepared = prepare(toy_csv, load.encoder)
     training, validation = features(toy_csv, load, [prepared.training, prepared.validation])
     config = TrainingConfig(epochs=30, learning_rate=0.1, patience=30)
@@ -124,12 +124,12 @@ def test_a_head_trained_on_them_learns_and_predicts_in_the_texts_order(toy_csv: 
 
     (head, result), (_, again) = train_head(), train_head()
     predictions, _ = predict(head, FeatureEvaluationBatches(training), device=CPU)
-    assert (predictions == training.labels).mean() > 0.6  # of random features; chance is a third
+    assert (predictions == training.labels).mean() > 0.6  # the features are random; chance is a third
     assert [epoch.training_loss for epoch in result.curve] == [epoch.training_loss for epoch in again.curve]
     assert all(torch.equal(tensor, again.best_weights[name]) for name, tensor in result.best_weights.items())
 
 
-def test_every_text_is_met_once_per_epoch_and_the_order_changes(toy_csv: Path, load: Loader) -> None:
+def test_every_text_comes_once_per_epoch_and_the_order_changes(toy_csv: Path, load: Loader) -> None:
     (training,) = features(toy_csv, load, [prepare(toy_csv, load.encoder).training])
     batches = FeatureTrainingBatches(training, 50, seed=0)
     first, second, again = ([batch.rows for batch in batches.epoch(number)] for number in (0, 1, 0))

@@ -1,4 +1,4 @@
-"""Every kind of model is learned, restored, asked and exported through the same few calls."""
+"""Every kind of model is trained, restored, used for prediction and exported through the same few calls."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -44,12 +44,12 @@ def learner_of(settings: Settings, csv: Path, encoder: PretrainedEncoder) -> Lea
 
 
 @every_kind
-def test_what_is_restored_or_exported_says_what_was_learned(
+def test_a_restored_or_exported_model_predicts_what_was_learned(
     kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder
 ) -> None:
     learner = learner_of(SETTINGS[kind], toy_csv, tiny_encoder)
     result = learner.fit()
-    assert result.best.accuracy > 0.4  # of three classes: it has learned something
+    assert result.best.accuracy > 0.4  # of three classes, so it has learned something
     validation = learner.prepared.validation
     classes = learner.logits(result.best_weights, validation).argmax(dim=1).numpy()
     assert (classes == validation.labels).mean() == pytest.approx(result.best.accuracy)
@@ -68,14 +68,14 @@ def test_what_is_restored_or_exported_says_what_was_learned(
 
 
 @every_kind
-def test_the_same_seed_learns_the_same(kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder) -> None:
+def test_the_same_seed_gives_the_same_model(kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder) -> None:
     learner = learner_of(SETTINGS[kind], toy_csv, tiny_encoder)
     first, again = learner.fit(), learner.fit()
     assert [epoch.validation_loss for epoch in first.curve] == [epoch.validation_loss for epoch in again.curve]
     assert all(torch.equal(first.best_weights[name], again.best_weights[name]) for name in first.best_weights)
 
 
-def test_a_process_looks_for_the_same_features_once(
+def test_a_process_loads_the_same_features_only_once(
     toy_csv: Path, tiny_encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = SETTINGS["frozen"]
@@ -89,7 +89,7 @@ def test_a_process_looks_for_the_same_features_once(
 
 
 @every_kind
-def test_a_part_of_the_training_texts_teaches_another_model(
+def test_a_part_of_the_training_texts_gives_a_different_model(
     kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder
 ) -> None:
     settings = SETTINGS[kind]
@@ -99,7 +99,7 @@ def test_a_part_of_the_training_texts_teaches_another_model(
 
 
 @pytest.mark.parametrize("tune", [True, False])
-def test_a_model_that_began_with_vectors_is_restored_with_them(
+def test_a_model_that_was_trained_with_vectors_is_restored_with_them(
     tune: bool, toy_csv: Path, tiny_encoder: PretrainedEncoder
 ) -> None:
     file = toy_csv.parent / "vectors.txt"
@@ -132,15 +132,15 @@ def test_a_process_looks_up_the_same_vectors_once(
     monkeypatch.delattr("models.word_learner.prepare_vectors")
     assert learner.fit().best.validation_loss == first.best.validation_loss
     with pytest.raises(NameError):
-        learner_of(settings, toy_csv, tiny_encoder).fit()  # other texts, for all it knows
+        learner_of(settings, toy_csv, tiny_encoder).fit()  # a new learner cannot know that the texts are the same
 
 
 @every_kind
-def test_all_weights_are_counted_those_of_a_frozen_encoder_too(
+def test_all_weights_are_counted_including_those_of_a_frozen_encoder(
     kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner = learner_of(SETTINGS[kind], toy_csv, tiny_encoder)
     weights = learner.fit().best_weights
     expected = sum(tensor.numel() for tensor in learner.network(weights).state_dict().values())
-    monkeypatch.delattr("models.bert_learner.load_encoder")  # to count them, no encoder is loaded
+    monkeypatch.delattr("models.bert_learner.load_encoder")  # counting the weights must not load the encoder
     assert learner.count_weights(weights) == expected > 0

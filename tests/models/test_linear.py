@@ -1,4 +1,4 @@
-"""The linear classifiers decide as scikit-learn's, their probabilities fit, and their state is all that they are."""
+"""The linear classifiers predict what scikit-learn's do, with calibrated probabilities and a complete state dict."""
 
 from typing import Any
 
@@ -29,12 +29,12 @@ every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.k
 
 
 def make_texts(count: int, seed: int, classes: int = 3) -> EncodedTexts:
-    """Three texts of four begin with a word of their class, so that no classifier is always right."""
+    """Texts of which three in four start with a word of their class, so that no classifier is always right."""
     generator = np.random.default_rng(seed)
     lengths = generator.integers(1, 40, count)
     labels = np.arange(count) % classes
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    token_ids = generator.integers(1, WORDS + 10, offsets[-1])  # some unknown, some beyond the words
+    token_ids = generator.integers(1, WORDS + 10, offsets[-1])  # some are unknown, some beyond the vocabulary
     token_ids[offsets[:-1]] = np.where(generator.random(count) < 0.75, 2 + labels, token_ids[offsets[:-1]])
     return EncodedTexts(token_ids.astype(np.int32), offsets, labels.astype(np.int32))
 
@@ -57,7 +57,7 @@ def test_it_takes_one_thread() -> None:
 
 @every_config
 @pytest.mark.parametrize("classes", [2, 3])
-def test_it_decides_as_scikit_learn_does(config: LinearConfig, classes: int) -> None:
+def test_the_predictions_are_those_of_scikit_learn(config: LinearConfig, classes: int) -> None:
     def ngrams(text: list[int]) -> list[tuple[int, ...]]:
         windows = [tuple(text[i : i + n]) for n in range(1, config.max_ngram + 1) for i in range(len(text) - n + 1)]
         return [window for window in windows if all(1 < word < WORDS for word in window)]
@@ -78,7 +78,7 @@ def test_it_decides_as_scikit_learn_does(config: LinearConfig, classes: int) -> 
 
 @every_config
 @pytest.mark.parametrize("classes", [2, 3])
-def test_the_probabilities_fit_validation_best_and_decide_as_before(config: LinearConfig, classes: int) -> None:
+def test_no_other_scale_of_the_logits_fits_the_validation_texts_better(config: LinearConfig, classes: int) -> None:
     validation = make_texts(90, 1, classes)
     logits = logits_of(fit(config, classes)[0], validation)
     labels = torch.from_numpy(validation.labels.astype(int))
@@ -87,7 +87,7 @@ def test_the_probabilities_fit_validation_best_and_decide_as_before(config: Line
     assert losses[2] < 0.9 * np.log(classes)
 
 
-def test_the_result_is_what_any_network_is_evaluated_to() -> None:
+def test_the_result_has_the_scores_of_the_evaluation_used_for_networks() -> None:
     model, result = fit(CONFIGS["svm bigrams"])
     predictions, loss = predict(
         model, EvaluationBatches(make_texts(90, 1), MAX_TOKENS, WORDS), device=torch.device("cpu")
@@ -107,7 +107,9 @@ def model() -> LinearClassifier:
 
 
 @given(st.lists(st.integers(0, 89), min_size=1, max_size=20), st.integers(0, 30))
-def test_neither_padding_nor_company_changes_a_bit(model: LinearClassifier, rows: list[int], padding: int) -> None:
+def test_neither_padding_nor_the_other_texts_of_a_batch_change_a_bit(
+    model: LinearClassifier, rows: list[int], padding: int
+) -> None:
     texts = make_texts(90, 1)
     batch = make_batch(texts, np.array(rows), max_tokens=MAX_TOKENS, vocabulary_size=WORDS)
     padded = functional.pad(batch.token_ids, (0, padding))
@@ -115,7 +117,7 @@ def test_neither_padding_nor_company_changes_a_bit(model: LinearClassifier, rows
 
 
 @every_config
-def test_the_state_is_all_of_it(config: LinearConfig) -> None:
+def test_the_state_dict_holds_the_whole_classifier(config: LinearConfig) -> None:
     model, result = fit(config)
     state = safetensors.torch.load(safetensors.torch.save(result.best_weights))
     with torch.device("meta"):
@@ -139,7 +141,7 @@ def test_a_text_of_unknown_words_gets_the_bias() -> None:
     assert torch.equal(model(unknown, torch.tensor([2, 3])), model.bias.expand(2, 3))
 
 
-def test_training_texts_of_unknown_words_give_a_classifier_all_the_same() -> None:
+def test_training_texts_without_known_words_still_give_a_classifier() -> None:
     texts = EncodedTexts(np.ones(6, np.int32), np.arange(7), np.array([0, 0, 0, 0, 1, 1], np.int32))
     model, result = fit_linear(LinearConfig(), texts, texts, vocabulary_size=5, max_tokens=9, classes=2, seed=0)
     assert model(torch.tensor([[3, 4]]), torch.tensor([2])).argmax() == 0

@@ -1,4 +1,4 @@
-"""The contract that all networks face: shape, padding, gradients, learning, same seed same scores."""
+"""The contract of all networks: shape, padding, gradients, learning, and the same scores for the same seed."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def cnn(**changes: object) -> MakeNetwork:
 
 
 def bert(strategy: Strategy) -> MakeNetwork:
-    """With an encoder of random weights, scaled so that texts differ, and adapters that are no longer zero."""
+    """A BERT with random weights, scaled so that texts differ, and with adapters that are no longer zero."""
     encoder_config = transformers.BertConfig(
         vocab_size=WORDS,
         hidden_size=32,
@@ -126,7 +126,7 @@ def test_the_order_of_words_matters(name: str) -> None:
 
 
 def toy_texts(count: int, seed: int) -> EncodedTexts:
-    """A text's class is told by one word at a random place among others that mean nothing."""
+    """Texts whose class is given by one word at a random place among words without meaning."""
     generator = np.random.default_rng(seed)
     lengths = generator.integers(3, 15, count)
     labels = generator.integers(0, CLASSES, count)
@@ -148,8 +148,8 @@ def learn(
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_it_learns_a_toy_corpus(name: str) -> None:
-    # A head alone, on features that nothing has been learned for, comes less far, and wants a higher rate.
+def test_every_network_learns_a_toy_corpus(name: str) -> None:
+    # A head alone, on features of random weights, learns less and needs a higher learning rate.
     learning_rate, expected = (5e-2, 0.75) if name == "bert frozen" else (2e-2, 0.9)
     assert max(learn(NETWORKS[name], epochs=14, learning_rate=learning_rate)[0]) > expected
 
@@ -172,7 +172,9 @@ def fit_toy(classifier: ClassifierName) -> tuple[LinearClassifier, TrainingResul
 
 
 @pytest.mark.parametrize("classifier", ["svm", "logistic_regression"])
-def test_a_linear_classifier_learns_it_too_and_the_same_each_time(classifier: ClassifierName) -> None:
+def test_a_linear_classifier_learns_the_toy_corpus_too_and_gives_the_same_weights_each_time(
+    classifier: ClassifierName,
+) -> None:
     (_, first), (_, again) = fit_toy(classifier), fit_toy(classifier)
     assert first.best.accuracy > 0.9
     assert all(torch.equal(first.best_weights[name], again.best_weights[name]) for name in first.best_weights)

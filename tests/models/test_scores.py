@@ -1,4 +1,4 @@
-"""The scores against scikit-learn and against what they mean."""
+"""The scores agree with scikit-learn and with their definitions."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from models.scores import ClassScores, accuracy, confusion, macro_f1, per_class_scores
 
 
-def test_they_are_scikit_learns_where_all_classes_occur() -> None:
+def test_the_scores_are_those_of_scikit_learn_if_all_classes_occur() -> None:
     generator = np.random.default_rng(0)
     labels, predictions = generator.integers(0, 4, 200), generator.integers(0, 4, 200)
     assert macro_f1(labels, predictions) == pytest.approx(f1_score(labels, predictions, average="macro"))
@@ -34,6 +34,6 @@ def test_scores_of_a_class_are_the_mean_over_the_repeats_and_0_without_texts_and
     assert (second.precision, second.recall, second.f1, second.support) == pytest.approx((0.75, 1, 5 / 6, 1))
 
 
-def test_predictions_of_other_texts_have_no_confusion() -> None:
+def test_confusion_refuses_predictions_for_a_different_number_of_texts() -> None:
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         confusion(np.array([0, 1]), np.array([[0, 1, 1]]), classes=2)

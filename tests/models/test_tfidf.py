@@ -1,4 +1,4 @@
-"""The features are scikit-learn's, whatever the texts, and a text's row depends on nothing but the text."""
+"""The features are those of scikit-learn for any texts, and the row of a text depends on that text only."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from models.tfidf import SparseRows, Tfidf, fit_tfidf, flat_tokens
 from preprocessing.encoding import EncodedTexts
 
-WORDS = 7  # of the ids in `texts`, 0 is padding, 1 unknown by name, 7 and 8 are beyond the words
+WORDS = 7  # of the ids in `texts`, 0 is padding, 1 is `<unk>`, 7 and 8 are beyond the vocabulary
 texts = st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=12), min_size=1, max_size=6)
 
 
@@ -22,7 +22,7 @@ def encoded(token_ids: list[list[int]]) -> EncodedTexts:
 
 
 def known_ngrams(text: list[int], max_ngram: int) -> list[tuple[int, ...]]:
-    """Windows of known words only: "a <unk> b" has neither (a, <unk>) nor (a, b)."""
+    """The n-grams of known words only: "a <unk> b" has neither (a, <unk>) nor (a, b)."""
     windows = [tuple(text[i : i + n]) for n in range(1, max_ngram + 1) for i in range(len(text) - n + 1)]
     return [window for window in windows if all(2 <= word < WORDS for word in window)]
 
@@ -48,7 +48,7 @@ def test_the_features_are_those_of_scikit_learn(
     )
     try:
         vectorizer.fit(training)
-    except ValueError:  # scikit-learn takes no texts without any n-gram
+    except ValueError:  # scikit-learn refuses texts without any n-gram
         assert tfidf.ngrams.tolist() == [0]
         assert len(tfidf(*flat_tokens(encoded(training))).columns) == 0
         return

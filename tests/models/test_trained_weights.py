@@ -1,4 +1,4 @@
-"""What is kept of a network: what training changes, and only a network built as it was can take it."""
+"""The weights that are kept are those that training changes; only a network built in the same way can load them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from models.trained_weights import load_trained, parameter_groups, trained_weigh
 
 
 class Layers(nn.Sequential):
-    """Fine-tuned: it says itself what is trained."""
+    """A fine-tuned network, which says itself what is trained."""
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         return [{"params": [one for one in self.parameters() if one.requires_grad], "lr": learning_rate}]
@@ -28,18 +28,18 @@ def network(classes: int = 2) -> nn.Module:
 KEPT = ["1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked", "2.weight", "2.bias"]
 
 
-def test_what_is_frozen_for_good_is_left_out_and_buffers_are_not() -> None:
+def test_permanently_frozen_weights_are_left_out_and_buffers_are_kept() -> None:
     assert list(trained_weights(network())) == KEPT
     assert len(parameter_groups(network(), 0.1)[0]["params"]) == 4
 
 
-def test_of_a_network_that_is_not_fine_tuned_everything_is_kept() -> None:
-    """Its frozen parameters may have been drawn at random, as those of words without a vector."""
+def test_all_weights_are_kept_if_the_network_is_not_fine_tuned() -> None:
+    """Its frozen parameters may have been drawn at random, like those of words without a vector."""
     layers = nn.Sequential(*network())
     assert list(trained_weights(layers)) == ["0.weight", "0.bias", *KEPT]
 
 
-def test_they_come_into_another_network_of_the_same_kind() -> None:
+def test_trained_weights_can_be_loaded_into_another_network_of_the_same_kind() -> None:
     one, other = network(), network()
     frozen = other[0].weight.clone()  # type: ignore[index]
     load_trained(other, trained_weights(one))

@@ -1,4 +1,4 @@
-"""The epoch loop: what it keeps, when it stops, and what it says when the loss is lost."""
+"""The training loop: what it keeps, when it stops, and the error when the loss is not finite."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 class BagOfWords(nn.Module):
-    """The smallest model that fulfils the seam."""
+    """The smallest model with the interface that training needs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def test_training_computes_with_one_thread() -> None:
     assert torch.get_num_threads() == 1
 
 
-def test_it_stops_early_but_not_before_the_rate_has_settled() -> None:
+def test_training_stops_early_but_not_before_the_learning_rate_has_settled() -> None:
     config = TrainingConfig(epochs=20, learning_rate=1.0, patience=3)  # perfect from the first epoch on
     result = run(config)
     assert len(result.curve) == config.first_settled_epoch + config.patience + 1
@@ -77,10 +77,10 @@ def curve(*scores: float) -> list[EpochResult]:
     ("scores", "best"),
     [
         ((0.3,), 0),
-        ((0.3, 0.2, 0.1), 0),  # nothing has settled: what came first is all there is
-        ((0.9, 0.9, 0.9, 0.9, 0.1), 4),  # what was seen at a high rate does not count any more
+        ((0.3, 0.2, 0.1), 0),  # no epoch has settled yet, so all of them count
+        ((0.9, 0.9, 0.9, 0.9, 0.1), 4),  # epochs at a high learning rate no longer count
         ((0.9, 0.9, 0.9, 0.9, 0.3, 0.2, 0.1), 4),
-        ((0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.3), 6),  # of equals the last
+        ((0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.3), 6),  # the last one in a tie
     ],
 )
 def test_a_training_is_judged_by_its_best_settled_epoch(scores: tuple[float, ...], best: int) -> None:
@@ -89,14 +89,14 @@ def test_a_training_is_judged_by_its_best_settled_epoch(scores: tuple[float, ...
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "linear"])
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 6, 7, 20])
-def test_an_epoch_has_settled_that_ends_at_half_the_peak_or_less(epochs: int, schedule: Schedule) -> None:
+def test_an_epoch_is_settled_if_it_ends_at_half_the_peak_learning_rate_or_less(epochs: int, schedule: Schedule) -> None:
     config = TrainingConfig(epochs=epochs, batch_size=1, learning_rate=0.1, patience=20, schedule=schedule)
     ends = rates(config)[99::100]
     settled = [epoch for epoch, rate in enumerate(ends) if rate <= 0.0505 and epoch + 1 > epochs * config.warm_up_share]
     assert settled[0] == config.first_settled_epoch
 
 
-def test_every_epoch_is_told_and_an_exception_passes_through() -> None:
+def test_every_epoch_is_reported_and_an_exception_propagates() -> None:
     told: list[EpochResult] = []
 
     def stop_at_the_third(result: EpochResult) -> None:
@@ -110,7 +110,7 @@ def test_every_epoch_is_told_and_an_exception_passes_through() -> None:
 
 
 def at_every_step(config: TrainingConfig, look: Callable[[torch.optim.Optimizer], float]) -> list[float]:
-    """What the optimizer has at every step of a training."""
+    """What `look` returns at every step of a training run."""
     seen: list[float] = []
     optimizer = torch.optim.AdamW
 
@@ -126,7 +126,7 @@ def at_every_step(config: TrainingConfig, look: Callable[[torch.optim.Optimizer]
 
 
 def rates(config: TrainingConfig) -> list[float]:
-    """The learning rate of every step of a training with 5 of them per epoch."""
+    """The learning rate at every step of a training run on 100 texts."""
     return at_every_step(config, lambda optimizer: float(optimizer.param_groups[0]["lr"]))
 
 
@@ -168,20 +168,20 @@ def test_the_linear_schedule_rises_over_a_tenth_of_the_steps_and_falls_to_nearly
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
-def test_short_trainings_have_a_linear_schedule_too(epochs: int) -> None:
+def test_the_linear_schedule_also_works_for_short_training_runs(epochs: int) -> None:
     used = rates(TrainingConfig(epochs=epochs, batch_size=20, learning_rate=0.1, schedule="linear"))
     assert len(used) == 5 * epochs
     assert max(used) == 0.1
     assert 0 < min(used) < 0.1
 
 
-def test_the_one_cycle_schedule_is_still_the_default_and_its_own() -> None:
+def test_the_one_cycle_schedule_is_the_default_and_peaks_after_a_quarter_of_the_steps() -> None:
     used = rates(TrainingConfig(epochs=4, batch_size=20, patience=4, learning_rate=0.1))
     assert used.index(max(used)) == 5  # of 20 steps
     assert used[0] == pytest.approx(0.1 / 25)
 
 
-def test_a_lost_loss_is_an_error_that_names_the_epoch() -> None:
+def test_a_loss_that_is_not_finite_is_an_error_that_names_the_epoch() -> None:
     with pytest.raises(TrainingDivergedError, match=r"training loss is (nan|inf) in epoch \d"):
         run(TrainingConfig(epochs=5, learning_rate=1e40))
 

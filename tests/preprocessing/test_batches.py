@@ -1,4 +1,4 @@
-"""Batches hold every text once, cut and padded as told, and depend on nothing but the seed and the epoch."""
+"""Batches hold every text once, truncated and padded as configured, and depend only on the seed and the epoch."""
 
 import numpy as np
 import pytest
@@ -38,13 +38,13 @@ def test_every_text_comes_once_cut_and_padded(lengths: list[int], batch_size: in
     assert len(list(training.epoch(0))) == len(training)
 
 
-def test_texts_of_like_length_share_a_batch() -> None:
+def test_texts_of_similar_length_share_a_batch() -> None:
     lengths = np.random.default_rng(0).integers(1, 200, 1000)
     padded = sum(batch.token_ids.numel() for batch in TrainingBatches(encoded(list(lengths)), 32, 200, 300, 0).epoch(0))
     assert padded < 1.2 * lengths.sum()
 
 
-def test_epochs_differ_and_each_can_be_had_again() -> None:
+def test_epochs_differ_and_each_can_be_reproduced() -> None:
     batches = TrainingBatches(encoded([5] * 50), 8, 10, 10, seed=1)
     orders = [[batch.rows.tolist() for batch in batches.epoch(number)] for number in (0, 1, 1)]
     assert orders[0] != orders[1]
@@ -57,14 +57,14 @@ def test_impossible_limits_are_refused() -> None:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 70))
-def test_a_part_of_the_training_texts_has_the_classes_shares(labels: list[int], most: int) -> None:
+def test_a_part_of_the_training_texts_keeps_the_class_proportions(labels: list[int], most: int) -> None:
     lengths = np.arange(len(labels)) % 4 + 1
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     classes = np.unique(labels, return_inverse=True)[1].astype(np.int32)
     texts = EncodedTexts(np.repeat(np.arange(len(labels), dtype=np.int32), lengths), offsets, classes)
     part = limited_training_texts(texts, TextLimits(max_training_texts=most))
     assert len(part) == min(most, len(labels))
-    rows = part.token_ids[part.offsets[:-1]]  # a text's ids are its number
+    rows = part.token_ids[part.offsets[:-1]]  # the ids of a text are its number
     assert part.token_ids.tolist() == np.repeat(rows, lengths[rows]).tolist()
     assert part.labels.tolist() == classes[rows].tolist()
     sizes, kept = np.bincount(classes), np.bincount(part.labels, minlength=classes.max() + 1)

@@ -1,4 +1,4 @@
-"""The shared cache: prepared once, whole or not at all, noticed when damaged, and never with the test split in it."""
+"""The shared cache: prepared once, completely or not at all, again if damaged, and never with the test split in it."""
 
 import json
 import os
@@ -40,7 +40,7 @@ print(json.dumps(prepared.classes))
 
 
 def start_preparing(data: Path, cache_dir: Path) -> subprocess.Popen[str]:
-    """A process that has imported all and waits for a line on its standard input."""
+    """Start a process that imports everything, then waits for a line on its standard input."""
     command = [sys.executable, "-c", PREPARE, str(data), str(cache_dir)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -63,7 +63,7 @@ def cache_dir(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def test_what_is_in_the_cache_is_what_the_texts_give(toy_csv: Path, cache_dir: Path) -> None:
+def test_the_cache_holds_the_encoded_texts(toy_csv: Path, cache_dir: Path) -> None:
     prepared = prepare(toy_csv, cache_dir)
     texts = load_search_texts(Split(find_source(str(toy_csv))[0]), cache_dir=cache_dir)
     for stored, side in ((prepared.training, texts.training), (prepared.validation, texts.validation)):
@@ -75,7 +75,7 @@ def test_what_is_in_the_cache_is_what_the_texts_give(toy_csv: Path, cache_dir: P
         assert not stored.token_ids.flags.writeable
 
 
-def test_it_is_prepared_once_and_then_opened(toy_csv: Path, cache_dir: Path) -> None:
+def test_texts_are_prepared_once_and_then_opened(toy_csv: Path, cache_dir: Path) -> None:
     events: list[str] = []
     first, second = (prepare(toy_csv, cache_dir, events) for _ in range(2))
     assert len(events) == 1
@@ -108,7 +108,7 @@ def test_the_vocabulary_and_the_arrays_hold_no_word_of_the_test_split(marked_csv
 
 def test_the_vocabulary_knows_no_word_that_only_validation_has(toy_csv: Path, cache_dir: Path) -> None:
     prepared = prepare(toy_csv, cache_dir)
-    assert (prepared.validation.token_ids == 1).sum() >= len(prepared.validation)  # each holds a number of its own
+    assert (prepared.validation.token_ids == 1).sum() >= len(prepared.validation)  # each text has its own number
     assert not (prepared.training.token_ids == 1).any()
 
 
@@ -120,7 +120,7 @@ def test_the_test_split_is_an_entry_of_its_own_made_when_it_is_opened(toy_csv: P
     assert len(list(entries(cache_dir))) == 2
 
 
-PLAIN_DAMAGE = ["cut off", "remove", "spoil the list", "empty the list"]  # seen without reading a file through
+PLAIN_DAMAGE = ["cut off", "remove", "spoil the list", "empty the list"]  # detected without reading a whole file
 
 
 def spoil(folder: Path, damage: str) -> None:
@@ -156,7 +156,7 @@ def test_a_damaged_entry_is_noticed_and_prepared_again(damage: str, toy_csv: Pat
     assert "prepared again" in events[0]
 
 
-def test_ten_processes_that_start_at_once_prepare_it_once(toy_csv: Path, cache_dir: Path) -> None:
+def test_ten_processes_that_start_together_prepare_the_texts_once(toy_csv: Path, cache_dir: Path) -> None:
     processes = [start_preparing(toy_csv, cache_dir) for _ in range(10)]
     for process in processes:
         go(process)
@@ -187,7 +187,7 @@ def test_a_kill_at_any_moment_leaves_nothing_or_a_whole_entry(toy_csv: Path, cac
     assert not list(cache_dir.glob("prepared/*.building-*"))
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_one_line(toy_csv: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(toy_csv: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CacheError, match=r"The cache .*file cannot be used: .*--cache-dir"):
         prepare(toy_csv, tmp_path / "file")
@@ -197,12 +197,12 @@ def test_clearing_removes_the_entries(toy_csv: Path, cache_dir: Path) -> None:
     prepared = prepare(toy_csv, cache_dir)
     clear(cache_dir)
     assert not list(entries(cache_dir))
-    assert prepared.training.token_ids.sum() > 0  # who has it mapped goes on
+    assert prepared.training.token_ids.sum() > 0  # a process that has mapped it can continue
     with pytest.raises(CacheError, match="is gone"):
         open_prepared(prepared.entry.folder)
 
 
-def test_clearing_waits_for_what_is_being_built(cache_dir: Path) -> None:
+def test_clearing_waits_for_an_entry_that_is_being_built(cache_dir: Path) -> None:
     started = threading.Event()
 
     def slow_build(folder: Path) -> None:
@@ -236,7 +236,7 @@ def test_the_order_of_the_classes_does_not_depend_on_the_process(tmp_path: Path)
 @pytest.mark.parametrize(
     ("labels", "ordered"),
     [
-        (["2" * 5_000, "1", "3" * 4_999], ["1", "3" * 4_999, "2" * 5_000]),  # `int` refuses them
+        (["2" * 5_000, "1", "3" * 4_999], ["1", "3" * 4_999, "2" * 5_000]),  # `int` refuses such long numbers
         (["b", "10", "9"], ["10", "9", "b"]),
     ],
     ids=["thousands of digits", "not all numbers"],

@@ -1,4 +1,4 @@
-"""Ids against a plain Python counter, and what a text without a known word becomes."""
+"""Ids compared with a plain Python counter, and the encoding of texts without a known word."""
 
 from collections import Counter
 from itertools import pairwise
@@ -34,7 +34,7 @@ def test_ids_are_ranked_by_frequency_then_alphabet(texts: list[str]) -> None:
 
 
 @given(some_texts)
-def test_a_text_is_encoded_alone_as_it_was_among_others(texts: list[str]) -> None:
+def test_a_text_is_encoded_the_same_alone_and_among_others(texts: list[str]) -> None:
     vocabulary, token_ids, offsets = learn_and_encode(column(texts))
     for number, text in enumerate(texts):
         alone, _ = encode(column([text]), vocabulary)
@@ -58,7 +58,7 @@ def test_words_that_training_has_not_seen_are_unknown() -> None:
     assert offsets.tolist() == [0, 2, 3]
 
 
-def test_size_and_frequency_cut_the_vocabulary_off() -> None:
+def test_size_and_frequency_limit_the_vocabulary() -> None:
     counts = np.array([0, 0, 9, 5, 5, 2, 1, 1])
     assert kept_words(counts, vocabulary_size=100, min_frequency=1) == 8
     assert kept_words(counts, vocabulary_size=100, min_frequency=2) == 6

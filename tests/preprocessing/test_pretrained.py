@@ -1,4 +1,4 @@
-"""Where an encoder is found: MiniLM's wheel, a folder, the hub's cache; and what is said where it is not."""
+"""Where an encoder is found: MiniLM's wheel, a folder, or the hub's cache; and the errors where it is not."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ except UserError as error:
 
 
 def find_offline(pretrained: str, folder: Path) -> str:
-    """What a process prints that has its home in `folder` and may not ask the hub."""
+    """The output of a process that has its hub cache in `folder` and may not contact the hub."""
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder), "PYTHONPATH": ":".join(sys.path)}
     command = [sys.executable, "-W", "error", "-c", FIND, pretrained]
     return subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout
@@ -36,15 +36,13 @@ def test_minilm_is_bert_with_512_positions(minilm: PretrainedEncoder) -> None:
     assert (minilm.folder / "model.safetensors").stat().st_size == 90_868_376
 
 
-def test_without_a_registry_the_way_out_is_an_encoder_of_ones_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_registry_the_error_suggests_a_local_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(CorpusError, match=r"could not be fetched .*--bert-model FOLDER\.$"):
         find_encoder(MINILM, cache_dir=tmp_path)
 
 
-def test_the_identity_is_that_of_the_content(tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
+def test_the_identity_depends_on_the_content(tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
     copied = tmp_path / "copy"
     shutil.copytree(tiny_encoder.folder, copied)
     assert find_encoder(str(copied), cache_dir=tmp_path).identity == tiny_encoder.identity
@@ -71,7 +69,7 @@ def test_another_version_is_refused(tiny_encoder: PretrainedEncoder, tmp_path: P
         find_encoder(name, cache_dir=tmp_path, version=EncoderVersion("0123"))
 
 
-def test_a_process_reads_an_encoder_through_once(
+def test_a_process_hashes_an_encoder_only_once(
     tiny_encoder: PretrainedEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(tiny_encoder.folder, tmp_path / "copy")
@@ -86,14 +84,14 @@ def test_a_process_unpacks_minilm_once(minilm: PretrainedEncoder, monkeypatch: p
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
-def test_a_folder_that_is_no_encoder_is_one_line(missing: str, tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
+def test_a_folder_without_an_encoder_is_an_error(missing: str, tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
     shutil.copytree(tiny_encoder.folder, tmp_path / "copy")
     (tmp_path / "copy" / missing).unlink()
     with pytest.raises(PretrainedError, match=r"is no encoder: it needs config\.json"):
         find_encoder(str(tmp_path / "copy"), cache_dir=tmp_path)
 
 
-def test_a_configuration_that_does_not_tell_its_positions_is_one_line(
+def test_a_configuration_without_the_number_of_positions_is_an_error(
     tiny_encoder: PretrainedEncoder, tmp_path: Path
 ) -> None:
     shutil.copytree(tiny_encoder.folder, tmp_path / "copy")
@@ -111,7 +109,7 @@ def test_a_model_id_is_found_in_the_hubs_cache(tiny_encoder: PretrainedEncoder, 
 
 
 @pytest.mark.parametrize("name", ["nobody/nothing", "no/such/folder", "../elsewhere", "~nosuchuser/x"])
-def test_a_model_id_that_cannot_be_had_is_one_line_with_the_way_out(name: str, tmp_path: Path) -> None:
+def test_an_unavailable_model_id_is_a_one_line_error_that_says_what_to_do(name: str, tmp_path: Path) -> None:
     line = find_offline(name, tmp_path)
     assert line.startswith(f"The encoder '{name}' was not found: there is no such folder here, and the hub reports: ")
     assert line.endswith("Name a folder that holds it, or minilm, which needs no hub.\n")

@@ -1,4 +1,4 @@
-"""Word pieces against transformers' own tokenizers, and how texts of them are kept in the cache."""
+"""Word pieces compared with transformers' own tokenizers, and how encoded texts are kept in the cache."""
 
 import shutil
 import subprocess
@@ -41,7 +41,7 @@ def transformers_ids(folder: Path, texts: list[str], max_tokens: int) -> list[li
 
 
 @pytest.mark.parametrize("max_tokens", [3, 10, 60])
-def test_they_are_those_of_transformers(max_tokens: int, tiny_encoder: PretrainedEncoder) -> None:
+def test_word_pieces_are_those_of_transformers(max_tokens: int, tiny_encoder: PretrainedEncoder) -> None:
     texts = [*ODD_TEXTS, "the surgery of 1 surgeon, painting"]
     ids = ids_of(read_word_pieces(tiny_encoder, max_tokens=max_tokens), texts)
     assert ids == transformers_ids(tiny_encoder.folder, texts, max_tokens)
@@ -49,14 +49,14 @@ def test_they_are_those_of_transformers(max_tokens: int, tiny_encoder: Pretraine
     assert all((of_one_text[0], of_one_text[-1]) == (2, 3) for of_one_text in ids)  # [CLS], [SEP]
 
 
-def test_those_of_minilm_are_those_of_transformers(minilm: PretrainedEncoder) -> None:
+def test_word_pieces_of_minilm_are_those_of_transformers(minilm: PretrainedEncoder) -> None:
     texts = [*ODD_TEXTS, "Oil prices rose 3.5% after OPEC cut its output, the 'Financial Times' reported."]
     pieces = read_word_pieces(minilm, max_tokens=128)
     assert ids_of(pieces, texts) == transformers_ids(minilm.folder, texts, 128)
     assert len(pieces) == 30_522
 
 
-def test_a_vocabulary_alone_gives_the_same(minilm: PretrainedEncoder, tmp_path: Path) -> None:
+def test_a_vocabulary_file_alone_gives_the_same_word_pieces(minilm: PretrainedEncoder, tmp_path: Path) -> None:
     for name in ("vocab.txt", "tokenizer_config.json"):
         shutil.copy(minilm.folder / name, tmp_path)
     pieces = read_word_pieces(PretrainedEncoder(tmp_path, "", 512), max_tokens=128)
@@ -64,7 +64,7 @@ def test_a_vocabulary_alone_gives_the_same(minilm: PretrainedEncoder, tmp_path: 
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=10))
-def test_any_text_has_its_special_pieces_and_is_encoded_alone_as_among_others(
+def test_every_text_has_its_special_pieces_and_is_encoded_the_same_alone_and_among_others(
     tiny_encoder: PretrainedEncoder, texts: list[str]
 ) -> None:
     pieces = read_word_pieces(tiny_encoder, max_tokens=12)
@@ -73,7 +73,7 @@ def test_any_text_has_its_special_pieces_and_is_encoded_alone_as_among_others(
     assert all(2 <= len(ids) <= 12 and ids[0] == 2 and ids[-1] == 3 and max(ids) < len(pieces) for ids in together)
 
 
-def test_a_text_can_be_seen_in_pieces(tiny_encoder: PretrainedEncoder) -> None:
+def test_a_text_can_be_split_into_its_word_pieces(tiny_encoder: PretrainedEncoder) -> None:
     pieces = read_word_pieces(tiny_encoder, max_tokens=6)
     assert pieces.split("Surgery, no!") == ["[CLS]", "surgery", "[UNK]", "n", "##o", "[SEP]"]
     assert pieces.blank_ids == set(ids_of(pieces, [","])[0])
@@ -90,7 +90,9 @@ def test_large_corpora_are_encoded_slice_by_slice_with_the_same_result(
     assert ids_of(pieces, texts) == whole
 
 
-def test_the_cache_holds_them_beside_the_words(toy_csv: Path, tiny_encoder: PretrainedEncoder, tmp_path: Path) -> None:
+def test_the_cache_holds_word_pieces_and_words_as_separate_entries(
+    toy_csv: Path, tiny_encoder: PretrainedEncoder, tmp_path: Path
+) -> None:
     source, _ = find_source(str(toy_csv))
     split, where = Split(source), {"cache_dir": tmp_path / "cache"}
     pieces = read_word_pieces(tiny_encoder, max_tokens=12)
@@ -112,7 +114,7 @@ def test_the_cache_holds_them_beside_the_words(toy_csv: Path, tiny_encoder: Pret
     assert prepare_for_search(replace(split, repeat=0), pieces=pieces, **where).entry.folder != prepared.entry.folder
 
 
-def test_the_test_texts_are_encoded_as_the_others(
+def test_the_test_texts_are_encoded_like_the_others(
     toy_csv: Path, tiny_encoder: PretrainedEncoder, tmp_path: Path
 ) -> None:
     source, _ = find_source(str(toy_csv))
@@ -127,7 +129,7 @@ def test_the_test_texts_are_encoded_as_the_others(
     assert (test.lengths == 12).all()
 
 
-def test_words_are_kept_under_the_key_that_they_always_had(toy_csv: Path, tmp_path: Path) -> None:
+def test_the_cache_key_of_words_has_not_changed(toy_csv: Path, tmp_path: Path) -> None:
     source, _ = find_source(str(toy_csv))
     key = prepare_for_search(Split(source), cache_dir=tmp_path).entry.meta["key"]
     assert sorted(key) == ["columns", "kind_of_file", "rules", "sha256", "split_seed"]
@@ -144,14 +146,14 @@ def test_more_tokens_than_positions_are_refused(tiny_encoder: PretrainedEncoder)
 
 
 @pytest.mark.parametrize(("file", "message"), [(None, "has no tokenizer"), ("tokenizer.json", "cannot be used")])
-def test_a_folder_without_a_usable_tokenizer_is_one_line(file: str | None, message: str, tmp_path: Path) -> None:
+def test_a_folder_without_a_usable_tokenizer_is_an_error(file: str | None, message: str, tmp_path: Path) -> None:
     if file:
         (tmp_path / file).write_text("{}")
     with pytest.raises(PretrainedError, match=message):
         read_word_pieces(PretrainedEncoder(tmp_path, "", 512), max_tokens=10)
 
 
-def test_nothing_of_this_needs_torch(tiny_encoder: PretrainedEncoder) -> None:
+def test_word_pieces_are_encoded_without_importing_torch(tiny_encoder: PretrainedEncoder) -> None:
     program = (
         "import sys, pathlib, pyarrow\n"
         "from preprocessing.pretrained import find_encoder\n"

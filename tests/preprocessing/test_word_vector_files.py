@@ -1,4 +1,4 @@
-"""Text files of word vectors, as they are written in the wild, and what is said of those that are not ones."""
+"""Text files of word vectors as found in the wild, and the errors for files that are not valid."""
 
 import gzip
 from pathlib import Path
@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as st_numpy
 from preprocessing.word_vector_files import VectorsError, read_vector_file
 
 GLOVE_LINES = "the 0.5 -1.25 3e-2\nof 1 2 3\nat name@domain.com 7 8 9\nété -1 -2 -3\nof 0 0 0\n"
-# Any printable words, but no numbers alone: "1 2" in the first line is a header.
+# Any printable words except plain numbers: "1 2" in the first line is a header.
 words = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1).filter(lambda word: not word.isdigit())
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -29,7 +29,7 @@ def read(path: Path, wanted: list[str]) -> dict[str, list[float]]:
 
 
 @given(data=st.data(), header=st.booleans(), ending=st.sampled_from(["\n", " \n", "\r\n"]), compressed=st.booleans())
-def test_what_was_written_is_read(
+def test_vectors_are_read_as_they_were_written(
     data: st.DataObject, header: bool, ending: str, compressed: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     listed = data.draw(st.lists(words, min_size=1, max_size=8, unique=True))
@@ -46,7 +46,7 @@ def test_what_was_written_is_read(
     }
 
 
-def test_words_may_hold_spaces_and_the_first_of_two_lines_counts(path: Path) -> None:
+def test_words_may_contain_spaces_and_the_first_of_duplicate_lines_counts(path: Path) -> None:
     path.write_text("\ufeff" + GLOVE_LINES, encoding="utf-8")
     assert read(path, ["of", "at name@domain.com", "at", "été", "the"]) == {
         "the": pytest.approx([0.5, -1.25, 3e-2]),
@@ -56,7 +56,7 @@ def test_words_may_hold_spaces_and_the_first_of_two_lines_counts(path: Path) -> 
     }
 
 
-def test_a_word_that_was_cut_inside_a_character_harms_no_other(path: Path) -> None:
+def test_a_word_truncated_inside_a_character_does_not_affect_the_others(path: Path) -> None:
     path.write_bytes(b"\xc3 1 2\nof 3 4\n")
     assert read(path, ["of"]) == {"of": [3, 4]}
 
@@ -75,7 +75,7 @@ def test_a_word_that_was_cut_inside_a_character_harms_no_other(path: Path) -> No
         ("oil prices rose\n", "line 1 has 'prices' for a number"),
     ],
 )
-def test_the_line_that_is_wrong_is_named(content: str, message: str, path: Path) -> None:
+def test_the_error_names_the_line_that_is_wrong(content: str, message: str, path: Path) -> None:
     path.write_text(content)
     with pytest.raises(VectorsError, match=message) as caught:
         read(path, ["of"])
@@ -92,7 +92,7 @@ def test_the_line_that_is_wrong_is_named(content: str, message: str, path: Path)
     ],
     ids=["cut off", "not compressed", "damaged"],
 )
-def test_a_damaged_gzip_file_is_one_line(content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_damaged_gzip_file_is_an_error(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt.gz"
     path.write_bytes(content)
     with pytest.raises(VectorsError, match=f"cannot be read: .*{message}.*Copy it again"):

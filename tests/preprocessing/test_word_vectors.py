@@ -1,4 +1,4 @@
-"""Pretrained vectors for a vocabulary: every word its own, looked up once, through the shared cache."""
+"""Pretrained vectors for a vocabulary: each word gets its own, looked up once through the shared cache."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from preprocessing.word_vectors import VectorSource, WordVectors, find_vectors, 
 
 
 def vocabulary(*words: str) -> Vocabulary:
-    """Of words that stand 10, 9, 8, ... times in the texts."""
+    """A vocabulary of words that occur 10, 9, 8, ... times in the texts."""
     counts = np.concatenate([[0, 0], 10 - np.arange(len(words))])
     return Vocabulary(pa.array([*SPECIAL_WORDS, *words], pa.large_string()), counts)
 
@@ -34,10 +34,10 @@ def prepare(path: Path, words: Vocabulary = WORDS, events: list[str] | None = No
     return prepare_vectors(find_vectors(str(path)), words, cache_dir=path.parent / "cache", on_event=on_event)
 
 
-def test_each_word_gets_its_own_vector_and_others_zeros(vector_file: Path) -> None:
+def test_each_word_gets_its_own_vector_or_zeros_if_it_has_none(vector_file: Path) -> None:
     found = prepare(vector_file)
     assert found.vectors.tolist() == [[0, 0], [0, 0], [5, 6], [0, 0], [0, 0], [1, 2]]
-    assert found.known.tolist() == [False, False, True, False, False, True]  # a vector of zeros is none
+    assert found.known.tolist() == [False, False, True, False, False, True]  # a vector of zeros does not count
     assert found.size == 2
     assert isinstance(found.vectors, np.memmap)
     assert found.vectors.dtype == np.float32
@@ -66,7 +66,7 @@ def test_vectors_are_looked_up_once_for_the_same_file_and_words(vector_file: Pat
     assert other_vectors.vectors[2].tolist() == [7, 7]
 
 
-def test_a_file_that_has_changed_is_not_taken_for_the_studys(vector_file: Path) -> None:
+def test_a_file_that_has_changed_since_the_study_started_is_refused(vector_file: Path) -> None:
     source = find_vectors(str(vector_file))
     vector_file.write_text("oil 7 7\n")
     with pytest.raises(VectorsError, match=r"has changed since the study began \(its SHA-256 is now [0-9a-f]{12}\.{3}"):
@@ -79,7 +79,7 @@ def test_vectors_of_another_language_are_refused(vector_file: Path) -> None:
     assert not list((vector_file.parent / "cache" / "prepared").glob("*/"))
 
 
-def test_a_file_that_is_not_there_is_one_line_with_the_way_out(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(VectorsError, match=r"none.txt cannot be read .*--vectors, or use --vectors glove\."):
         find_vectors(str(tmp_path / "none.txt"))
     with pytest.raises(VectorsError, match=r"cannot be read \(Is a directory\)"):

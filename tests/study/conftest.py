@@ -50,9 +50,9 @@ class ToyStudies:
         return run_command(app, ["--data", str(self.csv), *QUICK, *map(str, arguments)])
 
     def searched(self, *arguments: object) -> None:
-        """What `run` leaves in an empty folder. It is run once for the same arguments, and copied for other tests.
+        """Fill an empty folder with what `run` leaves there; it runs once for the same arguments, others get a copy.
 
-        For those that begin where a search has ended; nothing is printed to them.
+        This is for tests that start from a finished search; they do not see what it printed.
         """
         assert list(self.folder.iterdir()) == [self.csv]
         facts = f"{self.csv.read_text()} {arguments}"
@@ -64,7 +64,7 @@ class ToyStudies:
         shutil.copytree(copy, self.folder, dirs_exist_ok=True)
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-        """Start the command as a process of its own, which ends with the test."""
+        """Start the command as a separate process, which is ended with the test."""
         pipe, env = subprocess.PIPE, os.environ | environment
         command = [sys.executable, "-m", "study.run", "--data", self.csv.name, *QUICK, *map(str, arguments)]
         process = subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=env)
@@ -93,7 +93,7 @@ class ToyStudies:
         return optuna.load_study(study_name=name, storage=storage)
 
     def wait_for_running(self, count: int = 1, step: int = 0, **study: str) -> None:
-        """Until so many trials have got past an epoch."""
+        """Wait until this many running trials have reported the epoch `step`."""
         deadline = time.monotonic() + 300  # the machine may be slow, and busy
         while time.monotonic() < deadline:
             time.sleep(0.1)
@@ -104,7 +104,7 @@ class ToyStudies:
         pytest.fail("The workers did not get to work.")
 
     def table(self, **study: str) -> list[dict[str, Any]]:
-        """What must be the same when a study is run again: all but times."""
+        """What must be the same when a study is run again: everything except times."""
         return [
             {**{column: getattr(trial, column) for column in TABLE}, "curve": trial.user_attrs.get("curve")}
             for trial in self.load(**study).trials
@@ -113,7 +113,7 @@ class ToyStudies:
 
 @pytest.fixture
 def toy_csv(toy_frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy corpus in a folder that has the same name in each test: a study, which stores paths, can be copied."""
+    """The toy corpus in a folder with the same name in each test, so that studies, which store paths, can be copied."""
     folder = tmp_path_factory.getbasetemp() / "toy"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -128,14 +128,14 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a test that shows importances and interactions, as all of the toy corpus, and does not measure intervals."""
+    """Fewer resamples, for tests that show importances and interactions but do not check their intervals."""
     monkeypatch.setattr("study.analysis.findings.RESAMPLES", 10)
     monkeypatch.setattr("study.analysis.interaction.RESAMPLES", 10)
 
 
 @pytest.fixture
 def pictures() -> None:
-    """For a test that looks at the pictures of trials; others of the toy corpus draw none, as that takes its time."""
+    """For tests that look at the pictures of trials; other tests of the toy corpus draw none, since that takes time."""
 
 
 @pytest.fixture
@@ -146,16 +146,16 @@ def toy(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ToyStudies]:
-    _prepare.cache_clear()  # it knows folders of the last test, as the next does
+    _prepare.cache_clear()  # it remembers folders of the last test, which had the same paths
     _features_found.clear()
-    torch.set_num_threads(2)  # so that a training shows that it takes one
+    torch.set_num_threads(2)  # so that a test can see that training sets it to one
     draws_pictures = "pictures" in request.fixturenames
     if not draws_pictures:
         monkeypatch.setattr("study.trials.artifacts.write_pictures", lambda *_: None)
     monkeypatch.chdir(toy_csv.parent)
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = [signal.getsignal(number) for number in signals]  # the command sets its own, for the whole process
-    for number in signals:  # none is ignored, as SIGINT is where a shell has started the tests in the background
+    for number in signals:  # none may be ignored, as SIGINT is if a shell runs the tests in the background
         signal.signal(number, signal.default_int_handler)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     studies = ToyStudies(toy_csv, copies / str(draws_pictures))
@@ -168,9 +168,9 @@ def toy(
 
 @pytest.fixture
 def still_alive() -> Callable[[list[psutil.Process], float], list[psutil.Process]]:
-    """Those of the processes that have not ended after so many seconds.
+    """The processes that have not ended after this many seconds.
 
-    A zombie has ended: when the system takes it off its table, once its parent is gone, too, is not ours to say.
+    A zombie has ended: when the system removes it, after the end of its parent, is beyond our control.
     """
 
     def look(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
@@ -222,7 +222,7 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))  # Debian's are not on the path
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))  # Debian does not put these on the path
     program = shutil.which("initdb") or (str(found[-1]) if found else None)
     if program is None:
         if "CI" in os.environ:
@@ -232,7 +232,7 @@ def postgres() -> Iterator[PostgresServer]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        if os.geteuid() == 0:  # as which the server refuses to run
+        if os.geteuid() == 0:  # the server refuses to run as root
             shutil.chown(name, "postgres", "postgres")
         server = PostgresServer(Path(program).resolve().parent, Path(name), port)
         server.create()

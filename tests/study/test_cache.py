@@ -11,7 +11,7 @@ from study.cache import app
 from study.command_line import run_command
 
 
-def test_it_lists_and_clears_the_prepared_texts(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_and_clears_the_prepared_texts(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
     toy.searched("--trials", 1)
     capsys.readouterr()
     assert run_command(app, []) == 0
@@ -22,7 +22,7 @@ def test_it_lists_and_clears_the_prepared_texts(toy: Any, capsys: pytest.Capture
     assert "Removed what is computed from texts, " in capsys.readouterr().out
     assert run_command(app, []) == 0
     assert capsys.readouterr().out == "Nothing is kept in .cache.\n"
-    assert toy.run("--trials", 2) == 0  # it is prepared again
+    assert toy.run("--trials", 2) == 0  # the texts are prepared again
 
 
 def test_checkpoints_are_kept_unless_they_are_named(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +39,7 @@ def test_checkpoints_are_kept_unless_they_are_named(toy: Any, capsys: pytest.Cap
     assert not checkpoint.exists()
 
 
-def test_all_that_is_kept_is_listed_by_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_that_is_kept_is_listed_with_its_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("toy", "features of 180 texts", "glove vectors"):
         open_or_build(tmp_path, name, {"of": name}, lambda folder: write(folder / "array", 2000), on_event=ignore)
     write(tmp_path / "checkpoints/ab/7.pt", 3000)

@@ -1,4 +1,4 @@
-"""A study has one encoder: what lies in its folder later is compared with that by every command."""
+"""A study has one encoder: every command compares it with what is in its folder later."""
 
 import os
 import shutil
@@ -59,7 +59,7 @@ def test_features_are_computed_on_the_device_that_is_asked_for(
 ) -> None:
     base = choose_settings("bert", {"bert_model": str(tiny_encoder.folder), "max_tokens": 20})
     configuration = StudyConfig(find_source(str(toy_csv))[0], str(tmp_path / "cache"), base)
-    with pytest.raises(RuntimeError, match="meta tensor"):  # which has no numbers
+    with pytest.raises(RuntimeError, match="meta tensor"):  # tensors on this device have no data
         prepare_texts(configuration, Console(quiet=True), device=torch.device("meta"))
     prepare_texts(configuration, Console(quiet=True), device=torch.device("cpu"))
 
@@ -88,7 +88,7 @@ def test_the_features_of_a_confirmation_are_computed_before_its_workers_start(
     ],
 )
 @pytest.mark.usefixtures("toy")
-def test_a_mistake_is_one_line(
+def test_a_mistake_is_a_one_line_error(
     options: list[str], message: str, tiny_encoder: PretrainedEncoder, capsys: Capture
 ) -> None:
     common = ["--data", "toy.csv", "--model", "bert", "--bert-model", str(tiny_encoder.folder)]
@@ -100,7 +100,7 @@ def test_a_mistake_is_one_line(
 
 @pytest.mark.parametrize("strategy", ["frozen", "full"])
 @pytest.mark.usefixtures("toy")
-def test_another_encoder_in_the_folder_is_refused_by_all(
+def test_every_command_refuses_a_different_encoder_in_the_folder(
     strategy: str, tiny_encoder: PretrainedEncoder, tmp_path: Path, capsys: Capture
 ) -> None:
     folder = tmp_path / "encoder"

@@ -1,4 +1,4 @@
-"""What a Markdown page shows of any text is that text: read back by a library, as a browser would show it."""
+"""A Markdown page shows any text literally: parsed by a library, as a browser would show it."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def tokens(page: str) -> list[Token]:
 
 
 def words(token: Token) -> str:
-    """What is read of a paragraph, a title, a cell or an item; of a picture its alternative."""
+    """The visible text of a paragraph, a title, a cell or an item; the alt text of an image."""
     parts = token.children or [token]
     return "".join(
         words(part) if part.type == "image" else " " if part.type == "softbreak" else part.content for part in parts
@@ -49,7 +49,7 @@ def shown(page: str) -> list[str]:
 
 
 def kinds(page: str) -> set[str]:
-    """What a page is made of; text and code that is written as such go without saying."""
+    """The kinds of elements of a page, except plain text, code blocks and harmless ones."""
     found = [part for token in tokens(page) for part in (token, *(token.children or []))]
     blocks = {token.type.removesuffix("_open").removesuffix("_close") for token in found}
     return blocks - HARMLESS - {"inline", "text", "text_special", "fence"}
@@ -68,7 +68,7 @@ def page_of(text: str) -> str:
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_a_report_shows_any_text_as_it_is(text: str) -> None:
+def test_a_report_shows_any_text_literally(text: str) -> None:
     page, line = page_of(text), one_line(text)
     told = [line] * 6 + ["Class", line, line, "1", "b", line, "What the search found", line, line]
     told += [f"Failed, 1 trial (3): {line}", "To reproduce", line]
@@ -81,13 +81,13 @@ def test_a_report_shows_any_text_as_it_is(text: str) -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("ab1 _*`<>[]()!#-+=.|~&;\\$:/\n"), min_size=1).filter(str.strip))
-def test_any_text_is_a_paragraph_of_itself(text: str) -> None:
+def test_any_text_becomes_a_paragraph_with_the_same_words(text: str) -> None:
     page = markdown_text(text)
     assert shown(page) == [one_line(text)]
     assert kinds(page) == set()
 
 
-def test_what_needs_no_escaping_is_left_as_it_is() -> None:
+def test_text_that_needs_no_escaping_is_unchanged() -> None:
     text = (
         "The winner (hidden_size=64, learning_rate=0.01) has 0.9130 ± 0.0012, 95 % of R&D, see study/search_space.py."
     )

@@ -1,4 +1,4 @@
-"""Options make settings, in vain ones are refused, and settings tell the options that make them."""
+"""Options become settings, options without effect are refused, and settings give back their options."""
 
 import re
 from dataclasses import replace
@@ -34,7 +34,7 @@ def test_an_option_that_would_do_nothing_is_refused(model: Any, options: dict[st
 
 
 @pytest.mark.parametrize("variant", DEFAULTS)
-def test_settings_tell_the_options_that_make_them(variant: str) -> None:
+def test_settings_give_back_the_options_they_were_made_from(variant: str) -> None:
     model, _, strategy = variant.partition("-")
     options: dict[str, Any] = {"seed": 3, "metric": "accuracy", "max_tokens": 17, "max_training_texts": 100}
     options |= {"strategy": strategy, "bert_model": "some/encoder"} if strategy else {"min_frequency": 4}
@@ -48,13 +48,13 @@ def test_settings_tell_the_options_that_make_them(variant: str) -> None:
     assert default_name("r8", settings) == f"r8-{variant}"
 
 
-def test_fields_that_no_option_sets_are_no_options() -> None:
+def test_fields_that_no_option_sets_are_listed_as_unsettable() -> None:
     old = replace(DEFAULTS["lstm"], model=replace(DEFAULTS["lstm"].model, embedding_size=77))  # type: ignore[call-arg]
     assert options_of(old) == {"model": "lstm"}
     assert unsettable_fields(old) == {"embedding_size": (77, DEFAULTS["lstm"].model.embedding_size)}  # type: ignore[union-attr]
 
 
-def test_a_home_folder_of_nobody_is_left_to_who_looks_for_the_encoder() -> None:
+def test_a_path_in_an_unknown_home_folder_is_kept_unchanged() -> None:
     settings = choose_settings("bert", {"bert_model": "~nosuchuser/x"})
     assert options_of(settings)["bert_model"] == "~nosuchuser/x"
 
@@ -98,7 +98,7 @@ def test_vectors_decide_the_size_of_embeddings_and_the_name(tmp_path: Path) -> N
     assert choose_settings("cnn", {"vectors": "glove"}).model == replace(DEFAULTS["cnn"].model, embedding_size=50)
 
 
-def test_the_help_tells_the_models_own_defaults(
+def test_the_help_shows_the_defaults_of_each_model(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")

@@ -1,4 +1,4 @@
-"""Every model as a user meets it: searched, continued, reported side by side, asked for labels."""
+"""Every model as a user meets it: searched, continued, reported side by side, used for prediction."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def run(*arguments: str) -> int:
 
 @pytest.mark.parametrize("variant", OPTIONS)
 @pytest.mark.parametrize("space", ["default", pytest.param("wide", marks=pytest.mark.slow)])
-def test_every_model_is_searched_and_gone_on_with(
+def test_every_model_can_be_searched_and_continued(
     variant: str, space: str, toy: Any, tiny_encoder: PretrainedEncoder, capsys: Capture
 ) -> None:
     options = (*options_of(variant, tiny_encoder), "--space", space, "--sampler", "random")
@@ -76,7 +76,7 @@ def test_studies_of_one_database_are_reported_side_by_side(tiny_encoder: Pretrai
         page = Path(f"reports/toy-{variant}/report.md").read_text()
         table = page[page.index("## Side by side") :].split("\n\n")[2]
         assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [f"toy-{one}" for one in ranked]
-        assert "opened 4 times, once for each study" in page  # whenever its own turn was
+        assert "opened 4 times, once for each study" in page  # no matter when it was its turn
         assert load_model(Path(f"reports/toy-{variant}/model")).predict(["court attorney law"]).labels.shape == (1,)
         assert "From best to worst: toy-" in Path(f"reports/toy-{variant}/report.html").read_text()
     assert "Side by side" not in Path("reports/another_metric/report.html").read_text()
@@ -105,7 +105,7 @@ def test_only_studies_of_the_same_texts_are_compared(toy: Any) -> None:
     assert compare(study._storage, with_other_seed) == []
 
 
-def test_one_study_that_cannot_be_reported_on_costs_no_other_its_report(toy: Any, capsys: Capture) -> None:
+def test_a_study_that_cannot_be_reported_on_does_not_prevent_the_reports_of_others(toy: Any, capsys: Capture) -> None:
     toy.csv.rename(toy.csv.with_name("gone.csv"))
     other = toy.csv.with_name("gone.csv")
     assert run_command(run_app, ["--data", "gone.csv", "--model", "linear", "--trials", "1"]) == 0

@@ -32,7 +32,7 @@ PROGRAM = (sys.executable, "-m", "study.predict")
 
 
 def write_model(folder: Path, **about: object) -> None:
-    """A model whose weights are random, large ones, so that different texts get different labels."""
+    """Save a model with large random weights, so that different texts get different labels."""
     torch.manual_seed(18)
     vocabulary = build_vocabulary(pa.array(WORDS, pa.large_string()), np.full(len(WORDS), 2))
     model = LSTMClassifier(LSTMConfig(8, 8), vocabulary_size=len(vocabulary), classes=len(CLASSES))
@@ -53,7 +53,7 @@ def classifier(toy: Any) -> TextClassifier:
 generator = np.random.default_rng(0)
 TEXTS = [" ".join(generator.choice(WORDS, 1 + number % 7)) for number in range(40)]
 TEXTS += ["", "unheard of", 'with "quotes", commas\nand lines', "\r", "12", "1.5"]
-UNKNOWN = 6  # of them, without one of the words
+UNKNOWN = 6  # the number of texts without any of the words
 
 
 def expected(classifier: TextClassifier) -> list[tuple[str, float]]:
@@ -65,7 +65,7 @@ def label(*arguments: object) -> int:
     return run_command(app, [str(argument) for argument in arguments])
 
 
-def test_texts_are_labelled_a_line_each(classifier: TextClassifier, capsys: Capture) -> None:
+def test_each_text_is_labelled_on_a_line_of_its_own(classifier: TextClassifier, capsys: Capture) -> None:
     assert label(*TEXTS) == 0
     output = capsys.readouterr()
     assert output.err == (
@@ -95,19 +95,19 @@ def test_lines_of_standard_input_are_labelled_whatever_their_bytes(classifier: T
     ]
     shell = f"'{sys.executable}' -m study.predict | head -n 1; exit ${{PIPESTATUS[0]}}"
     cut = subprocess.run(["bash", "-c", shell], input=b"court\n" * 20_000, capture_output=True, check=False)
-    assert cut.returncode in (0, 128 + signal.SIGPIPE)  # it may have ended before `head` has
+    assert cut.returncode in (0, 128 + signal.SIGPIPE)  # it may end before `head` does
     assert cut.stdout.count(b"\n") == 1
     assert b"Traceback" not in cut.stderr
 
 
-def test_a_text_of_which_the_model_sees_nothing_that_it_knows_is_counted(
+def test_a_text_whose_known_words_are_all_truncated_counts_as_unknown(
     classifier: TextClassifier, capsys: Capture
 ) -> None:
     assert label("unknown " * classifier.max_tokens + "court", "unknown court") == 0
     assert "without a word that the model knows: 1;" in capsys.readouterr().err
 
 
-def test_a_terminal_as_standard_input_is_not_waited_for(classifier: TextClassifier) -> None:
+def test_the_command_does_not_wait_for_input_from_a_terminal(classifier: TextClassifier) -> None:
     del classifier
     terminal, other = os.openpty()
     result = subprocess.run(PROGRAM, stdin=other, capture_output=True, text=True, timeout=60, check=False)
@@ -134,7 +134,7 @@ def read_rows(path: Path, separator: str) -> list[list[str]]:
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".TSV.GZ"])
 def test_cells_of_a_table_pass_through_unchanged(suffix: str, classifier: TextClassifier, capsys: Capture) -> None:
     separator = "\t" if "tsv" in suffix.lower() else ","
-    # Names that repeat, and values that a reader might take for numbers, dates or nothing.
+    # Duplicate names, and values that a parser might take for numbers, dates or missing values.
     rows = [["007", text, "NA", "1e5", "two\r\nlines", "\r", '"', ""] for text in TEXTS]
     header = ["same", "text", "same", "", "ünï", "c", "d", "e"]
     source, target = Path(f"in{suffix}"), Path(f"out{suffix.removesuffix('.gz').lower()}")
@@ -227,7 +227,7 @@ def test_columns_can_be_named(classifier: TextClassifier) -> None:
     assert Path("out.csv").read_text().startswith("label,bio,job,p\nold,court,")
 
 
-def test_the_newest_model_is_taken_and_its_column_is_that_of_its_training(toy: Any, capsys: Capture) -> None:
+def test_the_newest_model_is_used_with_the_column_that_it_was_trained_on(toy: Any, capsys: Capture) -> None:
     for number, (name, about) in enumerate((("b", {"text_column": "bio"}), ("a", {}), (".c", {}))):
         write_model(toy.folder / "reports" / name / "model", **about)
         os.utime(toy.folder / "reports" / name / "model" / "config.json", (number, number))
@@ -309,7 +309,7 @@ FILES = {
         ("text --top 0", "Invalid value for '--top'"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(
+def test_a_mistake_is_a_one_line_error_and_leaves_no_files(
     arguments: str, message: str, classifier: TextClassifier, capsys: Capture
 ) -> None:
     del classifier
@@ -325,7 +325,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert {path: path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()} == before
 
 
-def test_without_a_model_it_says_how_to_get_one(toy: Any, capsys: Capture) -> None:
+def test_without_a_model_the_error_says_how_to_get_one(toy: Any, capsys: Capture) -> None:
     del toy
     assert label("text") == 2
     assert capsys.readouterr().err == (
@@ -333,7 +333,7 @@ def test_without_a_model_it_says_how_to_get_one(toy: Any, capsys: Capture) -> No
     )
 
 
-def test_a_full_disk_is_one_line(classifier: TextClassifier, capsys: Capture) -> None:
+def test_a_full_disk_is_a_one_line_error(classifier: TextClassifier, capsys: Capture) -> None:
     del classifier
     Path("in.csv").write_text("text\n" + "court\n" * 10_000)
     Path(".out.csv.writing").symlink_to("/dev/full")
@@ -342,7 +342,7 @@ def test_a_full_disk_is_one_line(classifier: TextClassifier, capsys: Capture) ->
     assert not Path("out.csv").exists()
 
 
-def test_interrupted_it_ends_with_a_line_and_leaves_the_old_file(classifier: TextClassifier) -> None:
+def test_an_interruption_ends_with_one_line_and_leaves_the_old_file(classifier: TextClassifier) -> None:
     del classifier
     with Path("in.csv").open("w") as file:
         file.write("text\n")

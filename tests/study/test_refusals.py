@@ -1,4 +1,4 @@
-"""What `study.run` refuses, in one line, with the way out, losing nothing."""
+"""What `study.run` refuses, in one line that says what to do, without losing anything."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def test_a_changed_range_is_named(toy: Any, capsys: Capture, monkeypatch: pytest
         (["--max-tokens", 19], "--max-tokens 20, now it is 19"),
     ],
 )
-def test_a_study_is_not_gone_on_with_as_another_one(
+def test_a_study_is_not_continued_with_different_options(
     options: list[object], difference: str, toy: Any, capsys: Capture
 ) -> None:
     toy.searched("--trials", 1)
@@ -74,7 +74,7 @@ def test_a_study_of_another_pruning_rule_continues_with_a_warning(toy: Any, caps
     toy.searched("--trials", 1)
     study = toy.load()
     before = dict(study.user_attrs["fingerprint"])
-    del before["environment.pruning rule"]  # as in a study of before there was such a fact
+    del before["environment.pruning rule"]  # as in a study from before this was recorded
     study.set_user_attr("fingerprint", before)
     assert toy.run("--trials", 2) == 0
     assert "pruning rule was 1 when the study began and is 2 now" in capsys.readouterr().out
@@ -84,14 +84,14 @@ def test_a_study_of_another_pruning_rule_continues_with_a_warning(toy: Any, caps
 @pytest.mark.parametrize(
     "configuration", [replace(LSTM, pruner="none"), replace(LSTM, base=DEFAULTS["linear"])], ids=["none", "linear"]
 )
-def test_the_pruning_rule_is_nothing_to_a_study_that_never_prunes(configuration: StudyConfig) -> None:
+def test_the_pruning_rule_does_not_matter_to_a_study_that_never_prunes(configuration: StudyConfig) -> None:
     now = fingerprint(configuration, device="cpu")
     assert "environment.pruning rule" not in now
     assert check_same_study(now, now, name="old") == []
 
 
 @pytest.mark.parametrize("field", ["model.embedding_dropout", "training.gradient_norm"])
-def test_a_default_that_has_changed_since_is_told_as_another_version(field: str) -> None:
+def test_a_default_that_has_changed_is_reported_as_another_version(field: str) -> None:
     now = fingerprint(LSTM, device="cpu")
     fact = f"{field.replace('.', ' ')} 0.07, now it is {now[field]}."
     expected = f"started by another version of this project, with {fact}"
@@ -102,7 +102,7 @@ def test_a_default_that_has_changed_since_is_told_as_another_version(field: str)
 
 
 @pytest.mark.parametrize("variant", DEFAULTS)
-def test_a_field_that_a_study_does_not_know_counts_as_its_default(
+def test_a_field_that_is_missing_in_a_stored_study_counts_as_its_default(
     variant: str, tiny_encoder: PretrainedEncoder
 ) -> None:
     base = DEFAULTS[variant]
@@ -120,20 +120,20 @@ def test_a_field_that_a_study_does_not_know_counts_as_its_default(
             check_same_study(without[key], now, name="old")
 
 
-def test_a_study_of_before_there_were_rules_is_of_another_version() -> None:
+def test_a_study_from_before_rules_existed_is_of_another_version() -> None:
     now = fingerprint(LSTM, device="cpu")
     with pytest.raises(StudyError, match=r"by another version of this project, with rules 1, now it is \d"):
         check_same_study({key: value for key, value in now.items() if key != "rules"}, now, name="old")
 
 
-def test_what_an_option_sets_is_told_before_what_follows_from_it() -> None:
+def test_a_changed_option_is_reported_before_its_consequences() -> None:
     now = fingerprint(LSTM, device="cpu")
     old = {**now, "model.embedding_size": 50, "vectors": "ab", "space.hidden_size": "1-2"}
     with pytest.raises(StudyError, match=r"--vectors ab, now it is None\. Repeat its first run's options"):
         check_same_study(old, now, name="old")
 
 
-def test_paths_are_no_part_of_what_a_study_is(toy: Any) -> None:
+def test_paths_are_not_part_of_what_identifies_a_study(toy: Any) -> None:
     toy.searched("--trials", 1)
     moved = toy.csv.parent / "elsewhere"
     moved.mkdir()
@@ -167,7 +167,7 @@ BAD_CALLS = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_CALLS, ids=lambda value: " ".join(value)[:40])
-def test_a_bad_call_is_one_line_exit_code_2_and_no_database(
+def test_a_bad_call_is_a_one_line_error_with_exit_code_2_and_creates_no_database(
     arguments: list[str], message: str, toy: Any, capsys: Capture
 ) -> None:
     before = set(toy.csv.parent.iterdir())
@@ -178,7 +178,7 @@ def test_a_bad_call_is_one_line_exit_code_2_and_no_database(
     assert {path.name for path in set(toy.folder.iterdir()) - before} <= {".cache"}
 
 
-def test_a_file_that_is_no_database_is_told_and_left_alone(toy: Any, capsys: Capture) -> None:
+def test_a_file_that_is_not_a_database_is_reported_and_left_alone(toy: Any, capsys: Capture) -> None:
     other = toy.csv.parent / "study.db"
     other.write_text("my notes, not a database, and long enough to be looked at as one " * 20)
     before = other.read_bytes()
@@ -187,7 +187,7 @@ def test_a_file_that_is_no_database_is_told_and_left_alone(toy: Any, capsys: Cap
     assert other.read_bytes() == before
 
 
-def test_a_study_that_is_minimised_is_not_ours(toy: Any, capsys: Capture) -> None:
+def test_a_study_that_minimises_is_refused(toy: Any, capsys: Capture) -> None:
     optuna.create_study(storage=f"sqlite:///{toy.folder / 'study.db'}", study_name="toy-lstm")
     assert toy.run("--trials", 1) == 2
     assert "was not made by study.run" in capsys.readouterr().err

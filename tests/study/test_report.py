@@ -61,7 +61,7 @@ def test_a_report_confirms_judges_and_exports_the_winner(toy: Any, capsys: Captu
 
 
 @pytest.mark.slow
-def test_drawing_it_again_opens_nothing(toy: Any, capsys: Capture) -> None:
+def test_repeating_a_report_does_not_open_the_test_split_again(toy: Any, capsys: Capture) -> None:
     toy.searched("--trials", 4)
     assert report(*QUICK) == 0
     first = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
@@ -70,7 +70,7 @@ def test_drawing_it_again_opens_nothing(toy: Any, capsys: Capture) -> None:
     printed = capsys.readouterr().out
     assert "Opening the test split" not in printed
     assert json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text()) == first
-    shutil.rmtree(toy.folder / ".cache" / "checkpoints")  # with the weights, which are then trained again, to the same
+    shutil.rmtree(toy.folder / ".cache" / "checkpoints")  # with the weights, which are then trained again, bit for bit
     assert report(*QUICK) == 0
     assert "Opening the test split" not in capsys.readouterr().out
     again = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
@@ -90,7 +90,7 @@ def test_a_second_look_by_the_same_study_is_flagged(toy: Any, capsys: Capture) -
 
 
 def test_the_best_baseline_is_chosen_by_validation_and_the_best_training_is_exported(toy: Any, capsys: Capture) -> None:
-    """With results made by hand, in which validation and test disagree."""
+    """The stored results are changed by hand, so that validation and test disagree."""
     toy.searched("--trials", 1)
     assert report("--seeds", "3", "--workers", "1") == 0
     confirmation = toy.load(name="toy-lstm/confirmation")
@@ -114,7 +114,7 @@ def test_the_best_baseline_is_chosen_by_validation_and_the_best_training_is_expo
 
 
 @pytest.mark.slow
-def test_the_audit_of_pruning_is_told_everywhere(toy: Any, capsys: Capture) -> None:
+def test_the_audit_of_pruning_is_reported_everywhere(toy: Any, capsys: Capture) -> None:
     toy.searched("--trials", 8)
     capsys.readouterr()
     assert report(*QUICK[:2], "--seeds", "1", "--workers", "1", "--audit", "1") == 0
@@ -131,7 +131,7 @@ def test_the_audit_of_pruning_is_told_everywhere(toy: Any, capsys: Capture) -> N
     assert "on one further repeat, a fresh seed and split" in printed
 
 
-def test_a_default_configuration_that_fails_on_fresh_repeats_is_left_out_and_told(
+def test_a_default_configuration_that_fails_on_fresh_repeats_is_left_out_and_reported(
     toy: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(trial: Trial, *arguments: Any, **options: Any) -> float:
@@ -150,9 +150,7 @@ def test_a_default_configuration_that_fails_on_fresh_repeats_is_left_out_and_tol
 
 
 @pytest.mark.slow
-def test_the_confirmation_of_an_earlier_study_of_the_same_name_is_not_taken_for_its_own(
-    toy: Any, capsys: Capture
-) -> None:
+def test_the_confirmation_of_an_earlier_study_of_the_same_name_is_not_used(toy: Any, capsys: Capture) -> None:
     toy.searched("--trials", 2)
     assert report(*QUICK) == 0
     storage = toy.load()._storage
@@ -187,7 +185,7 @@ def test_a_reports_best_parameters_reproduce_their_score(toy: Any) -> None:
 
 
 @pytest.mark.parametrize("output", ["mine", "mine/notes.txt", "."])
-def test_what_is_no_report_is_never_replaced_by_one(
+def test_a_folder_that_is_not_a_report_is_never_replaced(
     output: str, toy: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toy.searched("--trials", 1)
@@ -210,7 +208,7 @@ def test_what_is_no_report_is_never_replaced_by_one(
 
 
 @pytest.mark.slow
-def test_an_interrupted_report_leaves_nothing_half_written_and_goes_on(toy: Any) -> None:
+def test_an_interrupted_report_leaves_nothing_half_written_and_continues(toy: Any) -> None:
     slow = ("--epochs", 40, "--patience", 40)
     assert toy.run("--trials", 1, *slow) == 0
     command = [sys.executable, "-m", "study.report", *QUICK, "--seeds", "3"]
@@ -237,7 +235,7 @@ def test_an_interrupted_report_leaves_nothing_half_written_and_goes_on(toy: Any)
         (["--output", "toy.csv/report"], "cannot be written"),
     ],
 )
-def test_a_bad_call_is_one_line_and_writes_nothing(
+def test_a_bad_call_is_a_one_line_error_and_writes_nothing(
     arguments: list[str], message: str, toy: Any, capsys: Capture
 ) -> None:
     toy.searched("--trials", 1)
@@ -249,7 +247,7 @@ def test_a_bad_call_is_one_line_and_writes_nothing(
     assert not (toy.folder / "reports").exists() or not list((toy.folder / "reports").iterdir())
 
 
-def test_a_study_without_a_complete_trial_is_told(toy: Any, capsys: Capture) -> None:
+def test_a_study_without_a_complete_trial_is_an_error(toy: Any, capsys: Capture) -> None:
     toy.searched("--trials", 1, "--timeout", 0.001)
     assert report() == 2
     assert "has no complete trial yet" in capsys.readouterr().err

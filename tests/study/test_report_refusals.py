@@ -1,4 +1,4 @@
-"""What `study.report` refuses or cannot finish: one line with the way out, nothing half-written, nothing lost."""
+"""What `study.report` refuses or cannot finish: one line that says what to do, nothing half-written, nothing lost."""
 
 import shutil
 import signal
@@ -19,7 +19,7 @@ from study.report import app
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--top", "1", "--seeds", "1", "--workers", "1")
-# The command with no file that may grow beyond so many bytes, as on a disk that is full.
+# Runs the command with a limit on the size of every file, as on a full disk.
 ON_A_FULL_DISK = """
 import resource, sys
 limit = int(sys.argv[1])
@@ -43,13 +43,13 @@ def left_of_reports(folder: Path) -> list[Path]:
     return list((folder / "reports").rglob("*"))
 
 
-def test_a_database_that_is_not_there_is_not_made(toy: Any, capsys: Capture) -> None:
+def test_a_missing_database_is_not_created(toy: Any, capsys: Capture) -> None:
     before = set(toy.folder.iterdir())
     assert "There is no file" in refused(capsys)
     assert set(toy.folder.iterdir()) == before
 
 
-def test_a_database_of_something_else_is_left_as_it_is(toy: Any, capsys: Capture) -> None:
+def test_a_database_of_another_program_is_left_unchanged(toy: Any, capsys: Capture) -> None:
     with closing(sqlite3.connect("study.db")) as connection:
         connection.execute("CREATE TABLE recipes (name TEXT)")
         connection.commit()
@@ -63,7 +63,9 @@ def test_a_database_of_something_else_is_left_as_it_is(toy: Any, capsys: Capture
 @pytest.mark.parametrize(
     ("version", "way_out"), [("v3.0.0.a", "storage upgrade"), ("v99.0.0.a", "pip install -U optuna")]
 )
-def test_the_schema_of_another_optuna_is_told(version: str, way_out: str, toy: Any, capsys: Capture) -> None:
+def test_the_error_for_the_schema_of_another_optuna_says_what_to_do(
+    version: str, way_out: str, toy: Any, capsys: Capture
+) -> None:
     optuna.create_study(storage="sqlite:///study.db", study_name="toy-lstm", direction="maximize")
     with closing(sqlite3.connect("study.db")) as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
@@ -75,7 +77,7 @@ def test_the_schema_of_another_optuna_is_told(version: str, way_out: str, toy: A
     assert left_of_reports(toy.folder) == []
 
 
-def test_a_study_that_is_no_search_is_told(toy: Any, capsys: Capture) -> None:
+def test_a_study_that_is_not_a_search_is_an_error(toy: Any, capsys: Capture) -> None:
     study = optuna.create_study(storage="sqlite:///study.db", study_name="other", direction="maximize")
     study.add_trial(optuna.create_trial(value=1.0))
     assert "There is no study of study.run in" in refused(capsys)
@@ -97,8 +99,8 @@ def test_a_folder_that_holds_more_than_a_report_is_not_replaced(toy: Any, capsys
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [200_000, 1_000_000], ids=["the weights", "the page"])
-def test_a_full_disk_is_one_line_and_the_same_command_goes_on(limit: int, toy: Any) -> None:
-    assert toy.run("--trials", 1, "--epochs", 1) == 0  # of one epoch: there is no checkpoint
+def test_a_full_disk_is_a_one_line_error_and_the_same_command_continues(limit: int, toy: Any) -> None:
+    assert toy.run("--trials", 1, "--epochs", 1) == 0  # with one epoch, there is no checkpoint
     shutil.rmtree("artifacts")
     command = [sys.executable, "-c", ON_A_FULL_DISK, str(limit), *QUICK]
     done = subprocess.run(command, cwd=toy.folder, capture_output=True, text=True, check=False)
@@ -112,13 +114,15 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(limit: int, toy: A
     assert [trial.state for trial in toy.load(name="toy-lstm/confirmation").trials] == [TrialState.COMPLETE]
 
 
-def test_a_study_of_another_version_is_one_line_and_keeps_others_from_nothing(toy: Any, capsys: Capture) -> None:
+def test_a_study_of_another_version_is_a_one_line_error_and_does_not_affect_the_others(
+    toy: Any, capsys: Capture
+) -> None:
     toy.searched("--trials", 1)
     for name in ("older", "newer"):
         assert toy.run("--trials", 1, "--name", name) == 0
         study = toy.load(name=name)
         stored = study.user_attrs["configuration"]
-        if name == "older":  # as before there were rules
+        if name == "older":  # as before rules existed
             del stored["rules"]
         else:
             stored["base"]["model"]["peepholes"] = True
@@ -150,7 +154,7 @@ def test_ctrl_c_at_any_moment_leaves_the_old_report_or_a_new_one(toy: Any) -> No
                 output, _ = process.communicate()
         ended.append(process.returncode)
         assert "Traceback" not in output
-        last = ("", *output.splitlines())[-1]  # nothing: it came before the command itself began
+        last = ("", *output.splitlines())[-1]  # empty if it came before the command itself started
         assert last == "" or last.startswith(("Interrupted.", "Browse:")), output
         assert {path.relative_to(folder) for path in folder.rglob("*")} == files
         assert [path.name for path in folder.parent.iterdir()] == ["toy-lstm"]

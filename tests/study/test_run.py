@@ -27,7 +27,7 @@ from study.storage.studies import load_configuration
 Capture = pytest.CaptureFixture[str]
 
 
-def test_a_study_is_run_stored_and_told(toy: Any, capsys: Capture) -> None:
+def test_a_study_is_run_stored_and_printed(toy: Any, capsys: Capture) -> None:
     assert toy.run("--trials", 4) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"Data: {toy.csv}: named by --data"
@@ -45,7 +45,7 @@ def test_a_study_is_run_stored_and_told(toy: Any, capsys: Capture) -> None:
     assert f"trial {study.best_trial.number}, validation macro-F1 {study.best_value:.4f}" in best
 
 
-def test_the_configuration_can_be_had_from_storage_and_name(toy: Any) -> None:
+def test_the_configuration_can_be_loaded_from_the_stored_study(toy: Any) -> None:
     toy.searched("--trials", 1, "--space", "wide", "--split-seed", 7)
     configuration = load_configuration(toy.load())
     assert configuration.source.path == str(toy.csv)
@@ -86,14 +86,14 @@ def test_the_options_defaults_are_those_of_the_configurations() -> None:
         for field in fields(configuration)
         if field.name in parameters and field.default is not MISSING
     ]
-    defaults.remove(("artifact_dir", None))  # in a study that was stored before there was one
+    defaults.remove(("artifact_dir", None))  # the default in studies stored before the field existed
     given = [(name, default) for name, default in defaults if parameters[name].default is not None]
     assert given == [(name, parameters[name].default) for name, _ in given]
     assert len(given) == 10
 
 
 @pytest.mark.usefixtures("pictures")
-def test_nothing_that_a_search_leaves_holds_a_word_of_the_test_split(toy: Any, marked_csv: Path) -> None:
+def test_no_file_of_a_search_contains_a_word_of_the_test_split(toy: Any, marked_csv: Path) -> None:
     toy.searched("--trials", 2)
     left = b"".join(path.read_bytes() for path in toy.folder.rglob("*") if path.is_file() and path != marked_csv)
     assert b"surgeon" in left

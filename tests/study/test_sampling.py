@@ -1,4 +1,4 @@
-"""What is drawn depends on the seed and the number of a trial, not on interruptions; what is pruned, on its value."""
+"""What is drawn depends on the seed and the trial number, not on interruptions; what is pruned depends on its value."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from study.storage.trial_queue import TrialQueue
 from study.workers.loop import run_trials
 
 SPACE = {name: FloatDistribution(0, 1) for name in "abc"}
-TRIALS = 14  # of which TPE draws some together
+TRIALS = 14  # enough for TPE to draw some of them
 
 
 def run(storage: RetryingStorage, name: str, sampler: SamplerName) -> Study:
@@ -43,7 +43,7 @@ def interrupt_after(calls: int, original: Callable[..., Any]) -> Callable[..., A
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("calls", [1, 4, 5, 31, 38])
-def test_a_claim_that_is_cut_short_between_two_parameters_goes_on_with_the_same_ones(
+def test_a_claim_interrupted_between_two_parameters_continues_with_the_same_ones(
     calls: int, sampler: SamplerName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
@@ -60,7 +60,7 @@ def test_a_claim_that_is_cut_short_between_two_parameters_goes_on_with_the_same_
 
 
 def sample(sampler: SamplerName, worth: Callable[[float], float]) -> list[dict[str, float]]:
-    """The parameters of trials that are worth this by their parameter a."""
+    """The parameters of trials whose value is this function of their parameter a."""
     study = optuna.create_study(direction="maximize", sampler=make_sampler(sampler, seed=0))
     for _ in range(RANDOM_TRIALS_BEFORE_TPE + 4):
         trial = study.ask(SPACE)
@@ -76,7 +76,7 @@ def test_a_random_sampler_learns_nothing_from_values_and_tpe_does_after_ten_tria
 
 
 def draw_beside(state: TrialState) -> dict[str, float]:
-    """What TPE draws after trials that have ended, and four others that are in this state."""
+    """What TPE draws after trials that have ended and four others in this state."""
     study = optuna.create_study(direction="maximize", sampler=make_sampler("tpe", seed=0))
     ended = [
         {name: (number * step) % 1 for name, step in zip(SPACE, (0.3, 0.7, 0.9), strict=True)} for number in range(12)
@@ -98,7 +98,7 @@ def test_tpe_draws_all_parameters_together() -> None:
 
 
 def is_pruned(reported: list[float], *, complete: int = 5, pruner: PrunerName = "median") -> bool:
-    """Whether a trial that has reported these is pruned, among complete trials that were worth 0.5 at every epoch."""
+    """Whether a trial that has reported these values is pruned, if complete trials had 0.5 at every epoch."""
     study = optuna.create_study(direction="maximize", pruner=make_pruner(pruner))
     steps = dict.fromkeys(range(7), 0.5)
     study.add_trials([create_trial(value=0.5, intermediate_values=steps, state=TrialState.COMPLETE)] * complete)
@@ -117,7 +117,7 @@ def is_pruned(reported: list[float], *, complete: int = 5, pruner: PrunerName = 
         ([0.1, 0.4], True),
     ],
 )
-def test_a_trial_is_pruned_by_what_it_would_be_worth_now(reported: list[float], pruned: bool) -> None:
+def test_a_trial_is_pruned_by_the_value_it_would_have_if_it_ended_now(reported: list[float], pruned: bool) -> None:
     assert is_pruned(reported) == pruned
 
 
@@ -131,6 +131,6 @@ def test_no_trial_is_pruned_before_five_are_complete() -> None:
     assert is_pruned([0.1, 0.1], complete=5)
 
 
-def test_a_trial_that_has_reported_nothing_and_a_study_without_a_pruner_prune_nothing() -> None:
+def test_nothing_is_pruned_before_the_first_report_or_without_a_pruner() -> None:
     assert not is_pruned([])
     assert not is_pruned([0.1, 0.1, 0.1], pruner="none")

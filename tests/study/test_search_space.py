@@ -1,4 +1,4 @@
-"""The space and the settings that it makes."""
+"""The search space, and the settings made from its parameters."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def test_by_default_hidden_size_and_learning_rate_are_searched() -> None:
     }
 
 
-RANGES = {  # a digest of those of each variant
+RANGES = {  # a digest of the ranges of each variant
     "lstm": "e14fb294d913b4c9",
     "cnn": "78094e4b1fa903eb",
     "linear": "b5cf88bcc4f9428d",
@@ -46,7 +46,7 @@ def test_the_ranges_of_every_variant_are_known() -> None:
 
 @pytest.mark.parametrize("variant", RANGES)
 def test_ranges_change_only_with_the_version_of_the_rules(variant: str) -> None:
-    """What the stored trials of a study were drawn from must be what its other commands take it for."""
+    """Other commands must assume the ranges that the stored trials of a study were drawn from."""
     ranges = {name: describe(search_space(name, DEFAULTS[variant])) for name in NAMES}
     digest = hashlib.sha256(json.dumps(ranges, sort_keys=True).encode()).hexdigest()
     assert (RULES, digest[:16]) == (2, RANGES[variant]), (
@@ -65,7 +65,7 @@ def test_the_default_configuration_lies_in_the_space(variant: str, name: str, li
     assert apply_parameters(base, defaults) == base
 
 
-def test_parameters_change_the_fields_that_they_are_called_after() -> None:
+def test_parameters_change_the_fields_of_the_same_name() -> None:
     settings = apply_parameters(BASE, {"hidden_size": 17, "learning_rate": 0.02, "max_tokens": 60})
     assert settings.model.hidden_size == 17
     assert settings.training.learning_rate == 0.02

@@ -1,6 +1,6 @@
-"""What an earlier version has stored is continued, reported on and asked for labels.
+"""What an earlier version has stored can be continued, reported on and used for prediction.
 
-`stored/` was made before `study/` had packages, by `python -m study.run --data bios.csv --model linear --trials 4
+`stored/` was created before `study/` had packages, by `python -m study.run --data bios.csv --model linear --trials 4
 --workers 1` and `python -m study.report --top 3 --seeds 2 --workers 1`.
 """
 

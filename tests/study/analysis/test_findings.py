@@ -37,7 +37,7 @@ RANDOM = StudyConfig(DataSource("toy", "00"), "/cache", BASE, sampler="random", 
 WIDE = StudyConfig(DataSource("toy", "00"), "/cache", BASE, space="wide", sampler="random", pruner="none")
 START = datetime(2026, 1, 1)
 
-Score = Callable[[float, float], float]  # of the default space's two, each as its place in its range
+Score = Callable[[float, float], float]  # of the two default parameters, each scaled to 0-1
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def add(
     epochs: int = 6,
     **changes: Any,
 ) -> None:
-    """A trial in the middle of all ranges, but for `changes`; `failure` is its reason."""
+    """Add a trial in the middle of all ranges except for `changes`; a `failure` among them is its reason."""
     space = configuration.search_space
     failure = changes.pop("failure", None)
     parameters = {"hidden_size": 64, "learning_rate": 0.002} | changes
@@ -131,7 +131,7 @@ def test_fewer_trials_make_the_interval_of_an_importance_wider(study: Study) -> 
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.6], [0.5] * 20])
-def test_where_nothing_can_be_said_about_importance_there_is_a_reason(study: Study, values: list[float]) -> None:
+def test_there_is_a_reason_if_importance_cannot_be_estimated(study: Study, values: list[float]) -> None:
     for value in values:
         add(study, value)
     importances = find_importances(study, TPE)
@@ -149,7 +149,7 @@ def test_where_nothing_can_be_said_about_importance_there_is_a_reason(study: Stu
     ],
     ids=["additive", "product", "both"],
 )
-def test_the_interaction_is_found_where_there_is_one(study: Study, score: Score, low: float, high: float) -> None:
+def test_the_size_of_an_interaction_is_estimated(study: Study, score: Score, low: float, high: float) -> None:
     sample(study, score, trials=40)
     interaction = find_interaction(study, RANDOM)
     assert interaction.reason is None
@@ -160,7 +160,7 @@ def test_the_interaction_is_found_where_there_is_one(study: Study, score: Score,
     assert 0 <= interaction.low <= interaction.share <= interaction.high <= 1
 
 
-def test_the_interaction_is_found_among_many_parameters(study: Study) -> None:
+def test_the_interaction_is_estimated_among_many_parameters(study: Study) -> None:
     sample(study, lambda hidden_size, learning_rate: hidden_size + learning_rate, trials=50, configuration=WIDE)
     interaction = find_interaction(study, WIDE)
     assert interaction.share is not None
@@ -170,7 +170,7 @@ def test_the_interaction_is_found_among_many_parameters(study: Study) -> None:
 @pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize("space", ["default", "wide"])
 @pytest.mark.parametrize("variant", DEFAULTS)
-def test_the_interaction_is_of_the_two_parameters_of_the_models_default_space(
+def test_the_interaction_is_that_of_the_two_parameters_in_the_default_space_of_the_model(
     study: Study, variant: str, space: SpaceName
 ) -> None:
     base = DEFAULTS[variant]
@@ -183,7 +183,7 @@ def test_the_interaction_is_of_the_two_parameters_of_the_models_default_space(
     assert interaction.share > 0.5
 
 
-def test_of_a_category_no_interaction_is_told(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_interaction_is_reported_for_a_categorical_parameter(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     space = model_space(BASE.model, BASE)[1]
     two = {name: space[name] for name in ("dropout", "pooling")}
     monkeypatch.setattr("study.search_space.model_space", lambda *_: (two, {}))
@@ -201,7 +201,7 @@ BIASED = [
 
 @pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize(("sampler", "has_pruned", "sentence"), BIASED)
-def test_what_biased_trials_tell_has_no_interval_and_says_what_it_is(
+def test_findings_from_biased_trials_have_a_caveat_and_no_interval(
     study: Study, sampler: Any, has_pruned: bool, sentence: str
 ) -> None:
     sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=30)
@@ -219,7 +219,7 @@ def test_what_biased_trials_tell_has_no_interval_and_says_what_it_is(
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_random_trials_that_a_pruner_might_have_ended_and_did_not_are_not_biased(study: Study) -> None:
+def test_random_trials_are_not_biased_if_the_pruner_ended_none_of_them(study: Study) -> None:
     sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=30)
     found = find(study, replace(TPE, sampler="random"))
     assert found.interaction.low is not None
@@ -229,7 +229,7 @@ def test_random_trials_that_a_pruner_might_have_ended_and_did_not_are_not_biased
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_a_report_is_silent_on_an_interaction_that_its_trials_could_not_tell_anyway(study: Study) -> None:
+def test_a_report_does_not_mention_an_interaction_that_biased_trials_could_not_show(study: Study) -> None:
     sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=12)
     assert interaction_sentences(find_interaction(study, TPE)) == []
     (sentence,) = interaction_sentences(find_interaction(study, RANDOM))
@@ -237,7 +237,7 @@ def test_a_report_is_silent_on_an_interaction_that_its_trials_could_not_tell_any
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_of_noise_no_interaction_is_told(study: Study) -> None:
+def test_no_interaction_is_reported_for_noise(study: Study) -> None:
     generator = np.random.default_rng(0)
     sample(study, lambda *_: float(generator.random()), trials=40)
     interaction = find_interaction(study, RANDOM)
@@ -246,7 +246,7 @@ def test_of_noise_no_interaction_is_told(study: Study) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_the_default_configuration_is_no_random_trial(study: Study) -> None:
+def test_the_default_configuration_does_not_count_as_a_random_trial(study: Study) -> None:
     study.enqueue_trial({"hidden_size": 64, "learning_rate": 0.01})
     sample(study, lambda hidden_size, learning_rate: hidden_size + learning_rate, trials=20)
     assert "there are 19" in (find_interaction(study, RANDOM).reason or "")
@@ -254,7 +254,7 @@ def test_the_default_configuration_is_no_random_trial(study: Study) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_trials_of_other_parameters_are_no_part_of_the_sample(study: Study) -> None:
+def test_trials_with_other_parameters_are_not_part_of_the_sample(study: Study) -> None:
     sample(study, lambda size, rate: rate + 0.1 * size, trials=40)
     before = find_importances(study, RANDOM), find_interaction(study, RANDOM)
     depth = {"depth": optuna.distributions.IntDistribution(1, 9)}
@@ -296,7 +296,7 @@ def test_failures_are_counted_by_reason(study: Study) -> None:
         ({"learning_rate": 0.00015}, ""),  # within 5 % on a linear scale, but the range is logarithmic
         ({"hidden_size": 17}, "16-256 (log): widen it"),
         ({"hidden_size": 230}, "upper edge"),
-        ({"dropout": 0.01}, ""),  # there is no less than none
+        ({"dropout": 0.01}, ""),  # 0 cannot be moved lower
         ({"dropout": 0.69}, "dropout of the best trial"),
         ({"layers": 1}, ""),
         ({"layers": 2}, "layers of the best trial"),
@@ -315,7 +315,7 @@ def test_a_best_value_at_an_edge_that_can_be_moved_is_noted(
 
 @pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize("configuration", [TPE, RANDOM, WIDE])
-def test_of_a_study_without_trials_nothing_is_found_and_nothing_fails(study: Study, configuration: StudyConfig) -> None:
+def test_a_study_without_trials_gives_empty_findings_and_no_error(study: Study, configuration: StudyConfig) -> None:
     findings = find(study, configuration)
     assert findings.importances.reason
     assert findings.interaction.reason

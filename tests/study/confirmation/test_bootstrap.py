@@ -1,4 +1,4 @@
-"""The statistics against scikit-learn, against a bootstrap written text by text, and on simulated systems."""
+"""The statistics compared with scikit-learn, with a bootstrap written text by text, and on simulated systems."""
 
 import numpy as np
 import pytest
@@ -39,8 +39,8 @@ def simulate(
 
 
 @given(some_texts)
-def test_weighted_scores_are_the_scores_of_the_texts_repeated_so_often(texts: tuple[Classes, Classes, Classes]) -> None:
-    """Also where a class is missing among the repeated texts: then it is no part of macro-F1."""
+def test_weighted_scores_equal_the_scores_of_repeated_texts(texts: tuple[Classes, Classes, Classes]) -> None:
+    """This also holds if a class is missing among the repeated texts; it is then left out of macro-F1."""
     labels, predictions, weights = texts
     metrics: list[tuple[Metric, object]] = [("macro_f1", macro_f1), ("accuracy", accuracy)]
     for metric, score in metrics:
@@ -54,7 +54,7 @@ def test_weighted_scores_are_the_scores_of_the_texts_repeated_so_often(texts: tu
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
 def test_rounds_are_distributed_as_if_texts_were_drawn_one_by_one(metric: Metric) -> None:
-    """The groups of like texts change nothing but the speed."""
+    """Grouping identical texts changes nothing but the speed."""
     generator = np.random.default_rng(0)
     labels = generator.choice(CLASSES, 300, p=[0.6, 0.3, 0.08, 0.02])
     predictions = simulate(generator, labels, right=0.9)
@@ -65,7 +65,7 @@ def test_rounds_are_distributed_as_if_texts_were_drawn_one_by_one(metric: Metric
     assert np.quantile(resampled, shares) == pytest.approx(np.quantile(drawn, shares), abs=0.02)
 
 
-def test_the_interval_holds_the_observed_score_between_its_ends() -> None:
+def test_the_interval_contains_the_observed_score() -> None:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, CLASSES, 200)
     predictions = simulate(generator, labels, right=0.8, seeds=3)
@@ -75,7 +75,7 @@ def test_the_interval_holds_the_observed_score_between_its_ends() -> None:
     assert wider.low < found.low < found.value < found.high < wider.high
 
 
-def test_the_interval_holds_the_observed_score_also_where_rounds_leave_out_the_hard_classes() -> None:
+def test_the_interval_contains_the_observed_score_even_if_rounds_miss_the_hard_classes() -> None:
     labels = np.repeat(np.arange(10), [40, 10, *[1] * 8])
     predictions = np.where(labels < 2, labels, 0)[None]
     found = bootstrap_interval(labels, predictions, "macro_f1", seed=0)
@@ -95,8 +95,8 @@ def test_about_95_of_100_intervals_contain_the_truth_over_texts_and_seeds() -> N
     assert 0.88 <= contained / 200 <= 1
 
 
-def test_seeds_that_differ_widen_the_interval_as_student_has_it() -> None:
-    """Seeds that differ far more than texts could make them."""
+def test_seeds_that_differ_widen_the_interval_as_students_t_does() -> None:
+    """The seeds differ far more than the texts could make them."""
     labels = np.zeros(2000, np.int64)
     predictions = np.ones((3, 2000), np.int64)
     for row, right in enumerate((1000, 1200, 1400)):
@@ -106,7 +106,7 @@ def test_seeds_that_differ_widen_the_interval_as_student_has_it() -> None:
     assert (found.low, found.high) == pytest.approx((0.6 - 4.303 * error, 0.6 + 4.303 * error), abs=0.02)
 
 
-def test_seeds_that_differ_only_as_texts_make_them_widen_it_little() -> None:
+def test_seeds_that_differ_only_by_the_noise_of_texts_hardly_widen_the_interval() -> None:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, CLASSES, 500)
     widened = 0.0
@@ -119,8 +119,8 @@ def test_seeds_that_differ_only_as_texts_make_them_widen_it_little() -> None:
     assert 0.98 < widened < 1.4
 
 
-def test_what_a_division_of_the_texts_does_to_both_systems_cancels() -> None:
-    """Both are far better with some seeds than with others, and one is always a little better."""
+def test_the_effect_of_a_split_on_both_systems_cancels_out() -> None:
+    """Both systems are far better with some seeds than with others, and one is always a little better."""
     labels = np.zeros(2000, np.int64)
     a, b = np.ones((2, 3, 2000), np.int64)
     for row, right in enumerate((1000, 1200, 1400)):
@@ -141,8 +141,8 @@ def test_p_is_about_uniform_when_two_systems_do_not_differ() -> None:
     assert 0.42 <= np.mean(np.array(p_values) < 0.5) <= 0.58
 
 
-def test_lucky_seeds_are_seldom_taken_for_a_better_system() -> None:
-    """The same distribution of trainings on both sides, more variable than the texts can show."""
+def test_lucky_seeds_are_rarely_mistaken_for_a_better_system() -> None:
+    """Both systems have the same distribution of training runs, more variable than the texts can show."""
     generator = np.random.default_rng(0)
     p_values = []
     for _ in range(150):
@@ -152,7 +152,7 @@ def test_lucky_seeds_are_seldom_taken_for_a_better_system() -> None:
     assert np.mean(np.array(p_values) < 0.05) <= 0.1
 
 
-def test_a_clear_win_is_found_and_the_other_way_round_it_is_as_clear_a_loss() -> None:
+def test_a_clear_win_is_found_and_becomes_a_clear_loss_when_the_systems_are_swapped() -> None:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, CLASSES, 1000)
     good = simulate(generator, labels, right=0.9, seeds=3)
@@ -171,7 +171,7 @@ def test_the_observed_texts_count_as_a_round_so_that_p_is_never_0() -> None:
     assert found.p_value == 2 / 1000
 
 
-def test_the_same_predictions_differ_by_nothing() -> None:
+def test_identical_predictions_have_no_difference() -> None:
     labels = np.arange(50) % CLASSES
     predictions = np.stack([labels, (labels + labels % 2) % CLASSES])[:1]
     found = paired_bootstrap(labels, predictions, predictions, "macro_f1", seed=0)
@@ -179,7 +179,7 @@ def test_the_same_predictions_differ_by_nothing() -> None:
 
 
 def test_the_metric_decides_which_of_two_systems_is_better() -> None:
-    """One misses a rare class; the other finds it, at the cost of more mistakes on the usual one."""
+    """One system misses a rare class; the other finds it, at the cost of more mistakes on the common one."""
     labels = np.repeat([0, 1], [380, 20])
     misses, finds = np.zeros((1, 400), np.int64), labels[None].copy()
     finds[0, :40] = 1
@@ -192,7 +192,7 @@ def test_the_metric_decides_which_of_two_systems_is_better() -> None:
 
 
 def test_a_shared_difficulty_of_the_texts_does_not_hide_a_difference() -> None:
-    """Two systems fail on the same third; one fails on ten texts more. Unpaired intervals overlap, the test is sure."""
+    """Two systems fail on the same third, one on ten more texts. Unpaired intervals overlap; the test is certain."""
     labels = np.arange(600) % CLASSES
     b = np.where(np.arange(600) < 200, (labels + 1) % CLASSES, labels)[None]
     worse = np.where(np.arange(600) < 210, (labels + 1) % CLASSES, labels)[None]
@@ -217,8 +217,8 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert first == again != other
 
 
-def test_an_interval_ends_where_scores_do() -> None:
-    """Two seeds that could not differ more: Student's t would go far beyond."""
+def test_an_interval_does_not_exceed_the_range_of_the_scores() -> None:
+    """The two seeds could not differ more: Student's t would go far beyond the range."""
     labels = np.zeros(20, np.int64)
     system = np.repeat([[0], [1]], 20, axis=1)
     alone = bootstrap_interval(labels, system, "accuracy", seed=0)
@@ -227,7 +227,7 @@ def test_an_interval_ends_where_scores_do() -> None:
     assert (against.low, against.difference, against.high) == (-1, 0, 1)
 
 
-def test_rounds_are_drawn_piece_by_piece_where_there_are_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_are_drawn_in_chunks_if_there_are_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.arange(300) % CLASSES
     predictions = simulate(np.random.default_rng(0), labels, right=0.8)
     whole = bootstrap_interval(labels, predictions, "accuracy", seed=0)
@@ -236,7 +236,7 @@ def test_rounds_are_drawn_piece_by_piece_where_there_are_many_texts(monkeypatch:
     assert (pieces.low, pieces.high) == pytest.approx((whole.low, whole.high), abs=0.01)
 
 
-def test_as_many_rounds_are_drawn_as_asked_for_also_where_the_pieces_do_not_fit(
+def test_the_requested_number_of_rounds_is_drawn_even_if_it_is_no_multiple_of_the_chunk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     labels = np.arange(300) % CLASSES

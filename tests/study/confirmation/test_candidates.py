@@ -1,4 +1,4 @@
-"""Which configurations are ranked, and how: made by hand, without training."""
+"""Which configurations are ranked, and how, with trials made by hand and without training."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -49,19 +49,19 @@ def test_the_best_configurations_are_candidates_and_the_default_one_only_if_it_i
     assert len(found(study, 1000)) == 4
 
 
-def test_of_near_identical_configurations_only_the_best_is_a_candidate() -> None:
+def test_only_the_best_of_near_identical_configurations_is_a_candidate() -> None:
     study = search_of((100, 0.02, 0.8), (101, 0.0201, 0.9), (100, 0.03, 0.7))
     assert found(study, 3) == [(101, 0.0201), (100, 0.03)]
 
 
-def test_what_is_nearly_the_default_configuration_gives_it_its_place() -> None:
+def test_the_default_configuration_takes_the_place_of_a_near_identical_one() -> None:
     study = search_of((*DEFAULT, 0.5), (65, 0.0101, 0.9), (128, 0.02, 0.8))
     assert found(study, 2) == [DEFAULT, (128, 0.02)]
     assert find_candidates(study, CONFIGURATION, top=1)[0].claimed == 0.5  # its own value, not its neighbour's
-    assert found(search_of((65, 0.0101, 0.9)), 2) == [(65, 0.0101)]  # that was not completed
+    assert found(search_of((65, 0.0101, 0.9)), 2) == [(65, 0.0101)]  # here the default configuration was not completed
 
 
-def test_trials_of_other_parameters_are_no_candidates() -> None:
+def test_trials_with_other_parameters_are_not_candidates() -> None:
     study = search_of((32, 0.02, 0.5))
     other = {"hidden_size": optuna.distributions.IntDistribution(1, 10_000)}
     study.add_trial(create_trial(params={"hidden_size": 20}, distributions=other, value=0.99))
@@ -75,7 +75,7 @@ def test_without_a_complete_trial_there_is_no_candidate() -> None:
         found(search_of(), 3)
 
 
-def test_two_configurations_of_other_categories_are_not_near() -> None:
+def test_configurations_with_different_categories_are_not_near_identical() -> None:
     space = {**SPACE, "pooling": optuna.distributions.CategoricalDistribution(["max", "mean"])}
     one = {"hidden_size": 64, "learning_rate": 0.01, "pooling": "max"}
     assert near_identical(space, one, {**one, "hidden_size": 65})
@@ -95,7 +95,7 @@ def sizes_of(candidates: Iterable[Candidate]) -> list[int]:
     return [one.parameters["hidden_size"] for one in candidates]
 
 
-def test_each_round_keeps_the_better_half_by_the_mean_of_all_its_trainings() -> None:
+def test_each_round_keeps_the_better_half_by_the_mean_of_all_training_runs() -> None:
     fresh = {16: (0.1,), 17: (0.7, 0.6, 0.1), 18: (0.6, 0.9, 0.9), 19: (0.2,), 20: (0.5, 0.5)}
     asked = []
 
@@ -127,14 +127,14 @@ def test_a_single_candidate_is_not_trained_to_be_ranked() -> None:
     assert ranked[0].values == ()
 
 
-def test_where_it_is_a_tie_the_default_configuration_comes_first() -> None:
+def test_the_default_configuration_comes_first_in_a_tie() -> None:
     other, default = candidates_of(0.5, 0.5)
     ranked, _ = rank([other, replace(default, is_default=True)], lambda left, _: [trial_of(0.7)] * len(left))
     assert [one.candidate.is_default for one in ranked] == [True, False]
 
 
 @given(st.integers(1, 200))
-def test_rounds_and_trainings_are_known_before(count: int) -> None:
+def test_the_numbers_of_rounds_and_training_runs_are_known_in_advance(count: int) -> None:
     trained, repeats = 0, set()
 
     def train(left: list[Candidate], repeat: int) -> list[FrozenTrial | None]:
@@ -148,5 +148,5 @@ def test_rounds_and_trainings_are_known_before(count: int) -> None:
     assert repeats == set(range(rounds(count)))
 
 
-def test_so_many_candidates_as_may_be_asked_for_leave_the_confirming_repeats_alone() -> None:
+def test_even_the_largest_ranking_uses_none_of_the_confirming_repeats() -> None:
     assert rounds(1000) <= FIRST_CONFIRMING

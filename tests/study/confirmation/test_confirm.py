@@ -35,7 +35,7 @@ def confirming(**options: int) -> Iterator[Confirmation]:
 
 
 def confirm(**options: int) -> tuple[Confirmation, str]:
-    """What is found, and what was printed."""
+    """The confirmation, and what was printed."""
     text = StringIO()
     with confirmed_search(URL, "toy-lstm", workers=1, console=Console(file=text, width=500), **options) as found:
         return found, text.getvalue()
@@ -45,7 +45,7 @@ def repeats_of(trials: Sequence[FrozenTrial]) -> list[int]:
     return [trial.user_attrs[REPEAT] for trial in trials]
 
 
-def test_the_repeats_that_rank_are_none_of_those_that_confirm(toy: Any) -> None:
+def test_the_ranking_and_the_confirmation_use_different_repeats(toy: Any) -> None:
     toy.searched("--trials", 6)
     search = toy.load()
     configuration = load_configuration(search)
@@ -86,7 +86,7 @@ def test_a_second_confirmation_trains_only_what_is_missing(toy: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_later_confirmation_takes_as_many_as_the_last_one_and_never_fewer_than_usual(toy: Any) -> None:
+def test_a_later_confirmation_uses_no_fewer_seeds_than_the_last_one_or_the_default(toy: Any) -> None:
     toy.searched("--trials", 2)
     first, _ = confirm(top=1, seeds=4)
     again, printed = confirm(top=1)
@@ -97,7 +97,7 @@ def test_a_later_confirmation_takes_as_many_as_the_last_one_and_never_fewer_than
 
 
 @pytest.mark.slow
-def test_what_an_interrupted_confirmation_has_asked_for_is_not_trained_by_a_smaller_one(toy: Any) -> None:
+def test_a_smaller_confirmation_does_not_train_what_an_interrupted_one_has_queued(toy: Any) -> None:
     toy.searched("--trials", 2)
     first, _ = confirm(top=1, seeds=1)
     confirmation = toy.load(name="toy-lstm/confirmation")
@@ -108,7 +108,7 @@ def test_what_an_interrupted_confirmation_has_asked_for_is_not_trained_by_a_smal
     assert {len(one.trials) for one in more.compared} == {2}
     states = {trial.user_attrs[REPEAT]: trial.state for trial in toy.load(name="toy-lstm/confirmation").trials}
     assert (states[17], states[18]) == (TrialState.FAIL, TrialState.FAIL)
-    most, _ = confirm(top=1, seeds=9)  # asked for again, they are trained
+    most, _ = confirm(top=1, seeds=9)  # requested again, they are trained
     assert {len(one.trials) for one in most.compared} == {9}
 
 
@@ -125,7 +125,7 @@ def test_a_second_report_on_a_study_at_the_same_time_is_refused(toy: Any) -> Non
 
 
 def fail_first(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Trial], bool], *, times: int) -> None:
-    """Let each training of a kind fail so many times."""
+    """Let each training run for which `fails` is true fail this many times."""
     failed = Counter[tuple[str, int]]()
 
     def run(trial: Trial, *arguments: Any, **options: Any) -> float:
@@ -138,7 +138,7 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Trial], bool], 
     monkeypatch.setattr("study.trials.repeats.run_trial", run)
 
 
-def test_a_training_that_fails_once_is_tried_once_more(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_run_that_fails_is_tried_once_more(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     toy.searched("--trials", 3)
     fail_first(monkeypatch, lambda trial: trial.user_attrs[REPEAT] == 0, times=1)
     found, printed = confirm(top=2, seeds=1)
@@ -147,12 +147,12 @@ def test_a_training_that_fails_once_is_tried_once_more(toy: Any, monkeypatch: py
     assert "Trying once more what has failed." in printed
 
 
-def test_the_runner_up_stands_in_for_a_winner_that_fails(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_runner_up_replaces_a_winner_that_fails(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     toy.searched("--trials", 5)
     with monkeypatch.context() as patch:
         fail_first(patch, lambda trial: trial.user_attrs[REPEAT] >= FIRST_CONFIRMING, times=9)
         with pytest.raises(StudyError, match="could be trained on all repeats; the last one failed with: RuntimeError"):
-            confirm(top=2, seeds=5)  # more failures in a row than a search bears
+            confirm(top=2, seeds=5)  # more failures in a row than a search tolerates
     won = [trial for trial in toy.load(name="toy-lstm/confirmation").trials if trial.user_attrs[REPEAT] == 0]
     best = max(won, key=lambda trial: trial.value).params
     fail_first(monkeypatch, lambda trial: trial.params == best and trial.user_attrs[REPEAT] > 0, times=2)
@@ -161,8 +161,8 @@ def test_the_runner_up_stands_in_for_a_winner_that_fails(toy: Any, monkeypatch: 
     assert [(one.candidate.parameters, one.reason) for one in second.left_out] == [(best, "RuntimeError: no memory")]
 
 
-def test_weights_in_two_caches_are_no_dead_end(toy: Any) -> None:
-    """Trained in one cache, again in another: the first one has the weights of its own training only."""
+def test_each_of_two_caches_is_used_with_its_own_weights(toy: Any) -> None:
+    """A configuration is trained in one cache, then in another; each holds the weights of its own training run only."""
     toy.searched("--trials", 1)
     first, _ = confirm(top=1, seeds=1)
     here = first.checkpoints
@@ -193,8 +193,8 @@ def test_weights_that_are_damaged_are_trained_again(toy: Any) -> None:
         load_weights(first.checkpoints, damaged)
 
 
-def test_weights_that_are_another_trainings_are_trained_again(toy: Any) -> None:
-    """As two copies of a database leave them, which share the folder of one cache."""
+def test_configurations_with_the_weights_of_another_training_run_are_trained_again(toy: Any) -> None:
+    """This happens when two copies of a database share one cache folder."""
     toy.searched("--trials", 1)
     first, _ = confirm(top=1, seeds=2)
     files = [first.checkpoints / f"{trial.number}.safetensors" for trial in first.winner.trials]
@@ -245,9 +245,7 @@ def test_the_test_split_is_opened_once_and_the_opening_is_counted(toy: Any) -> N
         ]
 
 
-def test_to_open_the_test_split_the_texts_of_each_repeat_are_opened_once(
-    toy: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_opening_the_test_split_opens_the_texts_of_each_repeat_once(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 
     def count(cache_dir: Path, name: str, key: dict[str, Any], *rest: Any, **options: Any) -> CacheEntry:
@@ -260,7 +258,7 @@ def test_to_open_the_test_split_the_texts_of_each_repeat_are_opened_once(
         monkeypatch.setattr("preprocessing.prepared.open_or_build", count)
         open_once(found)
     assert len(found.compared) == 2
-    assert len(opened) == len(set(opened)) == 4  # of two repeats what is learned from, and the test texts
+    assert len(opened) == len(set(opened)) == 4  # the training and validation texts, and the test texts, of two repeats
 
 
 def test_repeats_that_number_classes_differently_are_refused(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +273,7 @@ def test_repeats_that_number_classes_differently_are_refused(toy: Any, monkeypat
             open_once(found)
 
 
-def test_an_opening_that_is_interrupted_before_anything_was_seen_goes_on(
+def test_an_opening_that_is_interrupted_before_anything_was_seen_is_continued(
     toy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_arguments: object, **_named: object) -> None:
@@ -293,7 +291,7 @@ def test_an_opening_that_is_interrupted_before_anything_was_seen_goes_on(
 
 
 @pytest.mark.slow
-def test_what_was_predicted_for_another_number_of_seeds_is_not_forgotten(toy: Any) -> None:
+def test_predictions_for_another_number_of_seeds_are_kept(toy: Any) -> None:
     toy.searched("--trials", 3)
     for seeds, times in ((1, 1), (2, 2), (1, 2), (2, 2)):
         with confirming(top=1, seeds=seeds) as found:
@@ -302,7 +300,7 @@ def test_what_was_predicted_for_another_number_of_seeds_is_not_forgotten(toy: An
 
 
 @pytest.mark.slow
-def test_several_workers_train_it_to_the_same_scores(toy: Any) -> None:
+def test_several_workers_give_the_same_confirmation_scores(toy: Any) -> None:
     def curves(found: Confirmation) -> list[Any]:
         return [[trial.user_attrs["curve"] for trial in one.trials] for one in (*found.ranking, *found.compared)]
 

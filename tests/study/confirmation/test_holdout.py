@@ -34,7 +34,7 @@ REPEATS = (10, 11)
 
 @dataclass
 class House:
-    """A confirmation, with all that an opening needs."""
+    """A confirmation, with everything that an opening needs."""
 
     configuration: StudyConfig
     study: Study
@@ -124,7 +124,7 @@ def test_probabilities_are_calibrated_on_validation_texts(house: House) -> None:
             test = prepare_test(split, learner.prepared, cache_dir=Path(house.configuration.cache_dir))
             shares = (learner.logits(weights, test).double() / temperature).softmax(dim=1).numpy()
             assert system.probabilities.confidences[row] == pytest.approx(shares.max(axis=1), abs=0.5e-4)
-            assert (system.probabilities.confidences[row] * 10_000 % 1).max() < 1e-6  # as they are stored
+            assert (system.probabilities.confidences[row] * 10_000 % 1).max() < 1e-6  # rounded, as they are stored
             expected = log_loss(results.labels, shares, labels=range(3))
             assert system.probabilities.log_losses[row] == pytest.approx(expected)
 
@@ -193,7 +193,7 @@ def test_results_are_stored_for_these_systems_and_weights(house: House) -> None:
     assert house.load([replace(winner, trials=(trial, winner.trials[1])), default]) is None
 
 
-def test_every_opening_leaves_a_stamp_but_the_same_one_no_second(house: House) -> None:
+def test_every_opening_is_recorded_and_the_same_one_only_once(house: House) -> None:
     house.open(search_trials=5)
     (opening,) = openings(house.storage, house.configuration)
     assert opening.test_split == split_hash(house.configuration)
@@ -220,7 +220,7 @@ def test_openings_by_all_studies_are_counted_the_earliest_first(house: House) ->
     assert openings(house.storage, house.configuration) == [earlier, later]
 
 
-def test_a_test_split_is_known_by_its_texts() -> None:
+def test_a_test_split_is_identified_by_its_texts() -> None:
     def split(*, seed: int = 0, **changes: str | None) -> str:
         source = replace(DataSource("toy", "00", "/toy.csv"), **changes)  # type: ignore[arg-type]
         return split_hash(StudyConfig(source, "/cache", DEFAULTS["linear"], split_seed=seed))
@@ -228,7 +228,7 @@ def test_a_test_split_is_known_by_its_texts() -> None:
     assert split() == split(name="renamed") == split(path="/elsewhere.csv")
     others = {split(seed=1), split(sha256="01"), split(label_column="job"), split(text_column="bio"), split(path=None)}
     assert len(others - {split()}) == 5
-    assert split(path=None) == split(path=None, seed=1)  # the published one of a standard corpus
+    assert split(path=None) == split(path=None, seed=1)  # the published split of a standard corpus
 
 
 def test_no_word_of_the_test_texts_is_known_to_a_model(house: House) -> None:

@@ -1,4 +1,4 @@
-"""Pruned trials that are trained to their end: the same trials, each once, and what is said of them."""
+"""Pruned trials that are trained to the end: the same trials, each once, and what is said about them."""
 
 import signal
 import subprocess
@@ -25,7 +25,7 @@ SPACE = {"learning_rate": FloatDistribution(0, 1)}
 
 
 def confirm(**options: int) -> tuple[Audit | None, str]:
-    """With the best and the default configuration on one repeat each."""
+    """The audit and the output of a confirmation of the best and the default configuration on one repeat each."""
     text = StringIO()
     console = Console(file=text, width=500)
     with confirmed_search("sqlite:///study.db", "toy-lstm", top=1, seeds=1, console=console, **options) as found:
@@ -33,7 +33,7 @@ def confirm(**options: int) -> tuple[Audit | None, str]:
 
 
 @pytest.mark.slow
-def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_once(toy: Any) -> None:
+def test_an_audited_trial_starts_like_the_pruned_one_bit_for_bit_and_is_trained_once(toy: Any) -> None:
     toy.searched("--trials", 12)
     pruned = {trial.number for trial in toy.load().trials if trial.state == PRUNED}
     assert len(pruned) > 1
@@ -66,7 +66,7 @@ def test_an_audited_trial_begins_as_the_pruned_one_bit_for_bit_and_is_trained_on
     assert confirm(audits=0, workers=1)[0] is None
 
 
-def test_of_a_search_without_a_pruner_there_is_nothing_to_audit(toy: Any) -> None:
+def test_a_search_without_a_pruner_has_nothing_to_audit(toy: Any) -> None:
     toy.searched("--trials", 2, "--pruner", "none")
     found, _ = confirm(audits=2, workers=1)
     assert found is not None
@@ -75,7 +75,7 @@ def test_of_a_search_without_a_pruner_there_is_nothing_to_audit(toy: Any) -> Non
 
 
 @pytest.mark.slow
-def test_an_audit_that_is_killed_goes_on_to_the_same_curve(toy: Any) -> None:
+def test_an_audit_that_is_killed_continues_to_the_same_curve(toy: Any) -> None:
     toy.searched("--trials", 10, "--epochs", 20, "--patience", 20)
     command = [sys.executable, "-m", "study.report", "--top", "1", "--seeds", "1", "--audit", "1", "--workers", "1"]
     process = subprocess.Popen(command, cwd=toy.folder, stdout=subprocess.DEVNULL)
@@ -134,7 +134,7 @@ def add(
 
 @pytest.fixture
 def search() -> Study:
-    """Complete: 0.9 (twice the same configuration), 0.8, 0.7; pruned: trials 4, 5, 6 and 7, of which 6 had most."""
+    """Complete: 0.9 (twice the same configuration), 0.8, 0.7; pruned: trials 4, 5, 6 and 7, of which 6 had the most."""
     study = optuna.create_study(direction="maximize")
     for value, learning_rate in ((0.9, 0.1), (0.8, 0.2), (0.9, 0.1), (0.7, 0.3)):
         add(study, COMPLETE, value, learning_rate)
@@ -144,10 +144,10 @@ def search() -> Study:
 
 
 def finish(search: Study, *values: float | None, top: int) -> Audit:
-    """The audit of as many trials, which end with these values."""
+    """The audit of one trial for each of these values, which are the values that they end with."""
     chosen = choose_pruned(search, SPACE, trials=len(values), seed=0)
     confirmation = optuna.create_study(direction="maximize")
-    add(confirmation, COMPLETE, 0.99, 0.1, repeat=0)  # no audit
+    add(confirmation, COMPLETE, 0.99, 0.1, repeat=0)  # not an audited trial
     for trial, value in zip((*chosen.nearest, *chosen.random), values, strict=True):
         state = FAIL if value is None else COMPLETE
         add(confirmation, state, value, trial.params["learning_rate"], audits=trial.number)
@@ -158,7 +158,7 @@ def numbers_of(trials: Sequence[FrozenTrial]) -> list[int]:
     return [trial.number for trial in trials]
 
 
-def test_half_are_the_nearest_to_the_median_and_the_others_are_drawn_from_the_rest(search: Study) -> None:
+def test_half_of_the_audited_trials_are_nearest_to_the_median_and_the_others_random(search: Study) -> None:
     chosen = choose_pruned(search, SPACE, trials=3, seed=0)
     assert numbers_of(chosen.nearest) == [6, 5]
     assert len(chosen.random) == 1
@@ -171,7 +171,7 @@ def test_half_are_the_nearest_to_the_median_and_the_others_are_drawn_from_the_re
     assert set(numbers_of(everything.random)) == {4, 7}
 
 
-def test_the_nearest_is_by_its_gap_at_its_own_epoch_not_by_its_score() -> None:
+def test_nearness_is_the_gap_to_the_median_at_the_trials_own_epoch_not_the_score() -> None:
     study = optuna.create_study(direction="maximize")
     for learning_rate in (0.1, 0.2):
         add(study, COMPLETE, 0.9, learning_rate, curve={0: 0.2, 1: 0.9})
@@ -183,15 +183,16 @@ def test_the_nearest_is_by_its_gap_at_its_own_epoch_not_by_its_score() -> None:
     assert numbers_of(chosen.random) == [2]
 
 
-def test_the_rank_is_that_among_configurations_and_all_that_were_audited(search: Study) -> None:
+def test_the_rank_is_among_distinct_configurations_and_all_audited_trials(search: Study) -> None:
     found = finish(search, 0.65, 0.85, 0.8, top=2)
     assert [(one.pruned.number, one.rank) for one in found.audited][:2] == [(6, 6), (5, 2)]
-    assert found.audited[2].rank == 4  # 0.8 was there first
+    assert found.audited[2].rank == 4  # 0.8 came first in the search
     assert found.into_top == 1
     assert found.describe(0.9).startswith(
         "The audit of pruning: of 4 pruned trials, 3 were trained to the end (the 2 trials nearest to the median of "
         "complete ones at their last epoch, and 1 of the others at random); 1 of them scored above 0.8000, the "
-        "lowest score of the search's top 2. Over all pruned trials, that is estimated as 25% (95 % interval 25% to 50%). "
+        "lowest score of the search's top 2. Over all pruned trials, that is estimated as 25% (95 % "
+        "interval 25% to 50%). "
     )
 
 
@@ -206,7 +207,7 @@ def test_the_rate_counts_the_nearest_and_estimates_the_rest() -> None:
     assert rate.estimate == pytest.approx((4 + 90 * 2 / 10) / 100)
     assert rate.low == pytest.approx((4 + 90 * 0.02521) / 100, abs=1e-4)  # Clopper & Pearson, 2 of 10
     assert rate.high == pytest.approx((4 + 90 * 0.55610) / 100, abs=1e-4)
-    ends[0] = ends[9] = None  # of the nearest, which nothing stands for
+    ends[0] = ends[9] = None  # failed ones of the nearest, which no other trial represents
     without = finish(study, *ends, top=6).rate
     assert without is not None
     assert without.estimate == pytest.approx((3 + 90 * 2 / 10) / 98)
@@ -218,7 +219,7 @@ def test_when_all_are_audited_the_rate_is_known(search: Study) -> None:
     assert (rate.estimate, rate.low, rate.high) == (0.25, 0.25, 0.25)
 
 
-def test_what_pruning_has_cost_is_said(search: Study) -> None:
+def test_the_audit_says_what_pruning_has_cost(search: Study) -> None:
     told = finish(search, 0.65, 0.95, top=3).describe(0.9)
     assert "would have beaten the best of the search, 0.9000, with 0.9500: pruning has cost the" in told
     both = finish(search, 0.97, 0.95, 0.1, 0.2, top=3).describe(0.9)
@@ -226,7 +227,7 @@ def test_what_pruning_has_cost_is_said(search: Study) -> None:
     assert "Trials 6, 5 would have beaten the best of the search, 0.9000, with up to 0.9700" in both
 
 
-def test_an_audited_trial_that_fails_has_no_rank_and_is_told(search: Study) -> None:
+def test_an_audited_trial_that_fails_has_no_rank_and_is_reported(search: Study) -> None:
     found = finish(search, None, top=3)
     assert found.audited[0].rank is None
     assert found.rate is None

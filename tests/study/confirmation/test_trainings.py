@@ -1,4 +1,4 @@
-"""What is queued for a confirmation, what is withdrawn, and why a candidate was left out: without any training."""
+"""What is queued for a confirmation, what is withdrawn, and why a candidate is left out, without any training."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,12 +28,12 @@ def queue(tmp_path: Path) -> Iterator[TrialQueue]:
 
 
 def in_state(queue: TrialQueue, state: TrialState) -> list[tuple[float, int]]:
-    """The value of C and the repeat of trials that have been queued."""
+    """The value of C and the repeat of queued trials in this state."""
     trials = queue.study.get_trials(states=(state,))
     return [(trial.system_attrs["fixed_params"]["C"], trial.user_attrs[REPEAT]) for trial in trials]
 
 
-def test_what_waits_is_withdrawn_unless_it_is_wanted_or_goes_along(queue: TrialQueue, tmp_path: Path) -> None:
+def test_waiting_trials_are_withdrawn_unless_they_are_wanted_or_go_along(queue: TrialQueue, tmp_path: Path) -> None:
     assert enqueue(queue, ranking([ONE, TWO, THREE], 0), checkpoints=tmp_path) == 3
     total = enqueue(queue, ranking([ONE], 0), along=ranking([TWO], 0), checkpoints=tmp_path)
     assert total == 3
@@ -43,7 +43,7 @@ def test_what_waits_is_withdrawn_unless_it_is_wanted_or_goes_along(queue: TrialQ
     assert "the last report did not ask for it" in withdrawn.user_attrs[FAILURE]
 
 
-def test_what_another_worker_runs_is_not_withdrawn(queue: TrialQueue, tmp_path: Path) -> None:
+def test_a_trial_that_another_worker_runs_is_not_withdrawn(queue: TrialQueue, tmp_path: Path) -> None:
     enqueue(queue, ranking([ONE], 0), checkpoints=tmp_path)
     with queue.worker():
         assert queue.claim(SPACE, trials=1) is not None
@@ -58,7 +58,7 @@ def fail(queue: TrialQueue, candidate: Candidate, **attributes: Any) -> None:
     )
 
 
-def test_a_candidate_is_left_out_for_the_last_reason_of_its_own_repeats(queue: TrialQueue) -> None:
+def test_a_candidate_is_left_out_for_the_last_failure_on_its_own_repeats(queue: TrialQueue) -> None:
     fail(queue, ONE, **{REPEAT: 0, FAILURE: "the first"})
     fail(queue, ONE, **{REPEAT: 1, FAILURE: "the last"})
     fail(queue, ONE, **{REPEAT: 2, FAILURE: "withdrawn", WITHDRAWN: True})

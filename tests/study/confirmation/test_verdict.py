@@ -14,7 +14,7 @@ LOSS = PairedComparison(-0.03, -0.041, -0.019, 0.0002)
 CLOSE = PairedComparison(0.005, 0.0002, 0.01, 0.04)
 
 
-def test_a_clear_win_over_both_is_told_with_its_figures() -> None:
+def test_a_clear_win_over_both_is_reported_with_its_figures() -> None:
     verdict = judge("macro_f1", default=WIN, baseline=WIN, baseline_title="linear SVM", is_default=False, rivals=3)
     assert verdict.sentence == (
         "On the test split the winner is better than the default configuration (macro-F1 +0.0120, "
@@ -34,7 +34,7 @@ def test_a_win_over_the_default_does_not_hide_that_the_baseline_is_better() -> N
     assert verdict.against_baseline.conclusion == "worse"
 
 
-def test_a_tie_is_no_difference_shown() -> None:
+def test_a_tie_is_reported_as_not_shown_to_differ() -> None:
     verdict = judge("macro_f1", default=TIE, baseline=TIE, baseline_title="linear SVM", is_default=False, rivals=3)
     assert "winner is not shown to differ from the default configuration (macro-F1 -0.0010" in verdict.sentence
     assert "and is not shown to differ from the best baseline, linear SVM" in verdict.sentence
@@ -43,14 +43,14 @@ def test_a_tie_is_no_difference_shown() -> None:
 
 
 @pytest.mark.parametrize("other", [CLOSE, TIE])
-def test_a_close_win_does_not_stand_the_correction_for_two_comparisons(other: PairedComparison) -> None:
+def test_a_close_win_is_lost_by_the_correction_for_two_comparisons(other: PairedComparison) -> None:
     verdict = judge("macro_f1", default=CLOSE, baseline=other, baseline_title="linear SVM", is_default=False, rivals=3)
     assert verdict.against_default is not None
     assert verdict.against_default.conclusion == "no difference shown"
     assert verdict.against_default.adjusted_p_value == pytest.approx(0.08)
 
 
-def test_a_close_win_stands_beside_a_sure_one() -> None:
+def test_a_close_win_survives_the_correction_if_the_other_difference_is_certain() -> None:
     """Holm's second step: the larger of two p values is not multiplied."""
     verdict = judge("macro_f1", default=CLOSE, baseline=LOSS, baseline_title="linear SVM", is_default=False, rivals=3)
     assert verdict.against_default is not None
@@ -58,7 +58,7 @@ def test_a_close_win_stands_beside_a_sure_one() -> None:
     assert verdict.against_default.adjusted_p_value == 0.04
 
 
-def test_a_winner_that_is_the_default_is_held_against_the_baseline_alone_and_not_corrected() -> None:
+def test_a_winner_that_is_the_default_is_compared_with_the_baseline_only_and_not_corrected() -> None:
     verdict = judge("macro_f1", default=None, baseline=CLOSE, baseline_title="linear SVM", is_default=True, rivals=3)
     assert verdict.against_default is None
     assert verdict.against_baseline.adjusted_p_value == CLOSE.p_value
@@ -69,7 +69,7 @@ def test_a_winner_that_is_the_default_is_held_against_the_baseline_alone_and_not
     )
 
 
-def test_where_nothing_but_the_default_was_tried_again_no_rival_is_said_to_be_beaten() -> None:
+def test_the_default_is_not_said_to_beat_rivals_if_it_alone_was_trained_again() -> None:
     verdict = judge("macro_f1", default=None, baseline=LOSS, baseline_title="linear SVM", is_default=True, rivals=0)
     assert verdict.sentence.startswith(
         "Only the default configuration was trained on fresh repeats; on the test split the default configuration is "
@@ -77,7 +77,7 @@ def test_where_nothing_but_the_default_was_tried_again_no_rival_is_said_to_be_be
     )
 
 
-def test_where_every_rival_of_the_default_failed_that_is_said() -> None:
+def test_the_verdict_says_if_every_rival_of_the_default_failed() -> None:
     verdict = judge(
         "macro_f1", default=None, baseline=TIE, baseline_title="linear SVM", is_default=True, rivals=0, failed=2
     )
@@ -87,7 +87,7 @@ def test_where_every_rival_of_the_default_failed_that_is_said() -> None:
     )
 
 
-def test_a_default_configuration_that_failed_is_not_taken_for_the_winner() -> None:
+def test_a_default_configuration_that_failed_is_not_mistaken_for_the_winner() -> None:
     verdict = judge("macro_f1", default=None, baseline=WIN, baseline_title="linear SVM", is_default=False, rivals=1)
     assert verdict.against_default is None
     assert verdict.sentence.startswith(

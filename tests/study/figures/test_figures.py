@@ -66,7 +66,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def fill(study: Study, configuration: StudyConfig, states: list[TrialState], value: float | None = None) -> None:
-    """Trials of these states with random parameters, the first one the default; two workers, a second a trial."""
+    """Add trials in these states with random parameters, the first one the default; two workers, a second per trial."""
     sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     space = configuration.search_space
     sampler.enqueue_trial({"hidden_size": 64, "learning_rate": 0.01})
@@ -103,7 +103,7 @@ def traces(figure: go.Figure) -> dict[str, Any]:
 @pytest.mark.parametrize("value", [None, 0.5], ids=["distinct values", "identical values"])
 @pytest.mark.parametrize("states", CASES.values(), ids=CASES.keys())
 @pytest.mark.parametrize("configuration", [DEFAULT, WIDE], ids=lambda configuration: configuration.space)
-def test_every_figure_is_drawn_of_every_study(
+def test_every_figure_can_be_drawn_for_every_study(
     study: Study, configuration: StudyConfig, states: list[TrialState], value: float | None, tmp_path: Path
 ) -> None:
     fill(study, configuration, states, value)
@@ -139,7 +139,7 @@ def test_the_history_holds_all_trials_the_running_best_and_the_default(study: St
 def test_learning_curves_mark_the_pruned_ones_and_the_best(study: Study) -> None:
     fill(study, DEFAULT, CASES["all kinds"])
     figure = traces(draw(study)["learning-curves"])
-    assert sum(value is None for value in figure["complete"].y) == 11  # a gap after each, the best one has its own
+    assert sum(value is None for value in figure["complete"].y) == 11  # a gap after each, but for the best one
     assert list(figure["best (trial 11)"].y) == pytest.approx([0.41 / 3, 0.41 / 2, 0.41])
     assert sum(value is None for value in figure["pruned"].y) == 7
     assert list(figure["end of a pruned one"].x) == [2] * 7
@@ -158,7 +158,7 @@ def test_the_contour_has_every_trial_on_it_and_a_surface_near_the_complete_ones(
     assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")
 
 
-def test_there_is_no_surface_through_too_few_trials_but_the_trials_are_there(study: Study) -> None:
+def test_the_contour_of_too_few_trials_shows_the_trials_without_a_surface(study: Study) -> None:
     fill(study, DEFAULT, [COMPLETE, COMPLETE, PRUNED])
     figure = draw(study)["contour"]
     assert {trace.type for trace in figure.data} == {"scatter"}
@@ -197,7 +197,7 @@ def test_importance_has_a_bar_with_an_interval_for_each_parameter_of_random_tria
     assert all(mean + more <= 1 for mean, more in zip(bars.x, bars.error_x.array, strict=True))
 
 
-def test_importance_has_no_interval_where_trials_were_chosen(study: Study) -> None:
+def test_importance_has_no_interval_if_a_sampler_chose_the_trials(study: Study) -> None:
     fill(study, DEFAULT, [COMPLETE] * 30)
     (figure,) = (one for one in all_figures(study, DEFAULT) if one.name == "importance")
     (bars,) = figure.figure.data
@@ -216,7 +216,7 @@ def test_the_timeline_has_a_row_for_each_worker(study: Study) -> None:
     assert traces(figure)["failed"].base[0] == 19
 
 
-def test_the_words_hold_the_numbers_of_the_study(study: Study) -> None:
+def test_the_alt_texts_contain_the_numbers_of_the_study(study: Study) -> None:
     fill(study, DEFAULT, CASES["all kinds"])
     words = {figure.name: figure.alt_text for figure in all_figures(study, DEFAULT)}
     assert words["history"].startswith(
@@ -232,7 +232,7 @@ def test_the_words_hold_the_numbers_of_the_study(study: Study) -> None:
 @pytest.mark.parametrize("page", ["#ffffff", "#121212"])
 @pytest.mark.parametrize("colour", sorted({*COLOURS.values(), BEST, *QUARTERS}))
 def test_colours_stand_out_on_light_and_on_dark_pages(colour: str, page: str) -> None:
-    """By at least 3:1, as WCAG 2.2 asks of graphics (1.4.11)."""
+    """The contrast is at least 3:1, as WCAG 2.2 requires for graphics (1.4.11)."""
     lights = sorted(_luminance(one) for one in (colour, page))
     assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 3
 

@@ -27,7 +27,9 @@ def predicting(classes: np.ndarray) -> TrainingResult:
     return TrainingResult((best,), best, {})
 
 
-def test_a_model_has_the_scores_of_its_best_epoch_and_the_time_of_all(prepared: PreparedTexts, tmp_path: Path) -> None:
+def test_a_model_has_the_scores_of_its_best_epoch_and_the_time_of_all_epochs(
+    prepared: PreparedTexts, tmp_path: Path
+) -> None:
     settings = choose_settings("cnn", {"epochs": 3, "max_tokens": 20, "patience": 3})
     learner = make_learner(settings, prepared, tmp_path, torch.device("cpu"))
     result = learner.fit()
@@ -38,7 +40,7 @@ def test_a_model_has_the_scores_of_its_best_epoch_and_the_time_of_all(prepared: 
     assert scores["weights"] == sum(tensor.numel() for tensor in result.best_weights.values())
 
 
-def test_each_class_has_its_f1_by_each_model(prepared: PreparedTexts) -> None:
+def test_each_class_has_an_f1_for_each_model(prepared: PreparedTexts) -> None:
     labels = prepared.validation.labels
     frame = class_frame({"right": predicting(labels), "one class": predicting(np.zeros_like(labels))}, prepared)
     assert list(frame.index) == ["lawyer", "painter", "surgeon"]

@@ -15,7 +15,7 @@ def labelled(labels: list[str]) -> LabelledTexts:
 def test_the_largest_class_is_on_top_and_no_class_is_left_out() -> None:
     texts = SearchTexts(labelled(["2", "1", "1", "3", "3", "3"]), labelled(["1", "3", "3"]), 0, ())
     validation, training = class_distribution(texts).data
-    assert training.y == validation.y == ("2", "1", "3")  # from below
+    assert training.y == validation.y == ("2", "1", "3")  # from bottom to top
     assert training.x == (1, 2, 3)
     assert validation.x == (0, 1, 2)
 
@@ -30,6 +30,6 @@ def test_every_text_is_in_the_bar_of_its_length_and_the_longest_are_in_the_last(
 
 
 @pytest.mark.parametrize(("max_tokens", "share"), [(3, "25.0%"), (4, "0.0%")])
-def test_it_says_how_many_texts_are_cut_off(max_tokens: int, share: str) -> None:
+def test_the_figure_says_how_many_texts_are_truncated(max_tokens: int, share: str) -> None:
     texts = pa.array(["a", "A.", "a-b-c", "a b c d"], pa.large_string())
     assert f"{share} of the texts are longer" in text_lengths(texts, max_tokens=max_tokens).data[1].name

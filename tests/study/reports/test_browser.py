@@ -23,17 +23,17 @@ from study.storage.dashboard import browse_command
 
 pytestmark = pytest.mark.slow
 
-QUIET = (  # as root, without a screen, and without asking anything of the network on its own
+QUIET = (  # to run as root, without a screen, and without network requests of its own
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 WIDTHS, SCHEMES = (1200, 390), ("light", "dark")
-SECONDS = 90  # to wait for a page, on a machine that is busy
+SECONDS = 90  # to wait for a page, on a busy machine
 FIGURES_DRAWN = "return [...document.querySelectorAll('figure')].filter(one => one.querySelector('.main-svg')).length"
 PAGE_WIDTH = "return document.documentElement.scrollWidth"
 CELLS = "return document.querySelectorAll('.heat td[style]').length"
 COLOURS = "return ['color', 'backgroundColor'].map(name => getComputedStyle(document.body)[name])"
-# Text that stands over the edge of its figure, which a reader would see cut off.
+# Text that extends beyond the edge of its figure, which a reader would see cut off.
 CUT_TEXTS = """
 return [...document.querySelectorAll('.js-plotly-plot .main-svg text')].filter(text => {
   const inner = text.getBoundingClientRect(), outer = text.closest('.js-plotly-plot').getBoundingClientRect();
@@ -59,11 +59,11 @@ class Browser:
         WebDriverWait(self.driver, SECONDS, 0.2).until(lambda driver: driver.execute_script(script) == expected)
 
     def console(self) -> list[str]:
-        """Errors and warnings since the last time."""
+        """Errors and warnings since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requested(self) -> list[str]:
-        """Addresses that have been asked for since the last time."""
+        """URLs that have been requested since the last call."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         return [
             message["params"]["request"]["url"]
@@ -86,7 +86,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(service))
     driver.set_page_load_timeout(SECONDS)
-    driver.get("about:blank")  # away from its own start page
+    driver.get("about:blank")  # to leave Chromium's start page
     started = Browser(driver)
     started.requested()
     yield started
@@ -95,7 +95,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 @contextmanager
 def dashboard(command: str, folder: Path) -> Iterator[str]:
-    """`optuna-dashboard` as the command that is shown starts it, but on a free port; its address."""
+    """Run `optuna-dashboard` with the command that is shown, but on a free port; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -108,9 +108,7 @@ def dashboard(command: str, folder: Path) -> Iterator[str]:
             server.terminate()
 
 
-def test_every_figure_of_the_report_is_drawn_on_any_screen_and_nothing_is_asked_of_the_network(
-    toy: Any, browser: Browser
-) -> None:
+def test_every_figure_of_the_report_is_drawn_on_any_screen_without_network_requests(toy: Any, browser: Browser) -> None:
     toy.searched("--trials", 12)
     assert run_command(app, ["--top", "1", "--seeds", "2", "--workers", "1"]) == 0
     page = toy.folder / "reports" / "toy-lstm" / "report.html"

@@ -1,4 +1,4 @@
-"""What a report says of the test split, from predictions made by hand."""
+"""What a report says about the test split, from predictions made by hand."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -91,7 +91,7 @@ def confirmation(tmp_path: Path) -> Iterator[Confirmation]:
 
 @pytest.fixture
 def stored(monkeypatch: pytest.MonkeyPatch) -> list[HoldoutResults]:
-    """The results that the confirmation is said to have stored: the last of the list."""
+    """The results that the confirmation seems to have stored: the last one of the list."""
     results = [HoldoutResults(LABELS, ("a", "b", "c"), SYSTEMS)]
 
     def load(study: Study, compared: list[Confirmed], *, checkpoints: Path) -> HoldoutResults:
@@ -120,7 +120,7 @@ def test_scores_are_the_means_over_the_repeats(confirmation: Confirmation) -> No
     assert 0 <= winner.accuracy.low <= winner.accuracy.value <= winner.accuracy.high <= 1
     again = report_on(confirmation).test
     assert again is not None
-    assert (again.tested[0].accuracy, again.tested[0].macro_f1) == (winner.accuracy, winner.macro_f1)  # each time
+    assert (again.tested[0].accuracy, again.tested[0].macro_f1) == (winner.accuracy, winner.macro_f1)  # the same
     assert again.verdict == test.verdict
     assert test.confusion == ((2.5, 0.5, 0.0), (0.5, 2.5, 0.0), (0.5, 0.0, 1.5))  # texts, the mean over repeats
     assert [name for name, _ in test.per_class] == ["a", "b", "c"]
@@ -138,7 +138,7 @@ def test_the_exported_training_is_the_one_that_is_best_on_validation(confirmatio
 
 
 @pytest.mark.usefixtures("stored")
-def test_calibration_is_that_of_the_winner_the_mean_over_its_trainings(confirmation: Confirmation) -> None:
+def test_calibration_is_the_mean_over_the_training_runs_of_the_winner(confirmation: Confirmation) -> None:
     test = report_on(confirmation).test
     assert test is not None
     assert test.calibration.expected_error == pytest.approx((abs(6 / 8 - 0.9) + abs(7 / 8 - 0.9)) / 2)
@@ -188,7 +188,7 @@ def test_a_verdict_without_a_default_configuration_says_why(
 
 
 @pytest.mark.usefixtures("stored")
-def test_published_results_stand_beside_those_of_a_standard_corpus_only(confirmation: Confirmation) -> None:
+def test_published_results_are_shown_for_standard_corpora_only(confirmation: Confirmation) -> None:
     test = report_on(confirmation).test
     assert test is not None
     assert test.published == ()  # a file of the same name
@@ -268,7 +268,7 @@ def test_a_report_holds_what_the_confirmation_has_found(confirmation: Confirmati
     assert report.findings.cost.total_seconds == 0
     assert "--seeds 2" in report.reproduction.report
     confirmation.search.add_trial(create_trial(value=0.9))
-    assert len(report.study.trials) == 3  # as it was when the report began
+    assert len(report.study.trials) == 3  # as it was when the report was started
 
 
 def test_a_report_on_the_search_alone_has_no_test(confirmation: Confirmation) -> None:
@@ -280,14 +280,14 @@ def test_a_report_on_the_search_alone_has_no_test(confirmation: Confirmation) ->
     assert report.findings.cost.pruned == 0
 
 
-def test_its_rank_is_its_place_among_the_studies_that_it_is_compared_with(confirmation: Confirmation) -> None:
+def test_the_rank_of_a_study_is_its_place_among_the_compared_studies(confirmation: Confirmation) -> None:
     report = search_report(confirmation.search, CONFIGURATION)
     others = [ComparedStudy(name, "lstm", 1, 1.0, 0.5, {}, None) for name in ("best", "toy", "worst")]
     assert report.rank == 0
     assert replace(report, comparison=tuple(others)).rank == 1
 
 
-def test_a_score_is_of_the_metric_that_is_asked_for(confirmation: Confirmation, stored: list[HoldoutResults]) -> None:
+def test_a_score_can_be_looked_up_by_its_metric(confirmation: Confirmation, stored: list[HoldoutResults]) -> None:
     test = report_on(confirmation).test
     assert test is not None
     scores = test.tested[1]

@@ -1,4 +1,4 @@
-"""No study's report takes the place of another study's."""
+"""The report of a study never replaces the report of another one."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ NAMES = ["a_b", "a b", "a/b", "x", "x-search", ".x", "x.", "..", "", "study", "r
 NAMES += ["ä" * 250, "ä" * 251]  # too long for a folder
 
 
-def test_no_two_studies_share_a_folder_nor_one_with_the_search_of_another() -> None:
+def test_no_two_studies_share_a_folder_even_with_the_search_of_another() -> None:
     folders = [folder_name(name) + suffix for name in NAMES for suffix in ("", "-search")]
     assert len(set(folders)) == len(folders)
     assert all(len(folder.encode()) < 240 for folder in folders)
@@ -24,7 +24,7 @@ def test_no_two_studies_share_a_folder_nor_one_with_the_search_of_another() -> N
 
 
 @pytest.mark.parametrize("name", ["r8-lstm", "a_b", "r8-cnn-mine.vec", "ä"])
-def test_a_usual_name_is_that_of_the_folder(name: str) -> None:
+def test_an_ordinary_study_name_is_the_name_of_the_folder(name: str) -> None:
     assert folder_name(name) == name
 
 
@@ -62,12 +62,12 @@ def is_refused(folder: Path, study: optuna.Study, match: str, *, whole: bool = T
         pass
 
 
-def test_a_folder_that_only_has_names_of_a_report_is_not_replaced(tmp_path: Path) -> None:
+def test_a_folder_that_only_resembles_a_report_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "out" / "model").mkdir(parents=True)
     is_refused(tmp_path / "out", study_named("mine"), "it holds no report; name another --output")
 
 
-def test_the_report_of_a_namesake_is_not_replaced_but_that_of_the_same_study_on_another_machine_is(
+def test_a_report_is_replaced_only_by_the_same_study_not_by_another_one_of_the_same_name(
     tmp_path: Path,
 ) -> None:
     put_report(tmp_path / "out", study_named("mine", **{"split_seed": 0, "environment.torch": "1"}))

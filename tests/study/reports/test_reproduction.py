@@ -1,4 +1,4 @@
-"""The command lines of a report: they come to the same, and forget no option that decides."""
+"""The command lines of a report: they reproduce it, with every option that affects the result."""
 
 import inspect
 import json
@@ -26,7 +26,7 @@ from study.storage.attributes import BESIDE_OTHERS, WORKER
 from study.storage.studies import load_configuration
 
 DECIDE_NOTHING = {"timeout", "cluster", "storage", "heartbeat", "cache_dir", "artifact_dir"}
-OF_SOME_MODELS = {  # options, with a value that is no default
+OF_SOME_MODELS = {  # options of some models only, with values that are not the default
     "lstm": {"vectors": "glove", "vocabulary_size": 100, "min_frequency": 5, "epochs": 9, "patience": 8},
     "linear": {"classifier": "logistic_regression", "vocabulary_size": 100, "min_frequency": 5},
     "bert": {"strategy": "full", "bert_model": "some/encoder", "epochs": 9, "patience": 8},
@@ -34,7 +34,7 @@ OF_SOME_MODELS = {  # options, with a value that is no default
 
 
 @pytest.mark.slow
-def test_the_command_of_best_params_comes_to_the_same_study_in_an_empty_folder(
+def test_the_command_of_best_params_reproduces_the_study_in_an_empty_folder(
     toy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = ("--name", "-my study", "--split-seed", 3, "--seed", 7, "--metric", "accuracy", "--max-tokens", 15)
@@ -77,7 +77,7 @@ def test_the_defaults_that_are_left_out_are_those_of_the_command() -> None:
 
 
 @pytest.mark.parametrize("model", OF_SOME_MODELS)
-def test_every_option_that_decides_is_in_the_command(configuration: StudyConfig, model: Any) -> None:
+def test_every_option_that_affects_the_result_is_in_the_command(configuration: StudyConfig, model: Any) -> None:
     options = {"max_training_texts": 90, "metric": "accuracy", "seed": 2, "max_tokens": 7, **OF_SOME_MODELS[model]}
     other = replace(
         configuration,
@@ -100,7 +100,9 @@ def test_every_option_that_decides_is_in_the_command(configuration: StudyConfig,
         assert words[words.index(f"--{option.replace('_', '-')}") + 1] == str(value)
 
 
-def test_a_field_without_an_option_is_told_and_left_out_of_the_command(toy: Any, configuration: StudyConfig) -> None:
+def test_a_field_without_an_option_is_reported_and_left_out_of_the_command(
+    toy: Any, configuration: StudyConfig
+) -> None:
     base = configuration.base
     old = replace(configuration, base=replace(base, model=replace(base.model, embedding_dropout=0.25)))  # type: ignore[call-arg]
     told = reproduction(toy.load(), old, retrain=False)
@@ -110,7 +112,7 @@ def test_a_field_without_an_option_is_told_and_left_out_of_the_command(toy: Any,
     assert "bit for bit" not in told.about
 
 
-def test_a_study_that_began_with_another_pruning_rule_is_not_promised_again(
+def test_no_reproduction_is_promised_for_a_study_started_under_another_pruning_rule(
     toy: Any, configuration: StudyConfig
 ) -> None:
     study = toy.load()
@@ -124,7 +126,7 @@ def test_a_study_that_began_with_another_pruning_rule_is_not_promised_again(
     assert "bit for bit" in reproduction(study, replace(configuration, pruner="none")).about
 
 
-def test_only_of_a_cpu_the_same_bits_are_promised(toy: Any, configuration: StudyConfig) -> None:
+def test_the_same_bits_are_promised_for_a_cpu_only(toy: Any, configuration: StudyConfig) -> None:
     study = toy.load()
     study.set_user_attr("fingerprint", {**study.user_attrs["fingerprint"], "environment.device": "cuda"})
     assert reproduction(study, configuration).about.endswith(
@@ -132,7 +134,7 @@ def test_only_of_a_cpu_the_same_bits_are_promised(toy: Any, configuration: Study
     )
 
 
-def test_options_as_they_are_by_default_are_left_out(toy: Any, configuration: StudyConfig) -> None:
+def test_options_with_their_default_values_are_left_out(toy: Any, configuration: StudyConfig) -> None:
     assert search_command(toy.load(), configuration) == (
         "python -m study.run --trials 1 --workers 1 --data toy.csv --epochs 3 --max-tokens 20"
     )
@@ -149,12 +151,12 @@ SEVERAL = "several workers ran this study at a time"
     [
         (1, {}, TrialState.COMPLETE, "bit for bit"),
         (-1, {}, TrialState.COMPLETE, SEVERAL),
-        (1, {BESIDE_OTHERS: True}, TrialState.COMPLETE, SEVERAL),  # interrupted, they began again one after the other
+        (1, {BESIDE_OTHERS: True}, TrialState.COMPLETE, SEVERAL),  # interrupted, then started again one after the other
         (1, {}, TrialState.WAITING, "1 trial of this study had not finished"),
         (1, {WORKER: None}, TrialState.COMPLETE, "trial 3 of this study was added or queued by hand"),
     ],
 )
-def test_trials_of_several_workers_and_unfinished_ones_are_not_promised_again(
+def test_no_reproduction_is_promised_for_unfinished_trials_or_those_of_several_workers(
     gap: int, attributes: dict[str, Any], state: TrialState, sentence: str, configuration: StudyConfig
 ) -> None:
     study = optuna.create_study(direction="maximize")

@@ -66,7 +66,7 @@ def tables_of(repeats: int) -> dict[str, Table]:
 NOTHING = Reproduction("", "", "", {})
 
 
-def test_a_baseline_shows_what_each_draw_was_tuned_to() -> None:
+def test_a_baseline_shows_the_parameters_tuned_on_each_repeat() -> None:
     rows = tables_of(repeats=3)["test"].rows
     assert rows[0][-1] == "hidden_size=64  dropout=0.25"
     assert rows[1][-1] == "C=1, 1, 0.3"
@@ -77,7 +77,7 @@ def test_a_class_without_a_text_in_the_test_has_no_scores() -> None:
     assert rows == (("there", "0.500", "1.000", "0.667", "3"), ("nowhere", "-", "-", "-", "0"))
 
 
-def test_of_one_seed_the_intervals_do_not_claim_to_tell_of_seeds() -> None:
+def test_the_intervals_of_a_single_seed_do_not_claim_to_include_seeds() -> None:
     assert "over texts and seeds" in tables_of(repeats=3)["test"].caption
     assert "they do not include" in tables_of(repeats=1)["test"].caption
 
@@ -87,7 +87,7 @@ def test_intervals_are_said_to_hold_for_this_pool_of_training_texts() -> None:
     assert "or of other training texts" in tables_of(repeats=1)["test"].caption
 
 
-def test_the_exported_training_and_the_calibration_are_told_beside_the_mean() -> None:
+def test_the_exported_training_run_and_the_calibration_are_reported_with_the_mean() -> None:
     told = " ".join(paragraphs(report_of(3)))
     assert "validation score (0.7500); its own test accuracy is 0.2500, its macro-F1 0.1250." in told
     assert "expected calibration error is 0.0200, the negative log-likelihood 0.3000." in told
@@ -96,7 +96,7 @@ def test_the_exported_training_and_the_calibration_are_told_beside_the_mean() ->
     assert "Each was trained once, so neither intervals nor p values include the influence of the seed." in once
 
 
-def test_the_ranking_is_told_apart_from_what_it_ranked_nothing_for() -> None:
+def test_the_ranking_and_the_confirmation_are_shown_separately() -> None:
     def trial(value: float) -> FrozenTrial:
         return create_trial(value=value)
 
@@ -137,7 +137,7 @@ def test_the_ranking_is_told_apart_from_what_it_ranked_nothing_for() -> None:
     )
 
 
-def test_ours_stand_beside_the_published_results() -> None:
+def test_our_results_are_shown_with_the_published_ones() -> None:
     rows = tables_of(repeats=1)["published"].rows
     assert rows[0] == ("LSTM", "0.9000", "someone")
     assert rows[1] == ("the winner", "0.5000", "this report")
@@ -159,7 +159,7 @@ def compared(*outcomes: Outcome | None) -> Table:
     return comparison_table(studies, "macro-F1")
 
 
-def test_studies_side_by_side_show_what_is_confirmed_of_each() -> None:
+def test_the_comparison_shows_what_is_confirmed_for_each_study() -> None:
     outcome = Outcome(
         {"filters": 100}, 0.8, 0.01, 3, 4, 7.0, 1_500_000, Estimate(0.5, 0.4, 0.6), Estimate(0.3, 0.2, 0.4)
     )
@@ -172,7 +172,7 @@ def test_studies_side_by_side_show_what_is_confirmed_of_each() -> None:
     assert "on fresh repeats" in table.caption
 
 
-def test_where_none_is_confirmed_the_searches_alone_are_compared() -> None:
+def test_only_the_searches_are_compared_if_no_study_is_confirmed() -> None:
     table = compared(None, None)
     assert table.columns == ("Study", "Best in search", "Trials", "Search", "Parameters")
     assert table.rows[0] == ("study 0", "0.9000", "8", "1 min 00 s", "filters=100")

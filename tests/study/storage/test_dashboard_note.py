@@ -8,7 +8,7 @@ from optuna_dashboard import get_note, save_note
 from study.storage.dashboard import VERDICT, note_verdict
 
 
-def test_a_new_study_says_what_is_searched_and_a_report_adds_its_verdict_and_nothing_is_lost(toy: Any) -> None:
+def test_the_note_says_what_is_searched_and_a_report_adds_its_verdict_without_losing_text(toy: Any) -> None:
     toy.searched("--trials", 1)
     study = toy.load()
     started = get_note(study)
@@ -27,7 +27,7 @@ def test_a_new_study_says_what_is_searched_and_a_report_adds_its_verdict_and_not
     assert get_note(study) == note
 
 
-def test_a_sentence_of_a_report_is_no_markup_in_the_note(toy: Any) -> None:
+def test_a_sentence_of_a_report_is_escaped_in_the_note(toy: Any) -> None:
     toy.searched("--trials", 1)
     study = toy.load()
     note_verdict(study, ["It is *better*.", "Left out: <script>alert(1)</script>."], Path("report.html"))

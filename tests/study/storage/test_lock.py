@@ -1,4 +1,4 @@
-"""One process at a time, and the others know whom they wait for."""
+"""One process at a time holds the lock, and the others say what they are waiting for."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def started(program: str, *arguments: str, folder: Path) -> Iterator[subprocess.
 
 @contextmanager
 def suspended(name: str, *, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that was suspended while it keeps others out of the study of that name."""
+    """A process that is suspended while it keeps others out of the study of that name."""
     with started(HOLDER, name, folder=folder) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
@@ -56,7 +56,7 @@ def suspended(name: str, *, folder: Path) -> Iterator[subprocess.Popen[str]]:
         yield holder
 
 
-def test_who_keeps_others_waiting_is_told_once_and_they_go_on_after_it(tmp_path: Path) -> None:
+def test_the_process_that_keeps_others_waiting_is_named_once_and_they_continue_after_it(tmp_path: Path) -> None:
     with suspended("s", folder=tmp_path) as holder, started(WAITER, folder=tmp_path) as waiter:
         assert waiter.stderr is not None
         line = waiter.stderr.readline()
@@ -64,13 +64,13 @@ def test_who_keeps_others_waiting_is_told_once_and_they_go_on_after_it(tmp_path:
         assert "import os, signal, sys" in line
         assert f"kill -CONT {holder.pid}" in line
         with pytest.raises(subprocess.TimeoutExpired):
-            waiter.wait(0.5)  # seconds, ten times what is long here
+            waiter.wait(0.5)  # seconds, ten times `LONG_SECONDS`
         holder.send_signal(signal.SIGCONT)
         output, errors = waiter.communicate()
         assert (output, errors) == ("alone\n", "")
 
 
-def test_one_that_will_not_wait_for_long_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_with_a_short_timeout_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with suspended("s", folder=tmp_path):
         storage = open_storage("sqlite:///study.db")
@@ -82,7 +82,7 @@ def test_one_that_will_not_wait_for_long_gives_up(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.slow
-def test_workers_tell_whom_they_wait_for_through_their_supervisor(toy: Any) -> None:
+def test_workers_report_what_they_wait_for_through_their_supervisor(toy: Any) -> None:
     process = toy.start("--trials", 2, "--workers", 2, "--epochs", 40, "--patience", 40)
     toy.wait_for_running(count=2)
     with suspended("toy-lstm", folder=toy.folder) as holder:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server as the storage: the same commands, through its restarts."""
+"""A real PostgreSQL server as the storage: the same commands, even through its restarts."""
 
 import time
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_a_password_in_the_query_is_masked() -> None:
     assert "secret" not in command_again("study.run", ["--storage", url, f"--storage={url}"])
 
 
-def test_a_server_that_does_not_answer_is_one_line(toy: Any, capsys: Any) -> None:
+def test_a_server_that_does_not_answer_is_a_one_line_error(toy: Any, capsys: Any) -> None:
     assert toy.run("--storage", "postgresql://study:secret@127.0.0.1:9/postgres") == 2
     error = capsys.readouterr().err
     assert "cannot be opened" in error

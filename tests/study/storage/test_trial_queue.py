@@ -1,4 +1,4 @@
-"""Claims: each trial once, never more than asked for, and those of the dead go on."""
+"""Claims: each trial is run once, never more than requested, and the trials of dead workers are continued."""
 
 import re
 import shutil
@@ -81,7 +81,7 @@ NewQueue = Callable[[str, Path], TrialQueue]
 
 @pytest.fixture
 def new_queue(url: str) -> Iterator[NewQueue]:
-    """A queue of the study of that name, through a storage of its own."""
+    """Make a queue of the study of that name, each with its own storage object."""
     storages = []
 
     def new(name: str, folder: Path) -> TrialQueue:
@@ -121,11 +121,11 @@ def test_a_trial_of_a_living_worker_is_left_alone_and_the_budget_counts_it(new_q
         assert trial is not None
         assert other is not None
         assert {trial.number, other.number} == {0, 1}
-        assert first.claim(SPACE, trials=2) is not None  # having claimed again, the first has left its trial
+        assert first.claim(SPACE, trials=2) is not None  # by claiming again, the first worker has given up its trial
         assert second.recover() == []
 
 
-def test_a_claim_that_is_cut_short_before_it_is_signed_is_made_again_by_the_same_worker(
+def test_a_claim_interrupted_before_it_is_signed_is_repeated_by_the_same_worker(
     new_queue: NewQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
@@ -147,7 +147,7 @@ def test_a_claim_that_is_cut_short_before_it_is_signed_is_made_again_by_the_same
 
 
 def crash(queue: TrialQueue, *, epoch: int, count_crashes: bool = True) -> None:
-    """A worker ends without a word after this epoch, and others find its trial."""
+    """Let a worker die without notice after this epoch, and recover its trial."""
     with queue.worker():
         trial = queue.claim(SPACE, trials=1)
         assert trial is not None
@@ -155,7 +155,7 @@ def crash(queue: TrialQueue, *, epoch: int, count_crashes: bool = True) -> None:
     queue.recover(count_crashes=count_crashes)
 
 
-def test_a_trial_that_ends_five_workers_in_the_same_epoch_fails_with_its_reason(
+def test_a_trial_that_crashes_five_workers_in_the_same_epoch_fails_with_a_reason(
     new_queue: NewQueue, tmp_path: Path
 ) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
@@ -169,7 +169,7 @@ def test_a_trial_that_ends_five_workers_in_the_same_epoch_fails_with_its_reason(
     assert trial.user_attrs[FAILURE].startswith("5 workers crashed on it in the same epoch; it may")
 
 
-def test_neither_crashes_in_other_epochs_nor_a_power_cut_end_a_trial(new_queue: NewQueue, tmp_path: Path) -> None:
+def test_neither_crashes_in_different_epochs_nor_a_power_cut_fail_a_trial(new_queue: NewQueue, tmp_path: Path) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
     for epoch in range(2 * CRASHES_IN_AN_EPOCH):
         crash(queue, epoch=epoch)
@@ -179,12 +179,12 @@ def test_neither_crashes_in_other_epochs_nor_a_power_cut_end_a_trial(new_queue: 
 
 
 def put_back(queue: TrialQueue, trial: Trial) -> None:
-    """As others do with the trial of one that was silent for too long."""
+    """Queue a trial again, as others do if its worker was silent for too long."""
     queue._storage.set_trial_user_attr(trial._trial_id, WORKER, None)
     queue._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
 
-def test_what_another_program_has_just_started_is_left_to_it(new_queue: NewQueue, tmp_path: Path) -> None:
+def test_a_trial_that_another_program_has_just_started_is_left_to_it(new_queue: NewQueue, tmp_path: Path) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
     theirs = queue.study.ask(SPACE)
     with queue.worker():
@@ -197,7 +197,7 @@ def test_what_another_program_has_just_started_is_left_to_it(new_queue: NewQueue
     assert [trial.value for trial in queue.study.trials] == [0.7, 0.5]
 
 
-def test_what_another_program_has_left_long_ago_goes_on(new_queue: NewQueue, tmp_path: Path) -> None:
+def test_a_trial_that_another_program_abandoned_long_ago_is_recovered(new_queue: NewQueue, tmp_path: Path) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
     queue._storage.heartbeat_interval, queue._storage.grace_period = 1, 1
     theirs = queue.study.ask(SPACE)
@@ -207,7 +207,7 @@ def test_what_another_program_has_left_long_ago_goes_on(new_queue: NewQueue, tmp
     assert [trial.number for trial in queue.recover()] == [theirs.number]
 
 
-def test_a_claim_that_is_cut_short_while_parameters_are_drawn_goes_on_at_once(
+def test_a_trial_interrupted_while_its_parameters_are_drawn_is_queued_again_at_once(
     new_queue: NewQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
@@ -226,7 +226,7 @@ def test_a_claim_that_is_cut_short_while_parameters_are_drawn_goes_on_at_once(
         assert trial.state == TrialState.WAITING
 
 
-def test_a_worker_that_others_took_for_dead_does_not_tell(new_queue: NewQueue, tmp_path: Path) -> None:
+def test_a_worker_that_was_declared_dead_cannot_finish_its_trial(new_queue: NewQueue, tmp_path: Path) -> None:
     first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
     with first.worker(), second.worker():
         trial = first.claim(SPACE, trials=1)
@@ -242,18 +242,18 @@ def test_a_worker_that_others_took_for_dead_does_not_tell(new_queue: NewQueue, t
         assert ended is not None
         assert ended.value == 0.2
         assert first.finish(trial, 0.1) is None
-        assert second.finish(again, 0.2) == ended  # as when the connection broke before the answer
+        assert second.finish(again, 0.2) == ended  # as if the connection had broken before the answer
 
 
 @postgresql_only
-def test_a_claim_whose_connection_breaks_is_made_anew_within_the_budget(
+def test_a_claim_whose_connection_breaks_is_repeated_within_the_budget(
     url: str, new_queue: NewQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
     original = Study.ask
 
     def ask_after_a_break(study: Study, space: Space) -> Trial:
-        """Between the count of the trials and the next one, the server drops all connections, and another claims."""
+        """Between the count and the claim, the server drops all connections and another worker claims a trial."""
         monkeypatch.undo()
         drop_connections(url)
         assert second.claim(SPACE, trials=1) is not None
@@ -266,7 +266,7 @@ def test_a_claim_whose_connection_breaks_is_made_anew_within_the_budget(
 
 
 @postgresql_only
-def test_a_claim_whose_connection_breaks_while_trials_are_read_is_made_anew(
+def test_a_claim_whose_connection_breaks_while_trials_are_read_is_repeated(
     url: str, new_queue: NewQueue, tmp_path: Path
 ) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
@@ -285,7 +285,7 @@ def test_a_claim_whose_connection_breaks_while_trials_are_read_is_made_anew(
 
 
 def drop_connections(url: str) -> None:
-    """As a server does that stops."""
+    """Drop all connections, as a server that stops does."""
     engine = sqlalchemy.create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
@@ -308,7 +308,7 @@ def test_names_in_the_database_do_not_lead_out_of_the_folder(new_queue: NewQueue
 
 
 @postgresql_only
-def test_a_worker_on_another_machine_is_gone_when_it_gives_no_sign_of_life(new_queue: NewQueue, tmp_path: Path) -> None:
+def test_a_worker_on_another_machine_is_dead_when_its_heartbeats_stop(new_queue: NewQueue, tmp_path: Path) -> None:
     here, there = (new_queue(tmp_path.name, tmp_path / folder) for folder in ("here", "there"))
     with there.worker(), here.worker():
         trial = there.claim(SPACE, trials=1)
@@ -322,7 +322,7 @@ def test_a_worker_on_another_machine_is_gone_when_it_gives_no_sign_of_life(new_q
 
 
 @postgresql_only
-def test_a_worker_whose_machine_keeps_another_time_zone_is_alive(
+def test_a_worker_in_another_time_zone_is_not_declared_dead(
     new_queue: NewQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queues = []
@@ -351,7 +351,7 @@ def test_a_worker_whose_machine_keeps_another_time_zone_is_alive(
         ({"learning_rat": 0.1}, "`learning_rat` is not searched; queue values of x, n, kind only"),
     ],
 )
-def test_a_queued_trial_that_cannot_be_run_fails_with_its_reason_and_the_next_is_given(
+def test_a_queued_trial_that_cannot_be_run_fails_with_a_reason_and_the_next_is_claimed(
     parameters: dict[str, Any], reason: str, new_queue: NewQueue, tmp_path: Path
 ) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
@@ -381,7 +381,9 @@ def test_a_waiting_trial_with_values_of_another_range_fails(new_queue: NewQueue,
 
 
 @sqlite_only
-def test_a_trial_with_half_its_parameters_goes_on_with_them(new_queue: NewQueue, tmp_path: Path) -> None:
+def test_a_trial_with_half_of_its_parameters_keeps_them_and_draws_the_others(
+    new_queue: NewQueue, tmp_path: Path
+) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
     half = queue.study.ask({"x": ALL_KINDS["x"]})
     put_back(queue, half)
@@ -397,7 +399,7 @@ SPELLINGS = ("sqlite:///study.db", "sqlite:///./study.db", "sqlite+pysqlite:///s
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_database_by_any_other_url_has_the_same_workers(
+def test_different_urls_of_a_database_see_the_same_workers(
     spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -419,7 +421,7 @@ def test_a_database_by_any_other_url_has_the_same_workers(
 
 
 @sqlite_only
-def test_a_worker_whose_lock_was_deleted_is_gone_only_when_it_gives_no_sign_of_life(
+def test_a_worker_whose_lock_was_deleted_is_dead_only_when_its_heartbeats_stop(
     new_queue: NewQueue, tmp_path: Path
 ) -> None:
     first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
@@ -435,7 +437,7 @@ def test_a_worker_whose_lock_was_deleted_is_gone_only_when_it_gives_no_sign_of_l
 
 
 @sqlite_only
-def test_a_worker_gives_signs_of_life(url: str, new_queue: NewQueue, tmp_path: Path) -> None:
+def test_a_worker_sends_heartbeats(url: str, new_queue: NewQueue, tmp_path: Path) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
     queue._storage.heartbeat_interval = 0.01
     engine = sqlalchemy.create_engine(url, poolclass=NullPool)
@@ -448,7 +450,7 @@ def test_a_worker_gives_signs_of_life(url: str, new_queue: NewQueue, tmp_path: P
 
 
 @sqlite_only
-def test_the_trial_of_an_earlier_version_without_locks_and_signs_of_life_goes_on_at_once(
+def test_a_trial_of_an_earlier_version_without_locks_and_heartbeats_is_recovered_at_once(
     new_queue: NewQueue, tmp_path: Path
 ) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
@@ -457,7 +459,9 @@ def test_the_trial_of_an_earlier_version_without_locks_and_signs_of_life_goes_on
     assert [left.number for left in queue.recover()] == [trial.number]
 
 
-def test_a_worker_that_cannot_give_its_trial_back_leaves_it_to_the_next(new_queue: NewQueue, tmp_path: Path) -> None:
+def test_a_trial_that_its_worker_did_not_release_is_recovered_by_the_next_worker(
+    new_queue: NewQueue, tmp_path: Path
+) -> None:
     first, second = (new_queue(tmp_path.name, tmp_path) for _ in range(2))
     with first.worker():
         trial = first.claim(SPACE, trials=1)
@@ -465,7 +469,7 @@ def test_a_worker_that_cannot_give_its_trial_back_leaves_it_to_the_next(new_queu
     assert [left.number for left in second.recover()] == [trial.number]
 
 
-def test_the_trial_of_a_killed_worker_goes_on_at_once_and_its_lock_is_swept_away(
+def test_the_trial_of_a_killed_worker_is_continued_at_once_and_its_lock_is_removed(
     url: str, new_queue: NewQueue, tmp_path: Path
 ) -> None:
     queue = new_queue(tmp_path.name, tmp_path)

@@ -1,4 +1,4 @@
-"""Trials that others have put into a study: nothing ends over them, and what is told of them is true."""
+"""Trials that were added to a study by hand: nothing fails because of them, and what is reported of them is true."""
 
 import json
 import re
@@ -19,7 +19,7 @@ COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
 
 def add_by_hand(study: optuna.Study) -> None:
-    """With attributes of another kind than those of `study.run`, or without any; the third is the best of all."""
+    """Add trials with unexpected attributes or without any; the third has the best finite value."""
     inside, outside = {"hidden_size": 32, "learning_rate": 0.02}, {"hidden_size": 4000, "learning_rate": 5.0}
     other = {"depth": 3}, {"depth": IntDistribution(1, 9)}
     study.add_trials(
@@ -41,7 +41,7 @@ def add_by_hand(study: optuna.Study) -> None:
     study.tell(study.ask(), state=FAIL)
 
 
-def test_a_search_and_its_report_bear_trials_that_were_added_by_hand(
+def test_a_search_and_its_report_cope_with_trials_that_were_added_by_hand(
     toy: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     toy.searched("--trials", 3, "--pruner", "none")
@@ -51,7 +51,7 @@ def test_a_search_and_its_report_bear_trials_that_were_added_by_hand(
     capsys.readouterr()
     assert toy.run("--trials", 18, "--pruner", "none") == 0
     printed = capsys.readouterr().out
-    (best,) = re.findall(r"^Best: trial \d+, .*", printed, re.MULTILINE)  # not of what no model can be trained with
+    (best,) = re.findall(r"^Best: trial \d+, .*", printed, re.MULTILINE)  # not one without the parameters of a model
     assert "hidden_size=" in best
     assert "0.9999" not in best
     assert "Finished: 18 (" in printed
@@ -72,7 +72,9 @@ def test_a_search_and_its_report_bear_trials_that_were_added_by_hand(
     assert "inf" not in told.replace("information", "")
 
 
-def test_a_study_of_nothing_but_trials_by_hand_has_a_report(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_with_only_trials_that_were_added_by_hand_can_be_reported_on(
+    toy: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     toy.searched("--trials", 1, "--timeout", 0.001)
     add_by_hand(toy.load())
     assert toy.run("--trials", 13) == 0

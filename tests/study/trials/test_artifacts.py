@@ -1,4 +1,4 @@
-"""What trials leave for the dashboard: real trainings of the toy corpus, however they end."""
+"""What trials leave for the dashboard: real training runs on the toy corpus, however they end."""
 
 import io
 import json
@@ -76,7 +76,7 @@ def search_in(study: Study, storage: RetryingStorage, run: RunTrial, *, rate: An
 
 
 def files_of(trial: FrozenTrial, storage: Any, folder: Path) -> dict[str, bytes]:
-    """By their names, of which none may come twice."""
+    """The artifacts of a trial by name; no name may occur twice."""
     linked = get_all_artifact_meta(trial, storage=storage)
     files = {one.filename: (folder / one.artifact_id).read_bytes() for one in linked}
     assert len(files) == len(linked)
@@ -114,7 +114,7 @@ def test_every_trial_has_its_files_however_it_ends(
 def test_value_reports_attributes_and_log_are_those_of_the_best_settled_epoch(
     study: Study, storage: RetryingStorage, prepared: PreparedTexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores = [0.5, 0.9, 0.6, 0.8, 0.7]  # the peak comes while the rate is high
+    scores = [0.5, 0.9, 0.6, 0.8, 0.7]  # the peak comes while the learning rate is high
     labels = torch.tensor(prepared.validation.labels)
     curve = [EpochResult(epoch, 1.0, 1.0, score / 2, score, 1.0, labels) for epoch, score in enumerate(scores)]
     training = TrainingConfig(epochs=5)
@@ -160,7 +160,7 @@ def test_a_trial_that_was_killed_before_its_end_was_stored_has_each_file_once_an
         assert after[name] == before[name]
 
 
-def test_a_folder_that_cannot_be_written_is_told_once_and_no_trial_fails(
+def test_a_folder_that_cannot_be_written_is_reported_once_and_no_trial_fails(
     study: Study, storage: RetryingStorage, prepared: PreparedTexts, toy_csv: Path
 ) -> None:
     told: list[str] = []
@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_written_is_told_once_and_no_trial_fails(
 
 
 @pytest.mark.parametrize("classes", [2, 8, 52, 300])
-def test_a_confusion_matrix_is_drawn_of_few_and_many_classes_with_any_names(classes: int, tmp_path: Path) -> None:
+def test_a_confusion_matrix_is_drawn_for_few_and_many_classes_with_any_names(classes: int, tmp_path: Path) -> None:
     kinds = ("money-fx", "外国", "a $x^ b$", "<b>", "long " * 30)
     names = [f"{kinds[number % 5]} {number}" for number in range(classes)]
     labels = np.arange(2 * classes) % (classes - 1)  # one class has no text
@@ -183,17 +183,17 @@ def test_a_confusion_matrix_is_drawn_of_few_and_many_classes_with_any_names(clas
     assert pd.read_csv(tmp_path / "confusion.csv")["texts"].sum() == len(labels)
 
 
-def test_the_folder_of_artifacts_is_no_part_of_what_a_study_is() -> None:
+def test_the_artifact_folder_is_not_part_of_what_identifies_a_study() -> None:
     new = StudyConfig(DataSource("toy", "00"), "/cache", BASE, artifact_dir="/artifacts")
     assert StudyConfig.from_dict(json.loads(json.dumps(new.to_dict()))) == new
-    old = new.to_dict()  # as it was stored before there was one
+    old = new.to_dict()  # as stored before the field existed
     del old["artifact_dir"]
     assert StudyConfig.from_dict(old) == replace(new, artifact_dir=None)
     assert fingerprint(new, device="cpu") == fingerprint(StudyConfig.from_dict(old), device="cpu")
 
 
 @pytest.mark.usefixtures("pictures")
-def test_a_search_and_its_workers_keep_files_where_they_are_told(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_and_its_workers_keep_artifacts_in_the_given_folder(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     toy.searched("--trials", 1)
     assert toy.run("--trials", 2, "--artifact-dir", "elsewhere") == 0  # still the same study
     monkeypatch.setenv(ARTIFACT_VARIABLE, "here")
@@ -204,13 +204,13 @@ def test_a_search_and_its_workers_keep_files_where_they_are_told(toy: Any, monke
 
 
 @pytest.mark.slow
-def test_several_workers_tell_of_a_folder_once(toy: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_several_workers_report_an_unwritable_folder_once(toy: Any, capfd: pytest.CaptureFixture[str]) -> None:
     assert toy.run("--trials", 4, "--workers", 2, "--artifact-dir", "toy.csv/artifacts") == 0
     assert capfd.readouterr().out.count("cannot be written") == 1
     assert len(toy.load().get_trials(states=(TrialState.FAIL,))) == 0
 
 
-def test_the_command_that_is_shown_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dashboard_command_can_be_pasted_into_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     url = "sqlite:///my study.db"
     assert browse_command(url, None) == "optuna-dashboard 'sqlite:///my study.db'"

@@ -114,6 +114,8 @@ def test_an_interruption_and_a_lost_scheduler_stop_the_workers(
         (["--cluster", "nonsense", "--storage", "POSTGRES"], "No Dask scheduler answers at nonsense"),
     ],
 )
-def test_what_cannot_be_is_one_line(options: list[str], message: str, toy: Any, postgres: Any, capsys: Any) -> None:
+def test_an_impossible_cluster_is_an_error(
+    options: list[str], message: str, toy: Any, postgres: Any, capsys: Any
+) -> None:
     assert toy.run("--trials", 1, *[postgres.url if option == "POSTGRES" else option for option in options]) == 2
     assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""On which device a study computes."""
+"""The device on which a study computes."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ def test_there_is_always_a_device() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_there_is_told() -> None:
+def test_a_missing_device_is_an_error() -> None:
     with pytest.raises(
         StudyError, match=r"^Device 'cuda' is not available here \(there is: .*cpu\)\. Use --device auto"
     ):

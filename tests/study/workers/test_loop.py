@@ -1,4 +1,4 @@
-"""The loop: failures are recorded as such, and too many of them end it."""
+"""The loop of a worker: failures are recorded as such, and too many of them end it."""
 
 import time
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def prepared(toy_csv: Path, tmp_path: Path) -> PreparedTexts:
     return prepare_for_search(Split(find_source(str(toy_csv))[0]), cache_dir=tmp_path / "cache")
 
 
-def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
+def test_a_trial_whose_loss_is_nan_fails_with_a_reason_and_the_study_continues(
     study: Study, storage: RetryingStorage, prepared: PreparedTexts
 ) -> None:
     base = Settings(LSTMConfig(), TrainingConfig(epochs=2), TextLimits())
@@ -76,7 +76,7 @@ def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_study_goes_on(
     assert complete.state == TrialState.COMPLETE
 
 
-def test_a_trial_keeps_what_its_training_tells(study: Study, prepared: PreparedTexts) -> None:
+def test_a_trial_stores_what_its_training_reports(study: Study, prepared: PreparedTexts) -> None:
     torch.set_num_threads(2)  # so that the training shows that it takes one
     run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=2, seed=7), TextLimits()), prepared)
     trial = study.ask(SPACE)
@@ -99,10 +99,10 @@ def test_a_trial_keeps_what_its_training_tells(study: Study, prepared: PreparedT
     }
 
 
-def test_after_its_last_epoch_a_trial_is_not_pruned(
+def test_a_trial_is_not_pruned_after_its_last_epoch(
     study: Study, storage: RetryingStorage, prepared: PreparedTexts
 ) -> None:
-    study.pruner = ThresholdPruner(lower=1.1, n_warmup_steps=1)  # which lets nothing pass from the second epoch on
+    study.pruner = ThresholdPruner(lower=1.1, n_warmup_steps=1)  # prunes everything from the second epoch on
     for epochs in (2, 3):
         run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=epochs), TextLimits()), prepared)
         search_in(study, storage, SPACE, run, trials=len(study.trials) + 1)
@@ -112,7 +112,7 @@ def test_after_its_last_epoch_a_trial_is_not_pruned(
 
 @pytest.fixture
 def interrupted(study: Study, prepared: PreparedTexts) -> tuple[RunTrial, Trial, list[EpochResult]]:
-    """An objective of three epochs, a trial that was interrupted after the second one, and what it has told."""
+    """An objective of three epochs, a trial that was interrupted after the second one, and what it has reported."""
     run = objective(Settings(LSTMConfig(), TrainingConfig(epochs=3), TextLimits()), prepared)
     trial = study.ask(SPACE)
     heard: list[EpochResult] = []
@@ -127,7 +127,7 @@ def interrupted(study: Study, prepared: PreparedTexts) -> tuple[RunTrial, Trial,
     return run, trial, heard
 
 
-def test_an_interrupted_trial_goes_on_from_its_checkpoint(
+def test_an_interrupted_trial_continues_from_its_checkpoint(
     interrupted: tuple[RunTrial, Trial, list[EpochResult]],
 ) -> None:
     run, trial, before = interrupted
@@ -136,10 +136,10 @@ def test_an_interrupted_trial_goes_on_from_its_checkpoint(
     run(trial, heard.append, on_event=told.append)
     assert told == []
     assert [result.epoch for result in heard] == [0, 1, 2]
-    assert heard[0] == before[0]  # to the time that it took: it was not trained again
+    assert heard[0] == before[0]  # even the time that it took: it was not trained again
 
 
-def test_a_trial_whose_checkpoint_is_gone_starts_anew_and_says_so(
+def test_a_trial_whose_checkpoint_is_gone_starts_over_and_says_so(
     interrupted: tuple[RunTrial, Trial, list[EpochResult]], prepared: PreparedTexts
 ) -> None:
     run, trial, _ = interrupted
@@ -162,7 +162,7 @@ def test_a_checkpoint_of_other_parameters_is_not_used(
     assert "0.pt is not used (it is of another training or version)" in line
 
 
-def test_pruned_and_failed_trials_count_for_the_budget(study: Study, storage: RetryingStorage) -> None:
+def test_pruned_and_failed_trials_count_toward_the_budget(study: Study, storage: RetryingStorage) -> None:
     def run(trial: Trial, _: OnEpoch) -> float:
         trial.report(0.5, 0)
         if trial.number % 3 == 1:
@@ -206,7 +206,9 @@ def test_failures_of_another_run_do_not_count_whatever_the_clocks_say(study: Stu
     assert len(study.trials) == 4 * FAILURES_IN_A_ROW
 
 
-def test_failures_among_many_trials_that_run_at_a_time_are_no_row(study: Study, storage: RetryingStorage) -> None:
+def test_failures_among_many_concurrent_trials_do_not_count_as_consecutive(
+    study: Study, storage: RetryingStorage
+) -> None:
     others = [TrialQueue(study, storage, Path("unused")) for _ in range(2 * FAILURES_IN_A_ROW)]
     with ExitStack() as stack:
         for other in others:
@@ -214,7 +216,7 @@ def test_failures_among_many_trials_that_run_at_a_time_are_no_row(study: Study, 
         running = [(other, other.claim(SPACE, trials=50)) for other in others]
 
         def run(trial: Trial, _: OnEpoch) -> float:
-            """The first one fails after every other one of those that run beside it; then the rest is complete."""
+            """The first trial fails after every second concurrent one has failed; then the others complete."""
             is_first = trial.number == len(running)
             for other, claimed in running[1::2] if is_first else running[::2]:
                 assert claimed is not None
@@ -241,7 +243,7 @@ def test_failures_with_a_success_between_them_do_not_end_a_search(study: Study, 
     assert [trial.state for trial in study.trials] == [*failed, TrialState.COMPLETE, *failed]
 
 
-def test_the_end_of_each_trial_is_told_once_it_is_stored(study: Study, storage: RetryingStorage) -> None:
+def test_the_end_of_each_trial_is_reported_after_it_is_stored(study: Study, storage: RetryingStorage) -> None:
     told: list[tuple[int, TrialState]] = []
 
     def on_trial_end(number: int) -> None:
@@ -251,12 +253,14 @@ def test_the_end_of_each_trial_is_told_once_it_is_stored(study: Study, storage: 
     assert told == [(0, TrialState.FAIL), (1, TrialState.COMPLETE), (2, TrialState.COMPLETE)]
 
 
-def test_after_its_deadline_a_search_begins_no_trial(study: Study, storage: RetryingStorage) -> None:
+def test_a_search_starts_no_trial_after_its_deadline(study: Study, storage: RetryingStorage) -> None:
     search_in(study, storage, SPACE, lambda *_: 0.5, trials=1, deadline=time.monotonic())
     assert study.trials == []
 
 
-def test_a_search_ends_only_when_the_last_trials_of_others_have(study: Study, storage: RetryingStorage) -> None:
+def test_a_search_ends_only_when_the_last_trials_of_other_workers_have_ended(
+    study: Study, storage: RetryingStorage
+) -> None:
     other = TrialQueue(study, storage, Path("unused"))
     with other.worker():
         trial = other.claim(SPACE, trials=1)
@@ -268,14 +272,14 @@ def test_a_search_ends_only_when_the_last_trials_of_others_have(study: Study, st
 
 
 @pytest.mark.parametrize("moment", ["at the end of an epoch", "when it fails"])
-def test_a_trial_that_was_given_to_another_worker_is_told_only_by_that_one(
+def test_a_trial_that_was_given_to_another_worker_is_reported_only_by_that_worker(
     moment: str, study: Study, storage: RetryingStorage
 ) -> None:
     runs: list[int] = []
     told: list[int] = []
 
     def run(trial: Trial, on_epoch_end: OnEpoch) -> float:
-        """The other worker ends at once, so that the trial comes back."""
+        """Give the trial to another worker, which ends at once, so that the trial comes back."""
         runs.append(trial.number)
         if len(runs) == 2:
             return 0.7
@@ -309,14 +313,14 @@ def test_an_interrupted_trial_waits_under_its_own_number(study: Study, storage: 
 
 
 @pytest.mark.parametrize("moment", ["after the report", "before the end is told"])
-def test_a_trial_that_is_interrupted_while_it_is_pruned_is_pruned_at_the_same_epoch(
+def test_a_trial_interrupted_while_it_is_pruned_is_pruned_at_the_same_epoch(
     moment: str, storage: RetryingStorage, prepared: PreparedTexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = Settings(LSTMConfig(), TrainingConfig(epochs=6, patience=6), TextLimits())
     run = objective(base, prepared)
 
     def two_trials(name: str) -> Study:
-        """The second one learns too slowly and is pruned."""
+        """A study with two trials, of which the second one learns too slowly and is pruned."""
         pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=2)
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", pruner=pruner)
         for rate in (1e-2, 1e-6):
@@ -343,7 +347,7 @@ def test_a_trial_that_is_interrupted_while_it_is_pruned_is_pruned_at_the_same_ep
 
 
 def interrupt_in_the_second_trial(original: Callable[..., Any]) -> Callable[..., Any]:
-    """For methods of a trial, and for those that get one; at a moment when the trial would be pruned."""
+    """Interrupt a method of a trial, or one that gets a trial, at a moment when the trial would be pruned."""
 
     def method(self: Any, *arguments: Any, **options: Any) -> Any:
         trial = self if isinstance(self, Trial) else arguments[0]
@@ -354,7 +358,7 @@ def interrupt_in_the_second_trial(original: Callable[..., Any]) -> Callable[...,
     return method
 
 
-def test_a_database_that_fails_is_no_failure_of_the_trial(study: Study, storage: RetryingStorage) -> None:
+def test_a_database_error_does_not_fail_the_trial(study: Study, storage: RetryingStorage) -> None:
     def break_the_database(trial: Trial, _: OnEpoch) -> float:
         with storage.engine.begin() as connection:
             connection.execute(sqlalchemy.text("DROP TABLE trial_intermediate_values"))

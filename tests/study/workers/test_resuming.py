@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 Capture = pytest.CaptureFixture[str]
 
 
-def test_a_study_of_the_cnn_goes_on_though_its_widths_are_a_tuple(toy: Any) -> None:
+def test_a_cnn_study_continues_although_its_widths_are_a_tuple(toy: Any) -> None:
     for trials in (1, 2):
         assert toy.run("--model", "cnn", "--trials", trials) == 0
     assert len(toy.load("toy-cnn").trials) == 2
@@ -32,7 +32,7 @@ def test_trials_are_counted_in_total_over_restarts(toy: Any, capsys: Capture) ->
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_table_also_when_run_in_two_parts(toy: Any) -> None:
-    sampled = 13  # more than the random ones: TPE has chosen some
+    sampled = 13  # more than the random ones, so that TPE has chosen some
     assert toy.run("--trials", sampled, "--storage", "sqlite:///whole.db") == 0
     assert toy.run("--trials", 6, "--storage", "sqlite:///parts.db") == 0
     assert toy.run("--trials", sampled, "--storage", "sqlite:///parts.db") == 0
@@ -56,7 +56,7 @@ def test_another_seed_gives_another_table(toy: Any) -> None:
     [signal.SIGKILL, signal.SIGINT, signal.SIGTERM],
     ids=lambda stop: stop.name,
 )
-def test_an_interrupted_study_goes_on_to_the_same_table(stop: signal.Signals, toy: Any) -> None:
+def test_an_interrupted_study_continues_to_the_same_table(stop: signal.Signals, toy: Any) -> None:
     slow = ["--epochs", 12, "--patience", 12]
     process = toy.start("--trials", 500, *slow)
     assert process.stdout is not None
@@ -77,18 +77,18 @@ def test_an_interrupted_study_goes_on_to_the_same_table(stop: signal.Signals, to
     assert toy.table() == toy.table(file="whole.db")
 
 
-def test_when_it_ends_the_database_is_one_whole_file(toy: Any) -> None:
+def test_after_a_search_the_database_is_a_single_file(toy: Any) -> None:
     toy.searched("--trials", 1)
     assert [path.name for path in toy.folder.glob("study.db*")] == ["study.db"]
 
 
-def test_a_timeout_begins_no_new_trial(toy: Any) -> None:
+def test_no_new_trial_is_started_after_a_timeout(toy: Any) -> None:
     toy.searched("--trials", 100, "--timeout", 0.5)
     assert 1 <= sum(trial.state.is_finished() for trial in toy.load().trials) < 100
 
 
 @pytest.mark.slow
-def test_studies_that_begin_a_database_at_once_all_run(toy: Any) -> None:
+def test_studies_that_create_a_database_at_the_same_time_all_run(toy: Any) -> None:
     processes = [toy.start("--trials", 1, "--epochs", 1, "--name", name) for name in "abcd"]
     outputs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, outputs

@@ -57,7 +57,7 @@ def train_again(trial: FrozenTrial, base: Settings, prepared: PreparedTexts) -> 
 
 
 @pytest.mark.slow
-def test_a_study_whose_processes_are_killed_ten_times_is_whole(toy: Any) -> None:
+def test_a_study_whose_processes_are_killed_ten_times_is_complete_and_correct(toy: Any) -> None:
     options = ("--epochs", 15, "--patience", 15)
     assert toy.run("--trials", 1, *options) == 0
     database = sqlite3.connect(toy.folder / "study.db", timeout=60)

@@ -1,4 +1,4 @@
-"""Several workers on one study: the budget is shared, the dead are replaced, and nobody is left behind."""
+"""Several workers on one study: the budget is shared, dead workers are replaced, and no process is left behind."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from study.workers.supervision import DEATHS_IN_A_ROW, WorkerError, _DeathWatch
 
 Capture = pytest.CaptureFixture[str]
 SLOW = ("--epochs", 40, "--patience", 40)  # so that a trial runs for seconds
-SOON_SECONDS = 15  # it takes three at most on an idle machine, which this one may not be
+SOON_SECONDS = 15  # at most three on an idle machine, but this one may be busy
 
 
 def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -47,7 +47,7 @@ def test_workers_share_the_budget_and_numbers_have_no_gap(
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(toy: Any) -> None:
+def test_a_worker_that_is_killed_is_replaced_and_its_trial_continues(toy: Any) -> None:
     process = toy.start("--trials", 2, "--workers", 2, *SLOW)
     toy.wait_for_running(count=2, step=1)
     children(process)[0].kill()
@@ -67,7 +67,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on(toy: Any) -> 
     [signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
     ids=lambda stop: stop.name,
 )
-def test_a_signal_stops_all_at_once(stop: signal.Signals, toy: Any, still_alive: Any) -> None:
+def test_a_signal_stops_all_workers_immediately(stop: signal.Signals, toy: Any, still_alive: Any) -> None:
     process = toy.start("--trials", 500, "--workers", 2, *SLOW)
     toy.wait_for_running(count=2)
     workers = children(process)
@@ -83,7 +83,7 @@ def test_a_signal_stops_all_at_once(stop: signal.Signals, toy: Any, still_alive:
 
 
 @pytest.mark.slow
-def test_workers_whose_parent_is_killed_end_within_two_seconds_and_a_rerun_goes_on_at_once(
+def test_workers_end_soon_after_their_parent_is_killed_and_a_rerun_continues_at_once(
     toy: Any, still_alive: Any
 ) -> None:
     process = toy.start("--trials", 3, "--workers", 2, *SLOW)
@@ -100,11 +100,11 @@ def test_workers_whose_parent_is_killed_end_within_two_seconds_and_a_rerun_goes_
     assert [trial.state for trial in toy.load().trials] == [TrialState.COMPLETE] * 3
 
 
-def test_a_worker_joins_by_hand(toy: Any, capsys: Capture) -> None:
+def test_a_worker_can_join_a_study_by_hand(toy: Any, capsys: Capture) -> None:
     toy.searched("--trials", 2)
     assert run_command(worker_app, ["--trials", "4"]) == 0
     assert "Nothing is left to do" in capsys.readouterr().out
-    assert run_command(worker_app, ["--name", "toy-lstm"]) == 0  # what study.run has asked for: 2
+    assert run_command(worker_app, ["--name", "toy-lstm"]) == 0  # the --trials of study.run: 2
     assert [trial.number for trial in toy.load().trials] == [0, 1, 2, 3]
     whole = ["--trials", 4, "--storage", "sqlite:///whole.db"]
     assert toy.run(*whole) == 0
@@ -112,7 +112,7 @@ def test_a_worker_joins_by_hand(toy: Any, capsys: Capture) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_may_name_the_database_in_another_way_from_another_folder(toy: Any) -> None:
+def test_a_worker_in_another_folder_may_use_a_different_url_for_the_database(toy: Any) -> None:
     elsewhere = toy.folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "link.db").symlink_to(toy.folder / "study.db")
@@ -151,7 +151,9 @@ def test_a_worker_refuses_other_data_and_takes_its_own_paths(toy: Any, capsys: C
         (["--trials", "0"], "--trials"),
     ],
 )
-def test_a_bad_call_of_a_worker_is_one_line(arguments: list[str], message: str, toy: Any, capsys: Capture) -> None:
+def test_a_bad_call_of_a_worker_is_a_one_line_error(
+    arguments: list[str], message: str, toy: Any, capsys: Capture
+) -> None:
     toy.searched("--trials", 1)
     capsys.readouterr()
     assert run_command(worker_app, arguments) == 2
@@ -161,7 +163,7 @@ def test_a_bad_call_of_a_worker_is_one_line(arguments: list[str], message: str, 
 
 
 @pytest.mark.slow
-def test_what_ends_a_worker_for_good_ends_the_run_with_its_line(toy: Any) -> None:
+def test_a_fatal_error_of_a_worker_ends_the_run_with_the_same_line(toy: Any) -> None:
     process = toy.start("--trials", 40, "--workers", 2, *SLOW)
     toy.wait_for_running(count=2)
     connection = sqlite3.connect(toy.folder / "study.db", timeout=60)
@@ -201,7 +203,7 @@ def test_a_trial_that_kills_its_workers_fails_in_the_end(toy: Any) -> None:
     assert study.trials[0].user_attrs["failure"].startswith("5 workers crashed on it in the same epoch")
 
 
-def test_workers_that_die_at_once_are_not_replaced_for_ever(tmp_path: Path) -> None:
+def test_workers_that_keep_dying_are_not_replaced_forever(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
     study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
     watch = _DeathWatch(TrialQueue(study, storage, Path()), lambda _: None)
@@ -212,7 +214,7 @@ def test_workers_that_die_at_once_are_not_replaced_for_ever(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_eight_processes_that_start_one_study_at_once_all_work(toy: Any) -> None:
+def test_eight_processes_that_start_a_study_at_the_same_time_all_work(toy: Any) -> None:
     processes = [toy.start("--trials", 16, "--epochs", 1) for _ in range(8)]
     outputs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, outputs
@@ -225,7 +227,7 @@ def test_eight_processes_that_start_one_study_at_once_all_work(toy: Any) -> None
 
 
 @pytest.mark.slow
-def test_an_interruption_is_heard_while_another_program_locks_the_database(toy: Any) -> None:
+def test_an_interruption_takes_effect_while_another_program_locks_the_database(toy: Any) -> None:
     process = toy.start("--trials", 50, "--workers", 1, *SLOW)
     toy.wait_for_running(step=1)
     connection = sqlite3.connect(toy.folder / "study.db", timeout=60, isolation_level=None)
@@ -241,7 +243,7 @@ def test_an_interruption_is_heard_while_another_program_locks_the_database(toy: 
 
 
 @pytest.mark.slow
-def test_a_database_that_another_program_locks_for_thirty_seconds_is_waited_for(toy: Any) -> None:
+def test_workers_wait_for_a_database_that_another_program_locks_for_thirty_seconds(toy: Any) -> None:
     process = toy.start("--trials", 3, "--workers", 2, *SLOW)
     toy.wait_for_running(count=2)
     connection = sqlite3.connect(toy.folder / "study.db", timeout=60, isolation_level=None)
@@ -258,7 +260,7 @@ def test_a_database_that_another_program_locks_for_thirty_seconds_is_waited_for(
 @pytest.mark.slow
 def test_a_full_disk_ends_the_run_with_one_line_and_a_database_that_opens(toy: Any) -> None:
     toy.searched("--trials", 1)
-    limit = (toy.folder / "study.db").stat().st_size + 40_000  # bytes that a file may have
+    limit = (toy.folder / "study.db").stat().st_size + 40_000  # of a file, in bytes
     program = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); from study.run import *; "
     )
