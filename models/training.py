@@ -5,29 +5,23 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from models.checkpoint import Checkpoint
 from models.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches
+from models.optimizer import WARM_UP_SHARES, Schedule, ScheduledAdamW
 from models.scores import METRICS, Metric, accuracy, macro_f1
 from models.trained_weights import FineTuned, load_trained, parameter_groups, trained_weights
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 
 AnyTrainingBatches = TrainingBatches | FeatureTrainingBatches
 AnyEvaluationBatches = EvaluationBatches | FeatureEvaluationBatches
-
-# The schedule of the learning rate: one cycle with cosine annealing and inverse momentum (Smith & Topin 2018,
-# arXiv:1708.07120), or linear warm-up and decay, as is usual for fine-tuning (Devlin et al. 2019, arXiv:1810.04805;
-# Mosbach et al. 2021, arXiv:2006.04884).
-Schedule = Literal["one_cycle", "linear"]
-WARM_UP_SHARES: dict[Schedule, float] = {"one_cycle": 0.3, "linear": 0.1}  # of all steps, before the rate falls
 
 
 @dataclass(frozen=True)
@@ -166,11 +160,12 @@ class _Run:
         self.model = model.to(device)
         self.config = config
         self.device = device
-        groups = parameter_groups(self.model, config.learning_rate)
-        self.optimizer = torch.optim.AdamW(
-            groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        self.optimizer = ScheduledAdamW(
+            parameter_groups(self.model, config.learning_rate),
+            weight_decay=config.weight_decay,
+            schedule=config.schedule,
+            steps=config.epochs * steps_per_epoch,
         )
-        self.schedule = _schedule(self.optimizer, config, steps=config.epochs * steps_per_epoch)
         self.scaler: Any = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
         self.curve: list[EpochResult] = []
         self.best_weights: dict[str, Tensor] = {}
@@ -215,7 +210,6 @@ class _Run:
         return {
             "model": trained_weights(self.model),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "random": torch.get_rng_state(),
             "device_random": _random_state(self.device),
@@ -226,7 +220,6 @@ class _Run:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         load_trained(self.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
         _set_random_state(self.device, state["device_random"])
@@ -242,24 +235,14 @@ class _Run:
             with _autocast(self.device):
                 logits = self.model(inputs, lengths)
                 loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad()
             self.scaler.scale(loss).backward()
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
             self.scaler.step(self.optimizer)
             self.scaler.update()
-            self.schedule.step()
             total += loss.detach() * len(labels)
         return total.item() / len(batches.texts)
-
-
-def _schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, *, steps: int) -> LRScheduler:
-    """The schedule, which scales the rate of every group of parameters by the same factor."""
-    if config.schedule == "one_cycle":
-        peaks = [group["lr"] for group in optimizer.param_groups]
-        return OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=config.warm_up_share)
-    rising = max(1, round(steps * config.warm_up_share))
-    return LambdaLR(optimizer, lambda step: min((step + 1) / rising, (steps - step) / (steps - rising + 1)))
 
 
 def _random_state(device: torch.device) -> Tensor | None:

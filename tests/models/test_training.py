@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from models.optimizer import Schedule, ScheduledAdamW
 from models.training import (
     EpochResult,
-    Schedule,
     TrainingConfig,
     TrainingDivergedError,
     _Run,
@@ -109,30 +109,31 @@ def test_every_epoch_is_reported_and_an_exception_propagates() -> None:
     assert [result.epoch for result in told] == [0, 1, 2]
 
 
-def at_every_step(config: TrainingConfig, look: Callable[[torch.optim.Optimizer], float]) -> list[float]:
+def at_every_step(config: TrainingConfig, look: Callable[[ScheduledAdamW], float]) -> list[float]:
     """What `look` returns at every step of a training run."""
     seen: list[float] = []
-    optimizer = torch.optim.AdamW
 
-    class Recording(optimizer):  # type: ignore[misc,valid-type]
-        def step(self, *arguments: object, **options: object) -> None:
+    class Recording(ScheduledAdamW):
+        def step(self) -> None:
             seen.append(look(self))
-            super().step(*arguments, **options)
+            super().step()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim, "AdamW", Recording)
+        patch.setattr("models.training.ScheduledAdamW", Recording)
         run(config)
     return seen
 
 
 def rates(config: TrainingConfig) -> list[float]:
     """The learning rate at every step of a training run on 100 texts."""
-    return at_every_step(config, lambda optimizer: float(optimizer.param_groups[0]["lr"]))
+    return at_every_step(
+        config, lambda optimizer: optimizer.rates(config.learning_rate, optimizer.taken, optimizer.steps)[0]
+    )
 
 
 def gradient_norms(config: TrainingConfig) -> list[float]:
-    def norm(optimizer: torch.optim.Optimizer) -> float:
-        return float(nn.utils.get_total_norm([one.grad for one in optimizer.param_groups[0]["params"]]))
+    def norm(optimizer: ScheduledAdamW) -> float:
+        return float(nn.utils.get_total_norm([one.grad for one in optimizer.parameters if one.grad is not None]))
 
     return at_every_step(config, norm)
 

@@ -1,0 +1,122 @@
+"""AdamW with a schedule of its learning rate, computed by PyTorch's own kernel.
+
+It takes the same steps as `torch.optim.AdamW` under `OneCycleLR` or `LambdaLR`, bit for bit. Making one of those
+imports TorchDynamo, for a compilation that is not used: seconds and more than 100 MB in every process.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+
+Schedule = Literal["one_cycle", "linear"]
+WARM_UP_SHARES: dict[Schedule, float] = {"one_cycle": 0.3, "linear": 0.1}  # of all steps, before the rate falls
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # the decay of the two moments; PyTorch's defaults
+BETA1_RANGE = 0.95, 0.85  # of one_cycle, at the ends and at the peak
+START, END = 25, 25e4  # the peak is so many times the first and the last rate of one_cycle
+
+
+def one_cycle(peak: float, step: int, steps: int) -> tuple[float, float]:
+    """The learning rate and beta1 of a step: cosine annealing up to the peak and down, beta1 inversely.
+
+    After Smith & Topin 2018, arXiv:1708.07120.
+    """
+    top, last = WARM_UP_SHARES["one_cycle"] * steps - 1, steps - 1
+    if step <= top:
+        way = step / top
+        return _anneal(peak / START, peak, way), _anneal(*BETA1_RANGE, way)
+    way = (step - top) / (last - top)
+    return _anneal(peak, peak / START / (END / START), way), _anneal(*BETA1_RANGE[::-1], way)
+
+
+def linear(peak: float, step: int, steps: int) -> tuple[float, float]:
+    """The learning rate and beta1 of a step: a linear rise to the peak and a linear fall, with a constant beta1.
+
+    As is usual for fine-tuning: Devlin et al. 2019, arXiv:1810.04805; Mosbach et al. 2021, arXiv:2006.04884.
+    """
+    rising = max(1, round(steps * WARM_UP_SHARES["linear"]))
+    return peak * min((step + 1) / rising, (steps - step) / (steps - rising + 1)), BETA1
+
+
+RATES: dict[Schedule, Callable[[float, int, int], tuple[float, float]]] = {"one_cycle": one_cycle, "linear": linear}
+
+
+class ScheduledAdamW:
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) over a fixed number of steps."""
+
+    def __init__(
+        self, groups: Iterable[dict[str, Any]], *, weight_decay: float, schedule: Schedule, steps: int
+    ) -> None:
+        """`groups`: each with its `params` and its learning rate `lr` at the peak of the schedule."""
+        self.param_groups = list(groups)
+        self.weight_decay = weight_decay
+        self.rates = RATES[schedule]
+        self.steps = steps
+        self.taken = 0  # steps
+        self._state: dict[int, dict[str, Tensor]] = {}  # by the parameter's place among all
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change all parameters that have a gradient; the others keep their state."""
+        place = 0
+        for group in self.param_groups:
+            rate, beta1 = self.rates(group["lr"], self.taken, self.steps)
+            places = range(place, place + len(group["params"]))
+            place = places.stop
+            moved = [pair for pair in zip(places, group["params"], strict=True) if pair[1].grad is not None]
+            if not moved:
+                continue
+            states = [self._state_of(number, parameter) for number, parameter in moved]
+            adamw(
+                [parameter for _, parameter in moved],
+                [parameter.grad for _, parameter in moved],
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [],
+                [state["step"] for state in states],
+                fused=True,
+                amsgrad=False,
+                beta1=beta1,
+                beta2=BETA2,
+                lr=rate,
+                weight_decay=self.weight_decay,
+                eps=EPSILON,
+                maximize=False,
+            )
+        self.taken += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"state": self._state, "taken": self.taken}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.taken = state["taken"]
+        devices = [parameter.device for parameter in self.parameters]
+        self._state = {
+            place: {name: tensor.to(devices[place]) for name, tensor in tensors.items()}
+            for place, tensors in state["state"].items()
+        }
+
+    def _state_of(self, place: int, parameter: Tensor) -> dict[str, Tensor]:
+        if place not in self._state:
+            self._state[place] = {
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            }
+        return self._state[place]
+
+
+def _anneal(start: float, end: float, way: float) -> float:
+    return end + (start - end) / 2.0 * (math.cos(math.pi * way) + 1)
