@@ -112,6 +112,19 @@ def test_a_worker_can_join_a_study_by_hand(toy: Any, capsys: Capture) -> None:
 
 
 @pytest.mark.slow
+def test_a_worker_imports_only_what_its_trial_needs(toy: Any) -> None:
+    """Importing the compiler and scikit-learn takes seconds and 200 MB, in every worker."""
+    toy.searched("--trials", 1)
+    code = "import study.worker, sys; study.worker.run_command(study.worker.app, sys.argv[1:]); print(*sys.modules)"
+    command = [sys.executable, "-c", code, "--trials", "2"]
+    output = subprocess.run(command, cwd=toy.folder, capture_output=True, text=True, check=True).stdout
+    assert "Nothing is left to do" in output
+    imported = set(output.splitlines()[-1].split())
+    assert "matplotlib" in imported  # for the pictures of the trial
+    assert not imported & {"torch._dynamo", "torch._inductor", "sklearn", "scipy", "plotly", "optuna_dashboard"}
+
+
+@pytest.mark.slow
 def test_a_worker_in_another_folder_may_use_a_different_url_for_the_database(toy: Any) -> None:
     elsewhere = toy.folder / "elsewhere"
     elsewhere.mkdir()
