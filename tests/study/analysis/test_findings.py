@@ -213,7 +213,7 @@ def test_findings_from_biased_trials_have_a_caveat_and_no_interval(
         assert (one.low, one.high) == (None, None)
     assert sentence in found.interaction.caveat
     assert found.importances.caveat == found.interaction.caveat
-    assert "a study with --sampler random --pruner none tells that, with an interval." in found.importances.about
+    assert "a study with --sampler random --pruner none shows that, with an interval." in found.importances.about
     assert "95 % interval" not in found.importances.about
     assert interaction_sentences(found.interaction)[0].endswith(found.interaction.caveat)
 

@@ -160,7 +160,7 @@ def test_the_baselines_of_a_pretrained_encoder_are_fitted_on_words(
     house: House, tiny_encoder: PretrainedEncoder
 ) -> None:
     expected = house.open()[0].systems[2:]
-    base = choose_settings("bert", {"bert_model": str(tiny_encoder.folder), "epochs": 1})
+    base = choose_settings("bert", {"bert_model": str(tiny_encoder.folder), "max_tokens": 20, "epochs": 1})
     cache_dir = Path(house.configuration.cache_dir)
     base = replace(base, encoder=find_encoder(str(tiny_encoder.folder), cache_dir=cache_dir).version)
     house.configuration = replace(house.configuration, base=base)

@@ -24,7 +24,7 @@ def test_texts_whose_cache_was_cleared_are_prepared_again(toy_csv: Path, tmp_pat
 def test_texts_of_a_pretrained_encoder_are_opened_in_words_too(
     toy_csv: Path, tmp_path: Path, tiny_encoder: PretrainedEncoder
 ) -> None:
-    settings = choose_settings("bert", {"bert_model": str(tiny_encoder.folder)})
+    settings = choose_settings("bert", {"bert_model": str(tiny_encoder.folder), "max_tokens": 20})
     configuration = StudyConfig(find_source(str(toy_csv))[0], str(tmp_path), settings)
     words = prepare_repeat(configuration, 3, in_words=True)
     assert words.entry.folder == prepare_for_search(configuration.split(3), cache_dir=tmp_path).entry.folder
