@@ -48,7 +48,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 for name in sys.argv[3:]:
     study = optuna.load_study(study_name=name, storage=storage)
     queue = TrialQueue(study, storage, Path(sys.argv[2]))
-    run_trials(queue, {"x": FloatDistribution(0, 1)}, run, trials=60, deadline=float("inf"), on_change=lambda: None)
+    run_trials(queue, {"x": FloatDistribution(0, 1)}, run, trials=40, deadline=float("inf"), on_change=lambda: None)
 """
 KILLED_PROGRAM = """
 import os, signal, sys, optuna
@@ -96,20 +96,20 @@ def new_queue(url: str) -> Iterator[NewQueue]:
 
 
 @pytest.mark.slow
-def test_queued_trials_are_run_once_each_by_four_workers_in_five_rounds(
+def test_queued_trials_are_run_once_each_by_four_workers_in_three_studies(
     url: str, new_queue: NewQueue, tmp_path: Path
 ) -> None:
-    studies = [new_queue(f"{tmp_path.name} {number}", tmp_path).study for number in range(5)]
+    studies = [new_queue(f"{tmp_path.name} {number}", tmp_path).study for number in range(3)]
     for study in studies:
-        for _ in range(60):
+        for _ in range(40):
             study.enqueue_trial({})
     command = [sys.executable, "-c", WORKER_PROGRAM, url, str(tmp_path), *(study.study_name for study in studies)]
     workers = [subprocess.Popen(command) for _ in range(4)]
     assert [worker.wait() for worker in workers] == [0] * 4
     for study in studies:
         runs = (tmp_path / f"runs of {study.study_name}").read_text()
-        assert sorted(map(int, runs.split())) == list(range(60))
-        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 60
+        assert sorted(map(int, runs.split())) == list(range(40))
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 40
         assert len({trial.user_attrs[WORKER] for trial in study.trials}) > 1
 
 
