@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 import torch
 from optuna.study import Study
@@ -30,6 +31,7 @@ from study.trials.repeats import confirmed_learner, load_weights, prepare_repeat
 
 CPU = torch.device("cpu")
 REPEATS = (10, 11)
+NEXT_TOPIC = {"surgeon": "lawyer", "lawyer": "painter", "painter": "surgeon"}
 
 
 @dataclass
@@ -71,6 +73,15 @@ class House:
     def confirmed(self, first: int, *, is_default: bool, **parameters: float) -> Confirmed:
         trials = tuple(self.train(first + place, repeat, **parameters) for place, repeat in enumerate(REPEATS))
         return Confirmed(Candidate(trials[0].params, None, is_default=is_default), trials)
+
+
+@pytest.fixture
+def toy_csv(toy_frame: pd.DataFrame, tmp_path: Path) -> Path:
+    """The toy corpus with a fifth of wrong labels, so that what is fitted on another repeat scores otherwise."""
+    frame = toy_frame.copy()
+    frame.loc[::5, "Category"] = frame["Category"].map(NEXT_TOPIC)
+    frame.to_csv(tmp_path / "toy.csv", index=False)
+    return tmp_path / "toy.csv"
 
 
 @pytest.fixture
@@ -124,7 +135,8 @@ def test_probabilities_are_calibrated_on_validation_texts(house: House) -> None:
             test = prepare_test(split, learner.prepared, cache_dir=Path(house.configuration.cache_dir))
             shares = (learner.logits(weights, test).double() / temperature).softmax(dim=1).numpy()
             assert system.probabilities.confidences[row] == pytest.approx(shares.max(axis=1), abs=0.5e-4)
-            assert (system.probabilities.confidences[row] * 10_000 % 1).max() < 1e-6  # rounded, as they are stored
+            steps = system.probabilities.confidences[row] * 10_000
+            assert steps == pytest.approx(np.rint(steps), abs=1e-6)  # rounded, as they are stored
             expected = log_loss(results.labels, shares, labels=range(3))
             assert system.probabilities.log_losses[row] == pytest.approx(expected)
 
