@@ -72,7 +72,11 @@ def finished_trials(study: Study) -> list[FrozenTrial]:
 
 def complete_trials(study: Study) -> list[FrozenTrial]:
     """The COMPLETE trials with a finite score: a trial that is told by hand may have an infinite one."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return _complete(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def _complete(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return [trial for trial in complete if trial.value is not None and math.isfinite(trial.value)]
 
 
@@ -86,8 +90,13 @@ def best_trial(study: Study, space: Space) -> FrozenTrial | None:
 
     Trials that were added by hand with other parameters do not count: no model could be trained with them.
     """
-    trials = [trial for trial in complete_trials(study) if lies_in(trial.params, space)]
-    return max(trials, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+    return best_of(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)), space)
+
+
+def best_of(trials: Iterable[FrozenTrial], space: Space) -> FrozenTrial | None:
+    """The best of these trials, as in `best_trial`."""
+    candidates = [trial for trial in _complete(trials) if lies_in(trial.params, space)]
+    return max(candidates, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
 
 def running_best(study: Study, space: Space) -> dict[int, float]:

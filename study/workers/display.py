@@ -14,9 +14,8 @@ from rich.text import Text
 
 from study.configuration import StudyConfig
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds
-from study.search_space import Space
 from study.storage.attributes import WITHDRAWN, WORKER
-from study.storage.queries import FINISHED, best_trial, epochs_of, seconds_of
+from study.storage.queries import FINISHED, best_of, best_trial, epochs_of, seconds_of
 
 TRIALS_BEFORE_TIME_LEFT = 3  # with fewer, the estimate jumps
 
@@ -78,7 +77,7 @@ class SearchDisplay:
             )
         states = Counter(trial.state for trial in ended if WITHDRAWN not in trial.user_attrs)
         self._ended = f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed"
-        self._best = _describe_best(self._study, self._space, self._noun)
+        self._best = _describe_best(best_of(ended, self._space), self._noun)
         self._bars.update(self._all, completed=len(ended))
 
     def _render(self) -> RenderableType:
@@ -145,7 +144,7 @@ def _describe_score(trial: FrozenTrial, metric: str) -> str:
     return f"{score} after epoch {known['best_epoch'] + 1}" if "best_epoch" in known else score
 
 
-def _describe_best(study: Study, space: Space, noun: str) -> str:
-    if (best := best_trial(study, space)) is None:
+def _describe_best(best: FrozenTrial | None, noun: str) -> str:
+    if best is None:
         return ""
     return f"best   {best.value:.4f} in {noun} {best.number}: {format_parameters(best.params)}"
