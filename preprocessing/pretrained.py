@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from data.errors import UserError
@@ -99,7 +100,17 @@ def bert_extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise PretrainedError(f"BERT needs {error.name}: pip install -e '.[bert]'.") from None
+        raise _missing(error.name) from None
+
+
+def check_bert_extra(package: str) -> None:
+    """Raises `PretrainedError` if a package that BERT needs is not installed; imports nothing."""
+    if find_spec(package) is None:
+        raise _missing(package)
+
+
+def _missing(package: str | None) -> PretrainedError:
+    return PretrainedError(f"BERT needs {package}: pip install -c constraints.txt -e '.[bert]'.")
 
 
 def _located(name: str, which: object, locate: Callable[[], Path]) -> Path:

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from optuna.distributions import IntDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -37,15 +38,18 @@ MARKERS: dict[TrialState, dict[str, Any]] = {
 
 
 def save_pictures(study: Study, configuration: StudyConfig, folder: Path, findings: Findings) -> list[Path]:
-    """Write the files of `PICTURES`, in this order, into a folder that exists."""
+    """Write the files of `PICTURES`, in this order, into a folder that exists; a model without epochs has no curves."""
     drawn = {name: Figure(figsize=SIZE, layout="constrained") for name in PICTURES}
     draw_history(drawn["history"].subplots(), study, configuration)
-    draw_learning_curves(drawn["learning-curves"].subplots(), study, configuration)
+    if configuration.base.training.epochs == 1:
+        del drawn["learning-curves"]
+    else:
+        draw_learning_curves(drawn["learning-curves"].subplots(), study, configuration)
     draw_contour(drawn["contour"].subplots(), study, configuration, findings)
-    paths = [folder / f"{name}.png" for name in PICTURES]
-    for path, figure in zip(paths, drawn.values(), strict=True):
-        figure.savefig(path, dpi=DOTS_PER_INCH, facecolor="white")
-    return paths
+    paths = {name: folder / f"{name}.png" for name in drawn}
+    for name, figure in drawn.items():
+        figure.savefig(paths[name], dpi=DOTS_PER_INCH, facecolor="white")
+    return list(paths.values())
 
 
 def draw_history(axes: Axes, study: Study, configuration: StudyConfig) -> None:
@@ -99,6 +103,8 @@ def draw_contour(axes: Axes, study: Study, configuration: StudyConfig, findings:
             axis.set_ticks(ticks)
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
+        elif isinstance(space[name], IntDistribution):
+            axis.set_major_locator(MaxNLocator(integer=True))
     if surface := findings.surface:
         levels = np.linspace(surface.low, surface.high, STEPS + 1)
         filled = axes.contourf(surface.x, surface.y, surface.z, levels=levels, cmap=SCALE.lower(), extend="min")

@@ -8,6 +8,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from study.analysis.findings import Cost, Findings, Importances, parallel_parameters
+from study.analysis.surrogate import TRIALS_FOR_SURFACE
 from study.configuration import StudyConfig
 from study.formatting import (
     STATES,
@@ -156,7 +157,12 @@ def figure_titles(configuration: StudyConfig, findings: Findings) -> dict[str, t
         ),
         "contour": (
             f"{capital(first)} and {second}",
-            f"The {metric} over both, a smooth surface (a Gaussian process) near the complete trials.",
+            f"The {metric} over both, "
+            + (
+                "a smooth surface (a Gaussian process) near the complete trials."
+                if findings.surface
+                else f"for each trial; a surface takes {TRIALS_FOR_SURFACE} complete trials with different values."
+            ),
         ),
         "slices": (
             "One parameter at a time",

@@ -47,6 +47,8 @@ def all_figures(study: Study, configuration: StudyConfig, findings: Findings | N
         "durations": durations(study, configuration),
         "timeline": timeline(study),
     }
+    if configuration.base.training.epochs == 1:  # a model without epochs has no curve
+        del drawn["learning-curves"]
     alt_texts = describe_figures(study, configuration, findings)
     titles = figure_titles(configuration, findings)
     return [Figure(name, *titles[name], alt_texts[name], figure) for name, figure in drawn.items()]

@@ -164,6 +164,9 @@ def _about_test(test: HoldoutReport) -> list[str]:
         f"On the test split, {first.system.title} has accuracy {interval_in_words(first.accuracy)} and macro-F1 "
         f"{interval_in_words(first.macro_f1)} (95 % bootstrap intervals)."
     ]
+    texts = sum(scores.support for _, scores in test.per_class)
+    if texts < FEW_TEXTS:
+        sentences.append(f"The test split has {plural(texts, 'text')} only: with others, the figures may differ a lot.")
     if len(first.system.predictions) > 1:
         sentences.append(
             "The exported model is one of its trainings, the one with the best validation score "
@@ -176,9 +179,6 @@ def _about_test(test: HoldoutReport) -> list[str]:
         "The winner's probabilities are calibrated on validation texts; on the test split their expected calibration "
         f"error is {test.calibration.expected_error:.4f}, the negative log-likelihood {test.calibration.log_loss:.4f}."
     )
-    texts = sum(scores.support for _, scores in test.per_class)
-    if texts < FEW_TEXTS:
-        sentences.append(f"The test split has {plural(texts, 'text')} only: with others, the figures may differ a lot.")
     if first.accuracy.value == 1:
         sentences.append(_perfection_sentence(texts))
     return [*sentences, _openings_sentence(test.openings)]

@@ -160,7 +160,9 @@ def open_storage(url: str, *, patient: bool = False, create: bool = True) -> Ret
                 f"The driver {parsed.drivername} is not installed; --storage needs none: write "
                 f"{parsed.get_backend_name()}://."
             ) from None
-        raise StudyError("The driver for PostgreSQL is not installed: pip install -e '.[postgres]'.") from None
+        raise StudyError(
+            "The driver for PostgreSQL is not installed: pip install -c constraints.txt -e '.[postgres]'."
+        ) from None
     except (SQLAlchemyError, sqlite3.Error, OptunaError, RuntimeError, OSError, ValueError, TypeError) as error:
         raise StudyError(
             f"The storage {safe_url(url)} cannot be opened: {reason_of(error)}. Fix that, or use another --storage."
@@ -198,7 +200,9 @@ def _open_file(url: str, file: Path, *, create: bool) -> RetryingStorage:
             tables = sqlalchemy.inspect(engine).get_table_names()
             engine.dispose()
             if "studies" not in tables and (tables or not create):
-                raise StudyError(f"{file} is a database without studies; name another file with --storage.")
+                raise StudyError(
+                    f"{file} is a database without studies; start one with study.run, or name another with --storage."
+                )
         return RetryingStorage(url, engine_kwargs=engine_kwargs | {"pool_events": [(_set_pragmas, "connect")]})
 
 

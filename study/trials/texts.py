@@ -13,6 +13,7 @@ from data.wheels import OnDownload
 from models.learner import Settings
 from models.registry import find_learner, make_learner
 from preprocessing.prepared import PreparedTexts, prepare_for_search
+from preprocessing.pretrained import check_bert_extra
 from preprocessing.word_pieces import WordPieces, read_word_pieces
 from preprocessing.word_vectors import prepare_vectors
 from study.configuration import StudyConfig
@@ -27,6 +28,8 @@ def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
     base = configuration.base
     if base.pretrained is None:
         return configuration
+    for package in find_learner(configuration.model).packages(base):
+        check_bert_extra(package)
     with _downloading(console) as on_download:
         encoder = base.find_encoder(Path(configuration.cache_dir), on_download=on_download)
     return replace(configuration, base=replace(base, encoder=encoder.version))

@@ -75,7 +75,7 @@ class Deployment:
         try:
             from study.workers import cluster
         except ImportError:
-            raise StudyError("--cluster needs Dask: pip install -e '.[cluster]'.") from None
+            raise StudyError("--cluster needs Dask: pip install -c constraints.txt -e '.[cluster]'.") from None
         with cluster.connected(address) as client:
             count = min(workers or cluster.default_workers(client), missing)
             self.console.print(f"Workers: {count} on the cluster {address}.")

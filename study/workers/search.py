@@ -9,7 +9,7 @@ from rich.console import Console
 
 from study.configuration import StudyConfig
 from study.errors import StudyError
-from study.formatting import describe_search, safe_url
+from study.formatting import describe_search, plural, safe_url
 from study.storage.connection import STORAGE_ERRORS, parse_url, sqlite_file
 from study.storage.dashboard import browse_command
 from study.storage.queries import finished_trials
@@ -49,7 +49,7 @@ def search_study(
         for note in notes:
             console.print(f"Note: {note}")
         finished = len(finished_trials(queue.study))
-        console.print(f"Study: {name} in {safe_url(url)}; {finished} trials finished, {trials} asked for.")
+        console.print(f"Study: {name} in {safe_url(url)}; {plural(finished, 'trial')} finished, {trials} asked for.")
         with ExitStack() as stack:
             stack.callback(partial(_summarize, queue, configuration, url, console, start))
             if finished >= trials:

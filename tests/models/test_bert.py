@@ -355,4 +355,4 @@ except UserError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert done.stdout == "BERT needs transformers: pip install -e '.[bert]'.\n"
+    assert done.stdout == "BERT needs transformers: pip install -c constraints.txt -e '.[bert]'.\n"

@@ -43,7 +43,10 @@ Capture = pytest.CaptureFixture[str]
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "told"),
-    [("full", "Finished: 1 (1 complete"), ("lora", "Error: BERT needs peft: pip install -e '.[bert]'.")],
+    [
+        ("full", "Finished: 1 (1 complete"),
+        ("lora", "Error: BERT needs peft: pip install -c constraints.txt"),
+    ],
 )
 @pytest.mark.usefixtures("toy")
 def test_only_lora_needs_peft(strategy: str, told: str, tiny_encoder: PretrainedEncoder) -> None:

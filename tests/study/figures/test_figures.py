@@ -24,6 +24,7 @@ from study.analysis.findings import Importance, Importances, find, most_importan
 from study.configuration import StudyConfig
 from study.figures.report_pictures import save_pictures
 from study.figures.style import BEST, COLOURS, QUARTERS
+from study.model_settings import DEFAULTS
 from study.reports.figures import all_figures
 from study.storage.attributes import FAILURE, WORKER
 from study.storage.connection import close_storage, open_storage
@@ -227,6 +228,24 @@ def test_the_alt_texts_contain_the_numbers_of_the_study(study: Study) -> None:
     assert "7 after epoch 2" in words["learning-curves"]
     assert "2 workers ran 21 trials within 21 s" in words["timeline"]
     assert "19 s together" in words["durations"] or "21 s together" in words["durations"]
+
+
+def test_a_model_without_epochs_has_no_learning_curves(study: Study, tmp_path: Path) -> None:
+    linear = replace(DEFAULT, base=DEFAULTS["linear"])
+    space = linear.search_space
+    study.add_trial(create_trial(params={"C": 1.0, "max_ngram": 2}, distributions=space, value=0.5))
+    assert [figure.name for figure in all_figures(study, linear)] == [name for name in NAMES if "curves" not in name]
+    paths = save_pictures(study, linear, tmp_path, find(study, linear))
+    assert [path.name for path in paths] == ["history.png", "contour.png"]
+
+
+def test_the_caption_of_the_contour_says_why_there_is_no_surface(study: Study) -> None:
+    fill(study, DEFAULT, [COMPLETE] * 4)
+    captions = [{figure.name: figure.caption for figure in all_figures(study, DEFAULT)}["contour"]]
+    fill(study, DEFAULT, [COMPLETE] * 4)
+    captions.append({figure.name: figure.caption for figure in all_figures(study, DEFAULT)}["contour"])
+    assert "for each trial; a surface takes 5 complete trials" in captions[0]
+    assert "a smooth surface" in captions[1]
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#121212"])
