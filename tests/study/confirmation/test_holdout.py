@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -14,9 +15,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, create_trial
 from sklearn.metrics import log_loss
 
-from data.source import DataSource, find_source, load_test_texts
+from data.source import DataSource, Split, find_source, load_test_texts
 from models.baselines import fit_baselines
 from models.calibration import best_temperature
+from models.learner import Learner
+from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_test
 from preprocessing.pretrained import PretrainedEncoder, find_encoder
 from study.configuration import StudyConfig
@@ -24,6 +27,7 @@ from study.confirmation.candidates import Candidate
 from study.confirmation.holdout import Opening, load_results, open_test_split, openings, split_hash
 from study.confirmation.predictions import HoldoutResults
 from study.confirmation.trainings import Confirmed
+from study.errors import StudyError
 from study.model_settings import DEFAULTS, choose_settings
 from study.storage.attributes import OPENINGS, REPEAT, WEIGHTS
 from study.storage.connection import RetryingStorage, close_storage, open_storage
@@ -100,6 +104,16 @@ def house(marked_csv: Path, tmp_path: Path) -> Iterator[House]:
     close_storage(storage)
 
 
+def assert_predictions(house: House, results: HoldoutResults) -> None:
+    """Those of the compared systems are what their exported models say about the raw test texts."""
+    texts = load_test_texts(house.configuration.split(), cache_dir=Path(house.configuration.cache_dir)).texts
+    for system, confirmed in zip(results.systems, house.compared, strict=False):
+        for row, trial in zip(system.predictions, confirmed.trials, strict=True):
+            learner = confirmed_learner(house.configuration, trial, CPU)
+            labels = learner.restore(load_weights(house.checkpoints, trial), {}).predict(texts).labels.tolist()
+            assert [results.classes[number] for number in row] == labels
+
+
 def test_each_system_predicts_the_test_texts_once_per_repeat(house: House) -> None:
     results, _ = house.open()
     texts = load_test_texts(house.configuration.split(), cache_dir=Path(house.configuration.cache_dir))
@@ -111,11 +125,7 @@ def test_each_system_predicts_the_test_texts_once_per_repeat(house: House) -> No
     for system, confirmed in zip(results.systems, house.compared, strict=False):
         assert system.parameters == confirmed.candidate.parameters
         assert list(system.validation) == confirmed.values
-        for row, trial in zip(system.predictions, confirmed.trials, strict=True):
-            learner = confirmed_learner(house.configuration, trial, CPU)
-            weights = load_weights(house.checkpoints, trial)
-            labels = learner.restore(weights, {}).predict(texts.texts).labels.tolist()
-            assert [results.classes[number] for number in row] == labels
+    assert_predictions(house, results)
     first = house.compared[0].trials[0]
     learner = confirmed_learner(house.configuration, first, CPU)
     assert results.systems[0].weights == learner.count_weights(load_weights(house.checkpoints, first))
@@ -168,7 +178,7 @@ def test_baselines_are_fitted_on_each_repeat_and_a_line_says_so(house: House, mo
             assert system.predictions[row].tolist() == baseline.predict(test).tolist()
 
 
-def test_the_baselines_of_a_pretrained_encoder_are_fitted_on_words(
+def test_a_pretrained_encoder_reads_word_pieces_and_its_baselines_are_fitted_on_words(
     house: House, tiny_encoder: PretrainedEncoder
 ) -> None:
     expected = house.open()[0].systems[2:]
@@ -177,9 +187,34 @@ def test_the_baselines_of_a_pretrained_encoder_are_fitted_on_words(
     base = replace(base, encoder=find_encoder(str(tiny_encoder.folder), cache_dir=cache_dir).version)
     house.configuration = replace(house.configuration, base=base)
     house.compared = [house.confirmed(4, is_default=True, learning_rate=1e-2, dropout=0.0)]
-    _, *baselines = house.open()[0].systems
-    for system, other in zip(baselines, expected, strict=True):
+    results, _ = house.open()
+    assert_predictions(house, results)
+    for system, other in zip(results.systems[1:], expected, strict=True):
         np.testing.assert_equal(asdict(system), asdict(other))
+
+
+@pytest.mark.parametrize("differing", ["names", "labels"])
+def test_repeats_that_number_the_classes_differently_are_refused(
+    differing: str, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learner_of(configuration: StudyConfig, trial: FrozenTrial, device: torch.device) -> Learner:
+        learner = confirmed_learner(configuration, trial, device)
+        if differing == "names" and trial.user_attrs[REPEAT] == REPEATS[1]:
+            learner.prepared = replace(learner.prepared, classes=learner.prepared.classes[::-1])
+        return learner
+
+    def test_texts_of(split: Split, *arguments: Any, **options: Any) -> EncodedTexts:
+        texts = prepare_test(split, *arguments, **options)
+        return replace(texts, labels=texts.labels[::-1]) if split.repeat == REPEATS[1] else texts
+
+    monkeypatch.setattr("study.confirmation.holdout.confirmed_learner", learner_of)
+    if differing == "labels":
+        monkeypatch.setattr("study.confirmation.holdout.prepare_test", test_texts_of)
+    message = (
+        "^The classes of prepared texts do not have the same numbers in all repeats, .* with `python -m study.cache "
+    )
+    with pytest.raises(StudyError, match=f"{message}--clear --checkpoints`; then start the same command again.$"):
+        house.open()
 
 
 def test_results_are_stored_for_these_systems_and_weights(house: House) -> None:
