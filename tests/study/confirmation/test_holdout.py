@@ -200,7 +200,7 @@ def test_repeats_that_number_the_classes_differently_are_refused(
     def learner_of(configuration: StudyConfig, trial: FrozenTrial, device: torch.device) -> Learner:
         learner = confirmed_learner(configuration, trial, device)
         if differing == "names" and trial.user_attrs[REPEAT] == REPEATS[1]:
-            learner.prepared = replace(learner.prepared, classes=learner.prepared.classes[::-1])
+            return replace(learner, prepared=replace(learner.prepared, classes=learner.prepared.classes[::-1]))
         return learner
 
     def test_texts_of(split: Split, *arguments: Any, **options: Any) -> EncodedTexts:
@@ -210,10 +210,9 @@ def test_repeats_that_number_the_classes_differently_are_refused(
     monkeypatch.setattr("study.confirmation.holdout.confirmed_learner", learner_of)
     if differing == "labels":
         monkeypatch.setattr("study.confirmation.holdout.prepare_test", test_texts_of)
-    message = (
-        "^The classes of prepared texts do not have the same numbers in all repeats, .* with `python -m study.cache "
-    )
-    with pytest.raises(StudyError, match=f"{message}--clear --checkpoints`; then start the same command again.$"):
+    message = "^The classes of prepared texts do not have the same numbers in all repeats, .* with "
+    way_out = "`python -m study.cache --clear --checkpoints`; then start the same command again.$"
+    with pytest.raises(StudyError, match=message + way_out):
         house.open()
 
 
