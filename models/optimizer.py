@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from models.row_embedding import BETA2, EPSILON, RowEmbedding, Rows
-
 Schedule = Literal["one_cycle", "linear"]
 WARM_UP_SHARES: dict[Schedule, float] = {"one_cycle": 0.3, "linear": 0.1}  # of all steps, before the rate falls
 
-BETA1 = 0.9  # PyTorch's default
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # the decay of the two moments; PyTorch's defaults
 BETA1_RANGE = 0.95, 0.85  # of one_cycle, at the ends and at the peak
 START, END = 25, 25e4  # the peak is so many times the first and the last rate of one_cycle
 
@@ -51,22 +49,10 @@ class ScheduledAdamW:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) over a fixed number of steps."""
 
     def __init__(
-        self,
-        groups: Iterable[dict[str, Any]],
-        *,
-        weight_decay: float,
-        schedule: Schedule,
-        steps: int,
-        embeddings: Iterable[RowEmbedding] = (),
+        self, groups: Iterable[dict[str, Any]], *, weight_decay: float, schedule: Schedule, steps: int
     ) -> None:
-        """`groups`: each with its `params` and its learning rate `lr` at the peak of the schedule.
-
-        Of the `embeddings`, whose weights are among the first group's `params`, each step touches only some rows.
-        """
+        """`groups`: each with its `params` and its learning rate `lr` at the peak of the schedule."""
         self.param_groups = list(groups)
-        peak = self.param_groups[0]["lr"]
-        rates = [RATES[schedule](peak, step, steps) for step in range(steps)]
-        self.tables = [Rows(embedding, rates, weight_decay) for embedding in embeddings]
         self.weight_decay = weight_decay
         self.rates = RATES[schedule]
         self.steps = steps
@@ -76,12 +62,6 @@ class ScheduledAdamW:
     @property
     def parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
-
-    @property
-    def with_gradient(self) -> list[Tensor]:
-        """The parameters, and rows of parameters, that have a gradient."""
-        rows = [table.batch for table in self.tables if table.batch is not None]
-        return [tensor for tensor in (*self.parameters, *rows) if tensor.grad is not None]
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:
@@ -115,19 +95,10 @@ class ScheduledAdamW:
                 eps=EPSILON,
                 maximize=False,
             )
-        for table in self.tables:
-            table.step()
         self.taken += 1
 
-    def settle(self) -> None:
-        """Bring all parameters up to date, before they are used or stored."""
-        for table in self.tables:
-            table.settle()
-
     def state_dict(self) -> dict[str, Any]:
-        """The state after `settle`."""
-        tables = [table.state_dict() for table in self.tables]
-        return {"state": self._state, "tables": tables, "taken": self.taken}
+        return {"state": self._state, "taken": self.taken}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.taken = state["taken"]
@@ -136,8 +107,6 @@ class ScheduledAdamW:
             place: {name: tensor.to(devices[place]) for name, tensor in tensors.items()}
             for place, tensors in state["state"].items()
         }
-        for table, moments in zip(self.tables, state["tables"], strict=True):
-            table.load_state_dict(moments, taken=self.taken)
 
     def _state_of(self, place: int, parameter: Tensor) -> dict[str, Tensor]:
         if place not in self._state:

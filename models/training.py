@@ -16,7 +16,6 @@ from torch.nn import functional
 from models.checkpoint import Checkpoint
 from models.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches
 from models.optimizer import WARM_UP_SHARES, Schedule, ScheduledAdamW
-from models.row_embedding import RowEmbedding
 from models.scores import METRICS, Metric, accuracy, macro_f1
 from models.trained_weights import FineTuned, load_trained, parameter_groups, trained_weights
 from preprocessing.batches import EvaluationBatches, TrainingBatches
@@ -166,7 +165,6 @@ class _Run:
             weight_decay=config.weight_decay,
             schedule=config.schedule,
             steps=config.epochs * steps_per_epoch,
-            embeddings=_trained_by_rows(self.model, device),
         )
         self.scaler: Any = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
         self.curve: list[EpochResult] = []
@@ -240,18 +238,11 @@ class _Run:
             self.optimizer.zero_grad()
             self.scaler.scale(loss).backward()
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.optimizer.with_gradient, self.config.gradient_norm)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
             self.scaler.step(self.optimizer)
             self.scaler.update()
             total += loss.detach() * len(labels)
-        self.optimizer.settle()
         return total.item() / len(batches.texts)
-
-
-def _trained_by_rows(model: nn.Module, device: torch.device) -> list[RowEmbedding]:
-    """The embeddings of which each step touches only some rows: on a CPU, where a whole table takes longer."""
-    embeddings = [module for module in model.modules() if isinstance(module, RowEmbedding)]
-    return [embedding for embedding in embeddings if embedding.weight.requires_grad and device.type == "cpu"]
 
 
 def _random_state(device: torch.device) -> Tensor | None:
