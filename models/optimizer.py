@@ -48,15 +48,22 @@ RATES: dict[Schedule, Callable[[float, int, int], tuple[float, float]]] = {"one_
 class ScheduledAdamW:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) over a fixed number of steps."""
 
+    _step_supports_amp_scaling = True  # `GradScaler` sets the next two for a step, instead of waiting for the GPU
+    grad_scale: Tensor | None = None
+    found_inf: Tensor | None = None
+
     def __init__(
         self, groups: Iterable[dict[str, Any]], *, weight_decay: float, schedule: Schedule, steps: int
     ) -> None:
-        """`groups`: each with its `params` and its learning rate `lr` at the peak of the schedule."""
+        """`groups`: each with its `params` and its learning rate `lr` at the peak of the schedule.
+
+        A group may have a `weight_decay` of its own. `step` and `advance` are called once per batch.
+        """
         self.param_groups = list(groups)
         self.weight_decay = weight_decay
         self.rates = RATES[schedule]
         self.steps = steps
-        self.taken = 0  # steps
+        self.batch = 0  # how many the schedule has behind it; a step that `GradScaler` skips is one of them
         self._state: dict[int, dict[str, Tensor]] = {}  # by the parameter's place among all
 
     @property
@@ -72,7 +79,7 @@ class ScheduledAdamW:
         """Change all parameters that have a gradient; the others keep their state."""
         place = 0
         for group in self.param_groups:
-            rate, beta1 = self.rates(group["lr"], self.taken, self.steps)
+            rate, beta1 = self.rates(group["lr"], self.batch, self.steps)
             places = range(place, place + len(group["params"]))
             place = places.stop
             moved = [pair for pair in zip(places, group["params"], strict=True) if pair[1].grad is not None]
@@ -87,21 +94,26 @@ class ScheduledAdamW:
                 [],
                 [state["step"] for state in states],
                 fused=True,
+                grad_scale=self.grad_scale,
+                found_inf=self.found_inf,
                 amsgrad=False,
                 beta1=beta1,
                 beta2=BETA2,
                 lr=rate,
-                weight_decay=self.weight_decay,
+                weight_decay=group.get("weight_decay", self.weight_decay),
                 eps=EPSILON,
                 maximize=False,
             )
-        self.taken += 1
+
+    def advance(self) -> None:
+        """Move the schedule on to the next batch."""
+        self.batch += 1
 
     def state_dict(self) -> dict[str, Any]:
-        return {"state": self._state, "taken": self.taken}
+        return {"state": self._state, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.taken = state["taken"]
+        self.batch = state["batch"]
         devices = [parameter.device for parameter in self.parameters]
         self._state = {
             place: {name: tensor.to(devices[place]) for name, tensor in tensors.items()}

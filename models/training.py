@@ -241,6 +241,7 @@ class _Run:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
             self.scaler.step(self.optimizer)
             self.scaler.update()
+            self.optimizer.advance()
             total += loss.detach() * len(labels)
         return total.item() / len(batches.texts)
 

@@ -84,7 +84,11 @@ def open_test_split(
         on_event(f"Baselines on repeat {len(predicted)} of {len(compared[0].trials)}.")
         baselines.append(_predict_baselines(sides, int(trials[0].user_attrs[REPEAT])))
     names = ["winner", "default"][: len(compared)]
-    systems = [_trained_system(*system) for system in zip(names, compared, zip(*predicted, strict=True), strict=True)]
+    systems = []
+    for name, confirmed, trainings in zip(names, compared, zip(*predicted, strict=True), strict=True):
+        first = confirmed.trials[0]
+        weights = confirmed_learner(configuration, first, device).count_weights(load_weights(checkpoints, first))
+        systems.append(_trained_system(name, confirmed, trainings, weights))
     systems += map(_baseline_system, zip(*baselines, strict=True))
     results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
     confirmation.set_user_attr(stamp.compared, results.to_dict())
@@ -162,7 +166,6 @@ class _Predicted:
     """The test predictions of one training."""
 
     predictions: Numbers
-    weights: int  # of the model
     temperature: float
     log_loss: float
     confidences: npt.NDArray[np.float64]
@@ -176,21 +179,20 @@ def _predict(sides: _Sides, trial: FrozenTrial, checkpoints: Path) -> _Predicted
     probabilities = (learner.logits(weights, texts).double() / temperature).softmax(dim=1).numpy()
     return _Predicted(
         probabilities.argmax(axis=1),
-        learner.count_weights(weights),
         temperature,
         float(log_loss(sides.labels, probabilities, labels=np.arange(len(sides.classes)))),
         np.rint(probabilities.max(axis=1) * CONFIDENCE_STEPS) / CONFIDENCE_STEPS,
     )
 
 
-def _trained_system(name: str, confirmed: Confirmed, trainings: Sequence[_Predicted]) -> System:
+def _trained_system(name: str, confirmed: Confirmed, trainings: Sequence[_Predicted], weights: int) -> System:
     return System(
         name,
         "the default configuration" if confirmed.candidate.is_default else "the winner",
         confirmed.candidate.parameters,
         tuple(confirmed.values),
         np.stack([training.predictions for training in trainings]),
-        trainings[0].weights,
+        weights,
         Probabilities(
             tuple(training.temperature for training in trainings),
             tuple(training.log_loss for training in trainings),

@@ -1,5 +1,6 @@
 """Opens the Optuna storage of a URL, with settings that are safe for many processes, and retries failed calls."""
 
+import os
 import sqlite3
 import sys
 import threading
@@ -133,7 +134,7 @@ def sqlite_file(url: URL) -> Path | None:
     """The absolute path of a SQLite database; None for one in memory and for other kinds of database."""
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
-    return Path(str(url.database)).resolve()
+    return Path(os.path.abspath(str(url.database))).resolve()  # noqa: PTH100  # as SQLAlchemy reads `..` after a link
 
 
 def locks_beside(file: Path) -> Path:

@@ -1,5 +1,6 @@
 """The optimizer takes PyTorch's steps, bit for bit."""
 
+import math
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ def parameters() -> list[torch.nn.Parameter]:
 
 def groups(rate: float) -> list[dict[str, Any]]:
     first, *others = parameters()
-    return [{"params": [first], "lr": rate}, {"params": others, "lr": rate / 3}]
+    return [{"params": [first], "lr": rate}, {"params": others, "lr": rate / 3, "weight_decay": 0.0}]
 
 
 def pytorch(rate: float, weight_decay: float, schedule: Schedule, steps: int) -> tuple[torch.optim.AdamW, LRScheduler]:
@@ -59,6 +60,7 @@ def test_every_step_is_pytorchs_bit_for_bit(
             set_gradients(optimizer, step, idle=idle)
             optimizer.step()
         scheduler.step()
+        ours.advance()
         for group, other in zip(theirs.param_groups, ours.param_groups, strict=True):
             for expected, parameter in zip(group["params"], other["params"], strict=True):
                 assert torch.equal(expected, parameter)
@@ -73,6 +75,7 @@ def test_it_continues_from_its_state(schedule: Schedule) -> None:
         for step in range(first, last):
             set_gradients(optimizer, step, idle=2)
             optimizer.step()
+            optimizer.advance()
 
     whole, first, second = make(), make(), make()
     steps(whole, 0, 6)
@@ -82,6 +85,25 @@ def test_it_continues_from_its_state(schedule: Schedule) -> None:
     second.load_state_dict(first.state_dict())
     steps(second, 4, 6)
     assert all(map(torch.equal, whole.parameters, second.parameters))
+
+
+def test_a_step_that_the_scaler_of_gradients_skips_moves_the_schedule_only() -> None:
+    theirs, scheduler = pytorch(0.1, 0.01, "one_cycle", 8)
+    ours = ScheduledAdamW(groups(0.1), weight_decay=0.01, schedule="one_cycle", steps=8)
+    scalers = [torch.amp.GradScaler("cpu", init_scale=4.0) for _ in range(2)]
+    for step in range(8):
+        for optimizer, scaler in zip((theirs, ours), scalers, strict=True):
+            scaler.scale(torch.ones(1))
+            set_gradients(optimizer, step, idle=None)
+            optimizer.param_groups[0]["params"][0].grad[0] = math.inf if step in (1, 5) else 2.0
+            scaler.unscale_(optimizer)  # type: ignore[arg-type]
+            scaler.step(optimizer)  # type: ignore[arg-type]
+            scaler.update()
+        scheduler.step()
+        ours.advance()
+    expected = [parameter for group in theirs.param_groups for parameter in group["params"]]
+    assert all(map(torch.equal, expected, ours.parameters))
+    assert scalers[1].get_scale() == 1.0  # halved twice
 
 
 def test_gradients_are_cleared() -> None:

@@ -127,7 +127,7 @@ def at_every_step(config: TrainingConfig, look: Callable[[ScheduledAdamW], float
 def rates(config: TrainingConfig) -> list[float]:
     """The learning rate at every step of a training run on 100 texts."""
     return at_every_step(
-        config, lambda optimizer: optimizer.rates(config.learning_rate, optimizer.taken, optimizer.steps)[0]
+        config, lambda optimizer: optimizer.rates(config.learning_rate, optimizer.batch, optimizer.steps)[0]
     )
 
 

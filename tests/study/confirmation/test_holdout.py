@@ -81,7 +81,7 @@ class House:
 
 @pytest.fixture
 def toy_csv(toy_frame: pd.DataFrame, tmp_path: Path) -> Path:
-    """The toy corpus with a rare class, and a fifth of wrong labels: what is fitted on another repeat scores otherwise."""
+    """The toy corpus with a rare class and a fifth of wrong labels: a baseline of another repeat scores otherwise."""
     frame = toy_frame.copy()
     frame.loc[::5, "Category"] = frame["Category"].map(NEXT_TOPIC)
     frame.loc[len(frame)] = ("pilot", "plane airport number 180")  # in training only: the test split lacks this class

@@ -395,7 +395,8 @@ def test_a_trial_with_half_of_its_parameters_keeps_them_and_draws_the_others(
         assert trial.params.keys() == ALL_KINDS.keys()
 
 
-SPELLINGS = ("sqlite:///study.db", "sqlite:///./study.db", "sqlite+pysqlite:///study.db", "sqlite:///link.db")
+UP = "sqlite:///folder/../study.db"  # SQLAlchemy takes this for ./study.db, also where the folder is a link
+SPELLINGS = ("sqlite:///study.db", "sqlite:///./study.db", "sqlite+pysqlite:///study.db", "sqlite:///link.db", UP)
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -404,6 +405,8 @@ def test_different_urls_of_a_database_see_the_same_workers(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link.db").symlink_to("study.db")
+    (tmp_path / "elsewhere" / "inner").mkdir(parents=True)
+    (tmp_path / "folder").symlink_to("elsewhere/inner")
     first, second = open_storage(f"sqlite:///{tmp_path / 'study.db'}"), open_storage(spelling)
     optuna.create_study(storage=first, study_name="it's ../50 % of the\u200bwörk", direction="maximize")
     queues = [
