@@ -408,6 +408,7 @@ def test_different_urls_of_a_database_see_the_same_workers(
     (tmp_path / "elsewhere" / "inner").mkdir(parents=True)
     (tmp_path / "folder").symlink_to("elsewhere/inner")
     first, second = open_storage(f"sqlite:///{tmp_path / 'study.db'}"), open_storage(spelling)
+    assert [path.name for path in tmp_path.rglob("*.locks")] == [".study.db.locks"]
     optuna.create_study(storage=first, study_name="it's ../50 % of the\u200bwörk", direction="maximize")
     queues = [
         TrialQueue(optuna.load_study(study_name="it's ../50 % of the\u200bwörk", storage=storage), storage, tmp_path)
