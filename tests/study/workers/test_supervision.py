@@ -53,7 +53,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_continues(toy: Any) -
     children(process)[0].kill()
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    assert "was killed by SIGKILL (out of memory?); it is replaced, trial " in output
+    assert "was killed by SIGKILL (out of memory?); it is replaced, and trial " in output
     trials = toy.load().trials
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
     whole = ["--trials", 1, *SLOW, "--storage", "sqlite:///whole.db"]
