@@ -30,7 +30,7 @@ ALL_KINDS = {
     "kind": CategoricalDistribution(["a", "b"]),
 }
 WORKER_PROGRAM = """
-import os, sys, optuna
+import os, sys, time, optuna
 from pathlib import Path
 from optuna.distributions import FloatDistribution
 from study.workers.loop import run_trials
@@ -46,6 +46,9 @@ def run(trial, on_epoch_end):
 storage = open_storage(sys.argv[1], patient=True)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 for name in sys.argv[3:]:
+    Path(sys.argv[2], f"{name} {os.getpid()}.ready").touch()
+    while len(list(Path(sys.argv[2]).glob(f"{name} *.ready"))) < 4:  # or the first would run all trials
+        time.sleep(0.001)
     study = optuna.load_study(study_name=name, storage=storage)
     queue = TrialQueue(study, storage, Path(sys.argv[2]))
     run_trials(queue, {"x": FloatDistribution(0, 1)}, run, trials=40, deadline=float("inf"), on_change=lambda: None)
