@@ -3,12 +3,14 @@
     python benchmarks/training_speed.py
 
 On R8 with one thread: real tokens per second (padding does not count) and useful GFLOP/s of the whole training step,
-the optimiser included, as a share of this process's own matrix-multiply peak.
+the optimiser included, as a share of this process's own matrix-multiply peak. Then the time of a step of the default
+configuration for vocabularies of several sizes, whose embeddings are trained by rows or as a whole.
 """
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -17,14 +19,17 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from data.source import Split, find_source
 from models.lstm import LSTMClassifier, LSTMConfig
-from models.training import TrainingConfig, train
+from models.training import TrainingConfig, _trained_by_rows, train
 from preprocessing.batches import Batch, EvaluationBatches, TextLimits, TrainingBatches, make_batch
 from preprocessing.encoding import EncodedTexts
-from preprocessing.prepared import prepare_for_search
+from preprocessing.prepared import PreparedTexts, prepare_for_search
 
 EMBEDDING_SIZE, HIDDEN_SIZE, BATCH_SIZE, MAX_TOKENS = 128, 128, 64, 200
 FLOPS_PER_TOKEN = 3 * 2 * 4 * HIDDEN_SIZE * (EMBEDDING_SIZE + HIDDEN_SIZE)  # of the LSTM; backward costs two forwards
 ROUNDS = 3
+VOCABULARIES = 5_000, 11_671, 30_000, 50_000  # words; R8 has the second
+STEPS = 50
+CPU = torch.device("cpu")
 
 
 class RandomBatches(TrainingBatches):
@@ -73,19 +78,51 @@ def sgemm_peak() -> float:
     return float(2 * 1024**3 / min(seconds) / 1e9)
 
 
+def one_text(texts: EncodedTexts, max_tokens: int, vocabulary_size: int) -> EvaluationBatches:
+    """The first text, for a validation that takes no time."""
+    first = EncodedTexts(texts.token_ids, texts.offsets[:2], texts.labels[:1])
+    return EvaluationBatches(first, max_tokens, vocabulary_size)
+
+
 def tokens_per_second(model: nn.Module, batches: TrainingBatches) -> float:
     """The time of one epoch of real training; a single text is validated, so that almost only training is timed."""
     texts = batches.texts
-    one_text = EncodedTexts(texts.token_ids, texts.offsets[:2], texts.labels[:1])
-    validation = EvaluationBatches(one_text, batches.max_tokens, batches.vocabulary_size)
-    result = train(model, batches, validation, TrainingConfig(epochs=1), device=torch.device("cpu"))
+    validation = one_text(texts, batches.max_tokens, batches.vocabulary_size)
+    result = train(model, batches, validation, TrainingConfig(epochs=1), device=CPU)
     return float(np.minimum(texts.lengths, batches.max_tokens).sum() / result.curve[0].seconds)
+
+
+def milliseconds_per_step(prepared: PreparedTexts, vocabulary_size: int, *, by_rows: bool) -> float:
+    """Of some steps, with the default configuration; the vocabulary may be larger than R8's."""
+    config, limits = TrainingConfig(epochs=1), TextLimits()
+    words = min(vocabulary_size, limits.kept_words(prepared.word_counts))
+    texts = prepared.training.take(np.arange(0, len(prepared.training), len(prepared.training) // (STEPS * 32)))
+    batches = TrainingBatches(texts, config.batch_size, limits.max_tokens, words, 0)
+    model = LSTMClassifier(LSTMConfig(), vocabulary_size=vocabulary_size, classes=len(prepared.classes))
+    with patch("models.training._trained_by_rows", _trained_by_rows if by_rows else lambda *_: []):
+        seconds = train(model, batches, one_text(texts, limits.max_tokens, words), config, device=CPU).curve[0].seconds
+    return 1000 * seconds / len(batches)
+
+
+def compare_vocabularies(prepared: PreparedTexts) -> None:
+    """Measure in turns, too; print the best of each."""
+    times: dict[tuple[int, bool], float] = {}
+    for _ in range(ROUNDS):
+        for size in VOCABULARIES:
+            for by_rows in (True, False):
+                time_of_step = milliseconds_per_step(prepared, size, by_rows=by_rows)
+                times[size, by_rows] = min(times.get((size, by_rows), time_of_step), time_of_step)
+    for size in VOCABULARIES:
+        rows, whole = times[size, True], times[size, False]
+        ratio = rows / times[VOCABULARIES[0], True]
+        print(f"{size:>6,} words: {rows:5.1f} ms a step by rows ({ratio:.2f} of the first), {whole:5.1f} ms as a whole")
 
 
 def main() -> None:
     """Measure in turns, so that a busy moment of the machine does not hit one way alone; print the best of each."""
     torch.set_num_threads(1)
     prepared = prepare_for_search(Split(find_source("r8")[0]), cache_dir=Path(".cache"), on_event=print)
+    compare_vocabularies(prepared)
     words, classes = TextLimits().kept_words(prepared.word_counts), len(prepared.classes)
     config = LSTMConfig(EMBEDDING_SIZE, HIDDEN_SIZE, bidirectional=False, dropout=0, embedding_dropout=0)
     arguments = prepared.training, BATCH_SIZE, MAX_TOKENS, words, 0

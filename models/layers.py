@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.row_embedding import RowEmbedding
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
 from preprocessing.word_vectors import WordVectors
 
@@ -21,7 +22,7 @@ def word_embedding(
     vectors: WordVectors | None = None,
     vector_scale: float = EMBEDDING_SCALE,
     tune: bool = True,
-) -> nn.Embedding:
+) -> RowEmbedding:
     """Token ids (...) to features (..., size), random or from pretrained `vectors`; padding is zero and stays zero.
 
     The vectors are scaled as a whole to the standard deviation `vector_scale`, since files differ in it; words without
@@ -29,7 +30,7 @@ def word_embedding(
     Without `tune`, the embedding is frozen, including words without a vector. Raises `ValueError` for vectors of
     another size.
     """
-    embedding = nn.Embedding(vocabulary_size, size, padding_idx=PAD_ID)
+    embedding = RowEmbedding(vocabulary_size, size, padding_idx=PAD_ID)
     with torch.no_grad():
         embedding.weight *= EMBEDDING_SCALE if vectors is None else vector_scale
         if vectors is not None:

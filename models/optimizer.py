@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from models.row_embedding import BETA2, EPSILON, MissedSteps, RowEmbedding, Rows
+
 Schedule = Literal["one_cycle", "linear"]
 WARM_UP_SHARES: dict[Schedule, float] = {"one_cycle": 0.3, "linear": 0.1}  # of all steps, before the rate falls
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # the decay of the two moments; PyTorch's defaults
+BETA1 = 0.9  # PyTorch's default
 BETA1_RANGE = 0.95, 0.85  # of one_cycle, at the ends and at the peak
 START, END = 25, 25e4  # the peak is so many times the first and the last rate of one_cycle
 
@@ -53,22 +55,37 @@ class ScheduledAdamW:
     found_inf: Tensor | None = None
 
     def __init__(
-        self, groups: Iterable[dict[str, Any]], *, weight_decay: float, schedule: Schedule, steps: int
+        self,
+        groups: Iterable[dict[str, Any]],
+        *,
+        weight_decay: float,
+        schedule: Schedule,
+        steps: int,
+        embeddings: Iterable[RowEmbedding] = (),
     ) -> None:
         """`groups`: each with its `params` and its learning rate `lr` at the peak of the schedule.
 
-        A group may have a `weight_decay` of its own. `step` and `advance` are called once per batch.
+        A group may have a `weight_decay` of its own. `step` and `advance` are called once per batch. Of the
+        `embeddings`, whose weights are among the `params`, each step touches only the rows that it needs: call `settle`
+        before they are used otherwise, and `release` in the end.
         """
         self.param_groups = list(groups)
         self.weight_decay = weight_decay
         self.rates = RATES[schedule]
         self.steps = steps
+        self.tables = [table for embedding in embeddings if (table := self._rows_of(embedding))]
         self.batch = 0  # how many the schedule has behind it; a step that `GradScaler` skips is one of them
         self._state: dict[int, dict[str, Tensor]] = {}  # by the parameter's place among all
 
     @property
     def parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    @property
+    def with_gradient(self) -> list[Tensor]:
+        """The parameters, and rows of parameters, that have a gradient."""
+        rows = [table.batch_rows for table in self.tables if table.batch_rows is not None]
+        return [tensor for tensor in (*self.parameters, *rows) if tensor.grad is not None]
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:
@@ -104,13 +121,27 @@ class ScheduledAdamW:
                 eps=EPSILON,
                 maximize=False,
             )
+        for table in self.tables:
+            table.step()
 
     def advance(self) -> None:
         """Move the schedule on to the next batch."""
         self.batch += 1
 
+    def settle(self) -> None:
+        """Bring all parameters up to date, before they are used or stored."""
+        for table in self.tables:
+            table.settle()
+
+    def release(self) -> None:
+        """Make all embeddings ordinary ones again."""
+        for table in self.tables:
+            table.release()
+
     def state_dict(self) -> dict[str, Any]:
-        return {"state": self._state, "batch": self.batch}
+        """The state after `settle`."""
+        tables = [table.state_dict() for table in self.tables]
+        return {"state": self._state, "tables": tables, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.batch = state["batch"]
@@ -119,6 +150,16 @@ class ScheduledAdamW:
             place: {name: tensor.to(devices[place]) for name, tensor in tensors.items()}
             for place, tensors in state["state"].items()
         }
+        for table, moments in zip(self.tables, state["tables"], strict=True):
+            table.load_state_dict(moments, taken=self.batch)
+
+    def _rows_of(self, embedding: RowEmbedding) -> Rows | None:
+        """The rows of an embedding; None where it must be trained as a whole."""
+        (group,) = (group for group in self.param_groups if any(each is embedding.weight for each in group["params"]))
+        rates = [self.rates(group["lr"], step, self.steps) for step in range(self.steps)]
+        weight_decay = group.get("weight_decay", self.weight_decay)
+        missed = MissedSteps.of(rates, weight_decay)
+        return Rows(embedding, rates, weight_decay, missed) if missed else None
 
     def _state_of(self, place: int, parameter: Tensor) -> dict[str, Tensor]:
         if place not in self._state:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from models.checkpoint import Checkpoint
 from models.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches
 from models.optimizer import WARM_UP_SHARES, Schedule, ScheduledAdamW
+from models.row_embedding import RowEmbedding
 from models.scores import METRICS, Metric, accuracy, macro_f1
 from models.trained_weights import FineTuned, load_trained, parameter_groups, trained_weights
 from preprocessing.batches import EvaluationBatches, TrainingBatches
@@ -28,7 +29,8 @@ AnyEvaluationBatches = EvaluationBatches | FeatureEvaluationBatches
 class TrainingConfig:
     epochs: int = 7
     learning_rate: float = 1e-2  # the peak of the schedule
-    batch_size: int = 32
+    batch_size: int = 32  # texts
+    batch_tokens: int | None = None  # on average, with as many texts as have so many; None: `batch_size` texts
     label_smoothing: float = 0.1  # share of the target that is spread over all classes (arXiv:1512.00567)
     weight_decay: float = 0.01  # decoupled (AdamW), per step and unit of learning rate
     gradient_norm: float = 1.0  # larger gradients are scaled down to this norm
@@ -41,6 +43,8 @@ class TrainingConfig:
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
+        if self.batch_tokens is not None and self.batch_tokens < 1:
+            raise ValueError(f"`batch_tokens >= 1` must hold, got {self.batch_tokens}.")
         for name in ("learning_rate", "gradient_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name} > 0` must hold, got {getattr(self, name)}.")
@@ -123,10 +127,13 @@ def train(
     tell = on_epoch_end or (lambda _result: None)
     for result in run.curve:
         tell(result)
-    while not run.is_over:
-        tell(run.train_epoch(training, validation))
-        if checkpoint and not run.is_over:
-            checkpoint.save(run.state_dict())
+    try:
+        while not run.is_over:
+            tell(run.train_epoch(training, validation))
+            if checkpoint and not run.is_over:
+                checkpoint.save(run.state_dict())
+    finally:
+        run.optimizer.release()
     return TrainingResult(tuple(run.curve), run.best, run.best_weights)
 
 
@@ -165,6 +172,7 @@ class _Run:
             weight_decay=config.weight_decay,
             schedule=config.schedule,
             steps=config.epochs * steps_per_epoch,
+            embeddings=_trained_by_rows(self.model, device),
         )
         self.scaler: Any = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
         self.curve: list[EpochResult] = []
@@ -238,12 +246,19 @@ class _Run:
             self.optimizer.zero_grad()
             self.scaler.scale(loss).backward()
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
+            nn.utils.clip_grad_norm_(self.optimizer.with_gradient, self.config.gradient_norm)
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.optimizer.advance()
             total += loss.detach() * len(labels)
+        self.optimizer.settle()
         return total.item() / len(batches.texts)
+
+
+def _trained_by_rows(model: nn.Module, device: torch.device) -> list[RowEmbedding]:
+    """The embeddings of which each step touches only some rows: on a CPU, where a whole table takes longer."""
+    embeddings = [module for module in model.modules() if isinstance(module, RowEmbedding)]
+    return [embedding for embedding in embeddings if embedding.weight.requires_grad and device.type == "cpu"]
 
 
 def _random_state(device: torch.device) -> Tensor | None:
