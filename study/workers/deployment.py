@@ -41,10 +41,13 @@ class Deployment:
         missing = self.trials - len(finished_trials(self.queue.study))
         if cluster is not None:
             self._run_on_cluster(cluster, workers, missing)
-        elif (count := min(workers or default_workers(device), missing)) > 1:
+        elif (count := min(workers or self._default_workers(device), missing)) > 1:
             self._run_workers(count, device)
         else:
             self._run_here(device)
+
+    def _default_workers(self, device: torch.device) -> int:
+        return default_workers(device, are_small=self.configuration.base.pretrained is None)
 
     def _run_here(self, device: torch.device) -> None:
         self.console.print(f"Workers: 1 on {device.type}.")

@@ -1,4 +1,4 @@
-"""Chooses the device of a study, the number of workers, and a GPU for each of them."""
+"""Chooses the device of a study, the number of workers, and a GPU for each of them, which several may share."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +11,10 @@ from filelock import FileLock, Timeout
 from study.choices import DeviceName
 from study.errors import StudyError
 
+SHARING = 8  # workers per GPU by default, for networks that leave most of it idle (`benchmarks/gpu_workers.py`)
+SHARING_AT_MOST = 32
+MEMORY_OF_WORKER = 4 * 2**30  # bytes of a GPU that one of them may need
+
 
 def find_study_device(name: DeviceName) -> torch.device:
     """The device; `auto` means CUDA, then MPS, then the CPU. Raises `StudyError` if this machine does not have it."""
@@ -21,24 +25,33 @@ def find_study_device(name: DeviceName) -> torch.device:
     return torch.device(there[0] if name == "auto" else name)
 
 
-def default_workers(device: torch.device) -> int:
-    """One per GPU; on the CPU one per core that this process may use (a container's limit counts)."""
-    if device.type == "cuda":
-        return torch.cuda.device_count()
-    return int(joblib.cpu_count()) if device.type == "cpu" else 1
+def default_workers(device: torch.device, *, are_small: bool) -> int:
+    """One per core that this process may use (a container's limit counts), on the CPU.
+
+    One per GPU; more if the networks `are_small`, as memory and cores allow.
+    """
+    cores = int(joblib.cpu_count())
+    if device.type != "cuda":
+        return cores if device.type == "cpu" else 1
+    gpus = torch.cuda.device_count()
+    if not are_small:
+        return gpus
+    free = min(torch.cuda.mem_get_info(index)[0] for index in range(gpus))
+    return gpus * max(1, min(SHARING, cores // gpus, free // MEMORY_OF_WORKER))
 
 
 @contextmanager
 def held_device(device: torch.device, folder: Path) -> Iterator[torch.device]:
-    """The device; of several GPUs one that no other worker holds, by locks in the folder.
+    """The device; of several GPUs the one that fewest other workers hold, by locks in the folder.
 
-    That GPU becomes the process's current device. Raises `StudyError` when all are taken.
+    That GPU becomes the process's current device. Raises `StudyError` when all have as many workers as are allowed.
     """
     if device.type != "cuda":
         yield device
         return
     gpus = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
-    with first_free(gpus, folder) as index:
+    with first_free([f"{gpu}-{place}" for place in range(SHARING_AT_MOST) for gpu in gpus], folder) as number:
+        index = number % len(gpus)
         torch.cuda.set_device(index)
         yield torch.device("cuda", index)
 
@@ -50,7 +63,7 @@ def first_free(names: Sequence[str], folder: Path) -> Iterator[int]:
     locks = [FileLock(folder / f"gpu-{name}.lock") for name in names]
     free = next((index for index, lock in enumerate(locks) if _acquires(lock)), None)
     if free is None:
-        raise StudyError(f"All {len(names)} GPUs of this machine are taken by other workers; start fewer.")
+        raise StudyError(f"The GPUs of this machine have {len(names)} workers already; start fewer.")
     try:
         yield free
     finally:

@@ -1,5 +1,6 @@
 """The device on which a study computes."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 from study.errors import StudyError
-from study.workers.devices import find_study_device, held_device
+from study.workers import devices
+from study.workers.devices import default_workers, find_study_device, held_device
 
 
 def test_there_is_always_a_device() -> None:
@@ -23,20 +25,67 @@ def test_a_missing_device_is_an_error() -> None:
         find_study_device("cuda")
 
 
-def test_each_worker_holds_a_gpu_of_its_own_which_is_its_current_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def current(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The current device of a machine with two GPUs, each time it is set."""
     current: list[int] = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"gpu {index}"))
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
-    gpu = torch.device("cuda")
-    with held_device(gpu, tmp_path) as first, held_device(gpu, tmp_path) as second:
-        assert (first, second) == (torch.device("cuda", 0), torch.device("cuda", 1))
-        assert current == [0, 1]
-        with pytest.raises(StudyError, match="All 2 GPUs of this machine are taken"), held_device(gpu, tmp_path):
+    return current
+
+
+def test_workers_share_the_gpus_evenly_and_each_ones_is_its_current_device(current: list[int], tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        held = [stack.enter_context(held_device(CUDA, tmp_path)) for _ in range(5)]
+        assert held == [torch.device("cuda", index) for index in (0, 1, 0, 1, 0)]
+        assert current == [0, 1, 0, 1, 0]
+
+
+def test_a_worker_takes_the_place_of_one_that_has_left(current: list[int], tmp_path: Path) -> None:
+    with held_device(CUDA, tmp_path), held_device(CUDA, tmp_path):
+        with held_device(CUDA, tmp_path):
             pass
+        with held_device(CUDA, tmp_path):
+            pass
+    assert current == [0, 1, 0, 0]
+
+
+def test_a_gpu_has_only_so_many_workers(current: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "SHARING_AT_MOST", 1)
+    with (
+        held_device(CUDA, tmp_path),
+        held_device(CUDA, tmp_path),
+        pytest.raises(StudyError, match="The GPUs of this machine have 2 workers already; start fewer"),
+        held_device(CUDA, tmp_path),
+    ):
+        pass
     assert current == [0, 1]
+
+
+@pytest.mark.usefixtures("current")
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "expected"),
+    [
+        (64, (80, 80), 16),  # eight each
+        (12, (80, 80), 12),
+        (64, (80, 13), 6),  # by the memory of the fuller one
+        (64, (1, 80), 2),
+        (1, (80, 80), 2),
+    ],
+)
+def test_small_networks_share_gpus_by_default_as_cores_and_memory_allow(
+    cores: int, gigabytes: tuple[int, int], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices.joblib, "cpu_count", lambda: cores)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (gigabytes[index] * 2**30, 80 * 2**30))
+    assert default_workers(CUDA, are_small=True) == expected
+    assert default_workers(CUDA, are_small=False) == 2
+    assert default_workers(torch.device("cpu"), are_small=True) == cores
+    assert default_workers(torch.device("mps"), are_small=True) == 1
 
 
 def test_the_cpu_is_held_by_any_number_of_workers(tmp_path: Path) -> None:
