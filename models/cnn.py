@@ -14,7 +14,7 @@ from models.layers import FastDropout, WordDropout, length_mask, word_embedding
 from models.learner import Settings
 from models.networks import Network
 from models.training import TrainingConfig
-from models.word_learner import WordLearner
+from models.word_learner import BATCH_TOKENS, WordLearner
 from preprocessing.batches import TextLimits
 from preprocessing.vocabulary import PAD_ID
 from preprocessing.word_vectors import WordVectors
@@ -97,4 +97,4 @@ class CNNClassifier(Network):
 class CNNLearner(WordLearner):
     config_type = CNNConfig
     network_type = CNNClassifier
-    defaults: ClassVar = {"": Settings(CNNConfig(), TrainingConfig(6, 5e-3), TextLimits())}
+    defaults: ClassVar = {"": Settings(CNNConfig(), TrainingConfig(6, 5e-3, batch_tokens=BATCH_TOKENS), TextLimits())}

@@ -14,7 +14,7 @@ from models.layers import FastDropout, WordDropout, word_embedding
 from models.learner import Settings
 from models.networks import Network
 from models.training import TrainingConfig
-from models.word_learner import WordLearner
+from models.word_learner import BATCH_TOKENS, WordLearner
 from preprocessing.batches import TextLimits
 from preprocessing.word_vectors import WordVectors
 
@@ -98,7 +98,7 @@ class LSTMClassifier(Network):
 class LSTMLearner(WordLearner):
     config_type = LSTMConfig
     network_type = LSTMClassifier
-    defaults: ClassVar = {"": Settings(LSTMConfig(), TrainingConfig(), TextLimits())}
+    defaults: ClassVar = {"": Settings(LSTMConfig(), TrainingConfig(batch_tokens=BATCH_TOKENS), TextLimits())}
 
 
 def _reorder(features: Tensor, positions: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from torch.nn import functional
 from models.checkpoint import Checkpoint
 from models.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches
 from models.optimizer import WARM_UP_SHARES, Schedule, ScheduledAdamW
+from models.precision import Precision, autocast, compute_type
 from models.row_embedding import RowEmbedding
 from models.scores import METRICS, Metric, accuracy, macro_f1
 from models.trained_weights import FineTuned, load_trained, parameter_groups, trained_weights
@@ -38,6 +39,7 @@ class TrainingConfig:
     metric: Metric = "macro_f1"  # on validation: decides which epoch is the best
     seed: int = 0
     schedule: Schedule = "one_cycle"
+    precision: Precision = "auto"  # of matrix products in training
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
@@ -54,6 +56,8 @@ class TrainingConfig:
             raise ValueError(f"`metric` must be one of {', '.join(METRICS)}, got {self.metric!r}.")
         if self.schedule not in WARM_UP_SHARES:
             raise ValueError(f"`schedule` must be one of {', '.join(WARM_UP_SHARES)}, got {self.schedule!r}.")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"`precision` must be one of {', '.join(get_args(Precision))}, got {self.precision!r}.")
 
     @property
     def warm_up_share(self) -> float:
@@ -144,7 +148,7 @@ def compute_logits(model: nn.Module, batches: AnyEvaluationBatches, *, device: t
     computed, rows = [], []
     for batch in batches:
         inputs, lengths, _, batch_rows = batch.to(device)
-        with _autocast(device):
+        with autocast("auto", device):
             computed.append(model(inputs, lengths).float().cpu())
         rows.append(torch.from_numpy(batch_rows))
     logits = torch.cat(computed)
@@ -174,7 +178,8 @@ class _Run:
             steps=config.epochs * steps_per_epoch,
             embeddings=_trained_by_rows(self.model, device),
         )
-        self.scaler: Any = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+        scales = compute_type(config.precision, device) == torch.float16
+        self.scaler: Any = torch.amp.GradScaler(device.type, enabled=scales)
         self.curve: list[EpochResult] = []
         self.best_weights: dict[str, Tensor] = {}
 
@@ -240,7 +245,7 @@ class _Run:
         total = torch.zeros((), device=self.device)
         for batch in batches.epoch(epoch):
             inputs, lengths, labels, _ = batch.to(self.device)
-            with _autocast(self.device):
+            with autocast(self.config.precision, self.device):
                 logits = self.model(inputs, lengths)
                 loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
             self.optimizer.zero_grad()
@@ -280,7 +285,3 @@ def _set_random_state(device: torch.device, state: Tensor | None) -> None:
 def _check_finite(side: str, loss: float, epoch: int) -> None:
     if not math.isfinite(loss):
         raise TrainingDivergedError(f"The {side} loss is {loss} in epoch {epoch}.")
-
-
-def _autocast(device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda")

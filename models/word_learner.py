@@ -9,11 +9,13 @@ import torch
 from models.checkpoint import Checkpoint
 from models.learner import Learner, OnEpochEnd
 from models.training import TrainingResult, train
-from preprocessing.batches import TrainingBatches
+from preprocessing.batches import TrainingBatches, texts_per_batch
 from preprocessing.word_vectors import VectorSource, WordVectors, prepare_vectors
 
 if TYPE_CHECKING:
     from preprocessing.prepared import PreparedTexts
+
+BATCH_TOKENS = 2_700  # by default: those of 32 texts of R8
 
 
 class WordLearner(Learner):
@@ -33,15 +35,20 @@ class WordLearner(Learner):
         )
         return train(
             network,
-            TrainingBatches(
-                self.training_texts, config.batch_size, limits.max_tokens, self.vocabulary_size, config.seed
-            ),
+            TrainingBatches(self.training_texts, self.batch_size, limits.max_tokens, self.vocabulary_size, config.seed),
             self.evaluation_batches(self.prepared.validation),
             config=config,
             device=self.device,
             on_epoch_end=on_epoch_end,
             checkpoint=checkpoint,
         )
+
+    @property
+    def batch_size(self) -> int:
+        training = self.settings.training
+        if training.batch_tokens is None:
+            return training.batch_size
+        return texts_per_batch(self.training_texts, self.settings.limits.max_tokens, training.batch_tokens)
 
 
 @lru_cache(maxsize=1)

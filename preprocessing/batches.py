@@ -15,6 +15,8 @@ from preprocessing.encoding import EncodedTexts
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID, kept_words
 
 LENGTH_NOISE = 0.1  # relative: texts whose lengths differ by less are shuffled between batches
+LARGEST_SMALL_BATCH = 32  # texts: a batch may be as large, however few steps an epoch has then
+STEPS_PER_EPOCH = 150  # with larger ones at least so many, as R8 has: rare classes are not learned in fewer
 EVALUATION_BATCH_SIZE = 128  # larger ones are slower: they fit the processor's caches less well
 
 
@@ -84,6 +86,12 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[Batch]:
         for rows in _cut(np.argsort(self.texts.lengths, kind="stable"), EVALUATION_BATCH_SIZE):
             yield make_batch(self.texts, rows, max_tokens=self.max_tokens, vocabulary_size=self.vocabulary_size)
+
+
+def texts_per_batch(texts: EncodedTexts, max_tokens: int, batch_tokens: int) -> int:
+    """The number of texts that have `batch_tokens` tokens on average; less if an epoch would have too few steps."""
+    mean = float(np.minimum(texts.lengths, max_tokens).mean())
+    return max(1, min(round(batch_tokens / mean), max(LARGEST_SMALL_BATCH, len(texts) // STEPS_PER_EPOCH)))
 
 
 def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTexts:

@@ -5,4 +5,5 @@ from typing import Literal
 SpaceName = Literal["default", "wide"]
 SamplerName = Literal["tpe", "random"]
 PrunerName = Literal["median", "none"]
+PrecisionName = Literal["auto", "float32", "bfloat16"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]

@@ -20,6 +20,7 @@ PARTS = ("model", "training", "limits")  # of the settings, with the fields that
 FIELDS = {  # the field that each option sets
     "bert_model": "pretrained",
     **{name: name for name in ("strategy", "classifier", "max_training_texts", "metric", "seed", "epochs", "patience")},
+    "precision": "precision",
     **{name: name for name in ("max_tokens", "vocabulary_size", "min_frequency")},
 }
 VECTOR_SIZE = "embedding_size"  # the field that --vectors sets

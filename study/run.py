@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from models.registry import DEFAULT_MODEL, MODELS
-from study.choices import DeviceName, PrunerName, SamplerName, SpaceName
+from study.choices import DeviceName, PrecisionName, PrunerName, SamplerName, SpaceName
 from study.command_line import (
     DEFAULT_STORAGE,
     CacheDir,
@@ -143,6 +143,13 @@ def run(
     ] = None,
     seed: Annotated[int, count("Seeds the sampler and every training.", least=0, most=2**32 - 1)] = 0,
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = "auto",
+    precision: Annotated[
+        PrecisionName | None,
+        typer.Option(
+            help="Of matrix products in training; auto: bfloat16 where the processor has it and it is faster.",
+            show_default="auto",
+        ),
+    ] = None,
     heartbeat: Annotated[
         int,
         typer.Option(
@@ -182,6 +189,7 @@ def run(
                 "max_tokens": max_tokens,
                 "vocabulary_size": vocabulary_size,
                 "min_frequency": min_frequency,
+                "precision": precision,
             },
         )
         configuration = StudyConfig(

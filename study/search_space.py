@@ -109,11 +109,14 @@ def _word_network_space(base: Settings) -> Space:
     embedding: Space = {"embedding_size": IntDistribution(32, 300, log=True)}  # 300 is what published vectors have
     if base.vectors:
         embedding = {"tune_vectors": CategoricalDistribution([True, False])}
+    batch: Space = {"batch_tokens": CategoricalDistribution([1_350, 2_700, 5_400, 10_800])}
+    if base.training.batch_tokens is None:  # studies of older versions
+        batch = {"batch_size": CategoricalDistribution([16, 32, 64, 128])}
     return embedding | {
         "dropout": FloatDistribution(0.0, 0.7),  # more than that starves the classifier
         "embedding_dropout": FloatDistribution(0.0, 0.7),  # likewise
         "word_dropout": FloatDistribution(0.0, 0.4),  # with more, little is left of a text
-        "batch_size": CategoricalDistribution([16, 32, 64, 128]),  # smaller is slow, larger takes too few steps
+        **batch,  # smaller ones are slow, larger ones take too few steps
         "weight_decay": FloatDistribution(1e-4, 1.0, log=True),  # from no effect to a clear one
         # A quarter to twice the default: the lead of a text often tells its class.
         "max_tokens": IntDistribution(min(50, base.limits.max_tokens), max(400, base.limits.max_tokens), log=True),

@@ -19,11 +19,11 @@ from study.formatting import plural
 from study.model_settings import default_name, options_of, unsettable_fields
 from study.sampling import PRUNING_RULE, may_prune
 from study.storage.attributes import BESIDE_OTHERS, FINGERPRINT, WORKER
-from study.storage.fingerprint import ENVIRONMENT, PRUNING
+from study.storage.fingerprint import ENVIRONMENT, PRECISION, PRUNING
 from study.storage.queries import finished_trials
 
 DEVICE = f"{ENVIRONMENT}device"
-NO_VERSIONS = (DEVICE, PRUNING)
+NO_VERSIONS = (DEVICE, PRECISION, PRUNING)
 # The defaults of the options of `study.run` that do not depend on the model; a test compares them with its signature.
 DEFAULTS = {field.name: field.default for kind in (DataSource, StudyConfig) for field in fields(kind)} | {
     "model": DEFAULT_MODEL

@@ -26,6 +26,7 @@ Fingerprint = dict[str, Any]
 VERSIONED_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "pyarrow")
 ENVIRONMENT = "environment."  # prefix of the keys that only warn
 PRUNING = f"{ENVIRONMENT}pruning rule"  # only in studies that prune
+PRECISION = f"{ENVIRONMENT}precision"
 
 
 def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
@@ -46,6 +47,7 @@ def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
     base = configuration.base
     for part in ("model", "training", "limits"):
         facts |= {f"{part}.{name}": value for name, value in asdict(getattr(base, part)).items()}
+    facts[PRECISION] = facts.pop("training.precision")
     if base.vectors:
         facts["vectors"] = base.vectors.sha256
     if base.pretrained is not None:
@@ -93,6 +95,7 @@ def _field_defaults(asked: Fingerprint) -> Fingerprint:
     defaults = {f"{part}.{field.name}": field.default for part, kind in kinds.items() for field in fields(kind)}
     if PRUNING in asked:
         defaults[PRUNING] = 1
+    defaults[PRECISION] = defaults.pop("training.precision")
     return json.loads(json.dumps({"rules": 1, **defaults}))  # type: ignore[no-any-return]
 
 

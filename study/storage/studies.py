@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
+from models.precision import Precision
 from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.formatting import safe_url
@@ -22,7 +23,7 @@ from study.search_space import default_parameters
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS, FINGERPRINT, IDENTITY, SUFFIX, TRIALS
 from study.storage.connection import STORAGE_ERRORS, RetryingStorage, close_storage, open_storage, reason_of, retry
 from study.storage.dashboard import note_search
-from study.storage.fingerprint import check_same_study, fingerprint
+from study.storage.fingerprint import PRECISION, check_same_study, fingerprint
 from study.storage.lock import study_lock
 from study.storage.queries import complete_trials, finished_trials
 from study.storage.trial_queue import TrialQueue
@@ -32,17 +33,31 @@ NO_RECORD = "Record does not exist."  # Optuna's message for a study or trial th
 
 @contextmanager
 def opened_study(
-    url: str, name: str, configuration: StudyConfig, *, device: torch.device, trials: int
+    url: str,
+    name: str,
+    configuration: StudyConfig,
+    *,
+    device: torch.device,
+    trials: int,
+    measure_precision: Callable[[], Precision] = lambda: "auto",
 ) -> Iterator[tuple[TrialQueue, list[str]]]:
     """The study, created or continued, as a queue of trials, and what the user should know about it.
 
-    Any number of processes may open it at a time. Raises `StudyError`, also when the database fails on the way.
+    A new study of precision `auto` has the measured one from then on. Any number of processes may open it at a time.
+    Raises `StudyError`, also when the database fails on the way.
     """
     with _opened(url, name) as storage:
 
         def open_alone() -> tuple[Study, list[str]]:
             with study_lock(storage, name):
-                return open_study(storage, name, configuration, device=device, trials=trials)
+                return open_study(
+                    storage,
+                    name,
+                    configuration,
+                    device=device,
+                    trials=trials,
+                    measure_precision=measure_precision,
+                )
 
         study, notes = retry(storage, open_alone)
         _sweep(study, checkpoints_of(study, configuration))
@@ -157,7 +172,13 @@ def check_name(name: str) -> None:
 
 
 def open_study(
-    storage: RetryingStorage, name: str, configuration: StudyConfig, *, device: torch.device, trials: int
+    storage: RetryingStorage,
+    name: str,
+    configuration: StudyConfig,
+    *,
+    device: torch.device,
+    trials: int,
+    measure_precision: Callable[[], Precision] = lambda: "auto",
 ) -> tuple[Study, list[str]]:
     """Create the study, with the default configuration as first trial, or continue it; returns warnings, too.
 
@@ -165,8 +186,11 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    asked = fingerprint(configuration, device=device.type)
     stored = study.user_attrs.get(FINGERPRINT)
+    if configuration.base.training.precision == "auto":
+        precision = measure_precision() if stored is None else stored.get(PRECISION, "auto")
+        configuration = _with_precision(configuration, precision)
+    asked = fingerprint(configuration, device=device.type)
     started = study.get_trials(deepcopy=False)
     if study.direction != StudyDirection.MAXIMIZE or (stored is None and started):
         raise StudyError(f"Study '{name}' was not made by study.run; name another with --name.")
@@ -204,6 +228,11 @@ def load_configuration(study: Study) -> StudyConfig:
             f"Study '{study.study_name}' was started by another version of this project ({error}). Use that version, "
             "or name another study with --name."
         ) from error
+
+
+def _with_precision(configuration: StudyConfig, precision: Precision) -> StudyConfig:
+    base = configuration.base
+    return replace(configuration, base=replace(base, training=replace(base.training, precision=precision)))
 
 
 def _sweep(study: Study, checkpoints: Path) -> None:

@@ -25,12 +25,12 @@ from models.training import TrainingConfig, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import prepare_for_search
 
-folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
+folder, epochs, precision = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 prepared = prepare_for_search(Split(find_source(str(folder / "toy.csv"))[0]), cache_dir=folder / "cache")
 words = len(prepared.word_counts)
 
 def train_and_save(result_file, checkpoint):
-    config, heard = TrainingConfig(epochs=epochs, patience=epochs), []
+    config, heard = TrainingConfig(epochs=epochs, patience=epochs, precision=precision), []
     torch.manual_seed(config.seed)
     model = LSTMClassifier(
         LSTMConfig(hidden_size=8, layers=2), vocabulary_size=words, classes=len(prepared.classes)
@@ -70,9 +70,10 @@ for when in ("before", "after"):
 
 
 @pytest.mark.slow
-def test_a_training_run_that_is_killed_at_every_epoch_gives_the_same_bits(toy_csv: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_training_run_that_is_killed_at_every_epoch_gives_the_same_bits(precision: str, toy_csv: Path) -> None:
     folder, epochs = toy_csv.parent, 4
-    subprocess.run([sys.executable, "-c", PROGRAM, str(folder), str(epochs)], check=True)
+    subprocess.run([sys.executable, "-c", PROGRAM, str(folder), str(epochs), precision], check=True)
     whole, *parts = (torch.load(folder / name, weights_only=True) for name in ("whole", "before", "after"))
     for part in parts:
         assert part["curve"] == whole["curve"]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from models.export import load_model, save_model
 from models.learner import Learner, Settings
 from models.linear import LinearConfig
 from models.lstm import VECTOR_SCALE, LSTMConfig
+from models.optimizer import ScheduledAdamW
 from models.registry import MODELS, find_learner, make_learner
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
@@ -96,6 +98,23 @@ def test_a_part_of_the_training_texts_gives_a_different_model(
     part = replace(settings, limits=replace(settings.limits, max_training_texts=30))
     learned = [learner_of(one, toy_csv, tiny_encoder).fit() for one in (settings, part)]
     assert learned[0].best.validation_loss != learned[1].best.validation_loss
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"), [({"batch_tokens": 60}, 36), ({"batch_tokens": None, "batch_size": 16}, 9)]
+)
+@pytest.mark.parametrize("kind", ["lstm", "cnn"])
+def test_a_batch_of_a_word_network_is_counted_in_tokens(
+    kind: str, changes: dict[str, Any], steps: int, toy_csv: Path, tiny_encoder: PretrainedEncoder
+) -> None:
+    settings = SETTINGS[kind]
+    settings = replace(settings, training=replace(settings.training, epochs=1, **changes))
+    learner = learner_of(settings, toy_csv, tiny_encoder)
+    taken = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScheduledAdamW, "advance", lambda _self: taken.append(1))
+        learner.fit()
+    assert len(taken) == steps
 
 
 @pytest.mark.parametrize("tune", [True, False])

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches, limited_training_texts
+from preprocessing.batches import (
+    EvaluationBatches,
+    TextLimits,
+    TrainingBatches,
+    limited_training_texts,
+    texts_per_batch,
+)
 from preprocessing.encoding import EncodedTexts
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
 
@@ -42,6 +48,27 @@ def test_texts_of_similar_length_share_a_batch() -> None:
     lengths = np.random.default_rng(0).integers(1, 200, 1000)
     padded = sum(batch.token_ids.numel() for batch in TrainingBatches(encoded(list(lengths)), 32, 200, 300, 0).epoch(0))
     assert padded < 1.2 * lengths.sum()
+
+
+@pytest.mark.parametrize(
+    ("texts", "length", "expected"),
+    [
+        (10_000, 100, 27),
+        (10_000, 1_000, 14),  # cut to 200 tokens
+        (41_000, 10, 270),
+        (10_000, 10, 66),  # or an epoch would have 38 steps
+        (1_000, 10, 32),  # as it was, though an epoch has few steps
+        (10, 100, 27),
+        (2_000_000, 1, 2_700),
+    ],
+)
+def test_a_batch_holds_so_many_texts_that_their_tokens_are_as_asked(texts: int, length: int, expected: int) -> None:
+    same = EncodedTexts(np.zeros(0, np.int32), np.arange(texts + 1) * length, np.zeros(texts, np.int32))
+    assert texts_per_batch(same, 200, 2_700) == expected
+
+
+def test_a_batch_has_at_least_one_text() -> None:
+    assert texts_per_batch(encoded([20] * 5), 200, 3) == 1
 
 
 def test_epochs_differ_and_each_can_be_reproduced() -> None:

@@ -33,6 +33,11 @@ TABLE = ("number", "state", "params", "value", "intermediate_values")
 QUICK = ("--epochs", "3", "--max-tokens", "20", "--workers", "1")
 
 
+def _precision(arguments: tuple[object, ...]) -> tuple[str, ...]:
+    """Not measured, since the time of so small texts tells nothing, and runs are compared bit for bit."""
+    return () if {"linear", "--precision"} & set(map(str, arguments)) else ("--precision", "float32")
+
+
 @dataclass(frozen=True)
 class ToyStudies:
     """`study.run` on the toy corpus in its own folder, and what it leaves there."""
@@ -47,7 +52,7 @@ class ToyStudies:
 
     def run(self, *arguments: object) -> int:
         """Call the command in this process; returns the exit code."""
-        return run_command(app, ["--data", str(self.csv), *QUICK, *map(str, arguments)])
+        return run_command(app, ["--data", str(self.csv), *QUICK, *_precision(arguments), *map(str, arguments)])
 
     def searched(self, *arguments: object) -> None:
         """Fill an empty folder with what `run` leaves there; it runs once for the same arguments, others get a copy.
@@ -66,7 +71,8 @@ class ToyStudies:
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
         """Start the command as a separate process, which is ended with the test."""
         pipe, env = subprocess.PIPE, os.environ | environment
-        command = [sys.executable, "-m", "study.run", "--data", self.csv.name, *QUICK, *map(str, arguments)]
+        options = [*QUICK, *_precision(arguments), *map(str, arguments)]
+        command = [sys.executable, "-m", "study.run", "--data", self.csv.name, *options]
         process = subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=env)
         self.started.append(process)
         return process

@@ -111,6 +111,7 @@ def test_a_field_that_is_missing_in_a_stored_study_counts_as_its_default(
     now = fingerprint(replace(LSTM, base=base), device="cpu")
     kinds = {"model": type(base.model), "training": TrainingConfig, "limits": TextLimits}
     of_fields = {f"{part}.{field.name}": field.default for part, kind in kinds.items() for field in fields(kind)}
+    of_fields["environment.precision"] = of_fields.pop("training.precision")
     without = {key: {known: value for known, value in now.items() if known != key} for key in of_fields}
     usual = {key for key, default in of_fields.items() if now[key] == json.loads(json.dumps(default))}
     for key in usual:

@@ -17,6 +17,7 @@ from models.bert import Strategy
 from models.learner import Settings
 from models.linear import ClassifierName
 from models.lstm import LSTMConfig
+from models.precision import Precision
 from models.scores import Metric
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
@@ -102,7 +103,8 @@ def test_no_file_of_a_search_contains_a_word_of_the_test_split(toy: Any, marked_
 
 
 @pytest.mark.parametrize(
-    ("option", "field"), [("metric", Metric), ("classifier", ClassifierName), ("strategy", Strategy)]
+    ("option", "field"),
+    [("metric", Metric), ("classifier", ClassifierName), ("strategy", Strategy), ("precision", Precision)],
 )
 def test_an_option_takes_every_value_of_its_field(option: str, field: Any) -> None:
     parts = get_args(get_type_hints(run_function)[option])  # the values, or an optional literal of them

@@ -27,9 +27,16 @@ from study.storage.studies import load_configuration
 
 DECIDE_NOTHING = {"timeout", "cluster", "storage", "heartbeat", "cache_dir", "artifact_dir"}
 OF_SOME_MODELS = {  # options of some models only, with values that are not the default
-    "lstm": {"vectors": "glove", "vocabulary_size": 100, "min_frequency": 5, "epochs": 9, "patience": 8},
+    "lstm": {
+        "vectors": "glove",
+        "vocabulary_size": 100,
+        "min_frequency": 5,
+        "epochs": 9,
+        "patience": 8,
+        "precision": "bfloat16",
+    },
     "linear": {"classifier": "logistic_regression", "vocabulary_size": 100, "min_frequency": 5},
-    "bert": {"strategy": "full", "bert_model": "some/encoder", "epochs": 9, "patience": 8},
+    "bert": {"strategy": "full", "bert_model": "some/encoder", "epochs": 9, "patience": 8, "precision": "float32"},
 }
 
 
@@ -136,7 +143,7 @@ def test_the_same_bits_are_promised_for_a_cpu_only(toy: Any, configuration: Stud
 
 def test_options_with_their_default_values_are_left_out(toy: Any, configuration: StudyConfig) -> None:
     assert search_command(toy.load(), configuration) == (
-        "python -m study.run --trials 1 --workers 1 --data toy.csv --epochs 3 --max-tokens 20"
+        "python -m study.run --trials 1 --workers 1 --data toy.csv --epochs 3 --precision float32 --max-tokens 20"
     )
     told = reproduction(toy.load(), configuration, seeds=5)
     assert told.report == "python -m study.report --seeds 5"
