@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import joblib
 import torch
 from rich.console import Console
 
@@ -12,6 +13,7 @@ from preprocessing.prepared import PreparedTexts
 from study.command_line import BERT_MODEL_VARIABLE, DATA_VARIABLE, STORAGE_VARIABLE, VECTORS_VARIABLE
 from study.configuration import StudyConfig
 from study.errors import StudyError
+from study.formatting import plural
 from study.storage.attributes import CONFIRMS
 from study.storage.queries import finished_trials
 from study.storage.trial_queue import TrialQueue
@@ -47,7 +49,10 @@ class Deployment:
             self._run_here(device)
 
     def _default_workers(self, device: torch.device) -> int:
-        return default_workers(device, are_small=self.configuration.base.pretrained is None)
+        workers = default_workers(device, are_small=self.configuration.base.pretrained is None)
+        if device.type == "cpu" and workers < joblib.cpu_count():
+            self.console.print(f"Note: the free memory is enough for {plural(workers, 'worker')}; --workers overrules.")
+        return workers
 
     def _run_here(self, device: torch.device) -> None:
         self.console.print(f"Workers: 1 on {device.type}.")

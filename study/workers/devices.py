@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import joblib
+import psutil
 import torch
 from filelock import FileLock, Timeout
 
 from study.choices import DeviceName
 from study.errors import StudyError
 
+MEMORY = 900 * 2**20  # bytes that a worker on the CPU may need (`benchmarks/cache_and_memory.py`)
 SHARING = 8  # workers per GPU by default, for networks that leave most of it idle (`benchmarks/gpu_workers.py`)
 SHARING_AT_MOST = 32
 MEMORY_OF_WORKER = 4 * 2**30  # bytes of a GPU that one of them may need
@@ -26,13 +28,15 @@ def find_study_device(name: DeviceName) -> torch.device:
 
 
 def default_workers(device: torch.device, *, are_small: bool) -> int:
-    """One per core that this process may use (a container's limit counts), on the CPU.
+    """On the CPU, one per core that this process may use (a container's limit counts), as the free memory allows.
 
     One per GPU; more if the networks `are_small`, as memory and cores allow.
     """
     cores = int(joblib.cpu_count())
+    if device.type == "cpu":
+        return max(1, min(cores, int(psutil.virtual_memory().available) // MEMORY))
     if device.type != "cuda":
-        return cores if device.type == "cpu" else 1
+        return 1
     gpus = torch.cuda.device_count()
     if not are_small:
         return gpus

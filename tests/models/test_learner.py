@@ -1,5 +1,8 @@
 """Every kind of model is trained, restored, used for prediction and exported through the same few calls."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,3 +166,12 @@ def test_all_weights_are_counted_including_those_of_a_frozen_encoder(
     expected = sum(tensor.numel() for tensor in learner.network(weights).state_dict().values())
     monkeypatch.delattr("models.bert_learner.load_encoder")  # counting the weights must not load the encoder
     assert learner.count_weights(weights) == expected > 0
+
+
+def test_onednn_keeps_few_compiled_shapes_so_that_a_worker_does_not_grow() -> None:
+    """It reads the variable when it computes for the first time; a user's own value is kept."""
+    program = "import os, models; print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'])"
+    for own, expected in (({}, "64"), ({"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8"}, "8")):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ONEDNN")} | own
+        printed = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+        assert printed.stdout.strip() == expected

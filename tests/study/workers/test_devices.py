@@ -66,6 +66,15 @@ def test_a_gpu_has_only_so_many_workers(current: list[int], tmp_path: Path, monk
     assert current == [0, 1]
 
 
+@pytest.mark.parametrize(("cores", "gigabytes", "expected"), [(4, 64, 4), (4, 2, 2), (4, 0.5, 1), (1, 64, 1)])
+def test_there_is_a_worker_per_core_unless_memory_is_short(
+    cores: int, gigabytes: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices.joblib, "cpu_count", lambda: cores)
+    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: SimpleNamespace(available=int(gigabytes * 2**30)))
+    assert default_workers(torch.device("cpu"), are_small=True) == expected
+
+
 @pytest.mark.usefixtures("current")
 @pytest.mark.parametrize(
     ("cores", "gigabytes", "expected"),
@@ -84,7 +93,6 @@ def test_small_networks_share_gpus_by_default_as_cores_and_memory_allow(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (gigabytes[index] * 2**30, 80 * 2**30))
     assert default_workers(CUDA, are_small=True) == expected
     assert default_workers(CUDA, are_small=False) == 2
-    assert default_workers(torch.device("cpu"), are_small=True) == cores
     assert default_workers(torch.device("mps"), are_small=True) == 1
 
 
