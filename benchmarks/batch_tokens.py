@@ -3,8 +3,7 @@
     python benchmarks/batch_tokens.py r8 r52 20ng r52:7 r52:60 20ng:7 20ng:60
 
 The default LSTM on each corpus, its texts cut to the number of words after the colon: real tokens per second of
-training
-with one thread, and validation macro-F1 on two splits, each with a seed of its own.
+training with one thread, and validation macro-F1 on two splits, each with a seed of its own.
 """
 
 import sys

@@ -14,8 +14,8 @@ from models.layers import FastDropout, WordDropout, length_mask, word_embedding
 from models.learner import Settings
 from models.networks import Network
 from models.training import TrainingConfig
-from models.word_learner import BATCH_TOKENS, WordLearner
-from preprocessing.batches import TextLimits
+from models.word_learner import WordLearner
+from preprocessing.batches import BATCH_TOKENS, TextLimits
 from preprocessing.vocabulary import PAD_ID
 from preprocessing.word_vectors import WordVectors
 

@@ -108,11 +108,6 @@ class Learner(ABC):
         return ()
 
     @property
-    def batch_size(self) -> int:
-        """The number of training texts per batch."""
-        return self.settings.training.batch_size
-
-    @property
     def training_texts(self) -> EncodedTexts:
         return limited_training_texts(self.prepared.training, self.settings.limits)
 

@@ -14,8 +14,8 @@ from models.layers import FastDropout, WordDropout, word_embedding
 from models.learner import Settings
 from models.networks import Network
 from models.training import TrainingConfig
-from models.word_learner import BATCH_TOKENS, WordLearner
-from preprocessing.batches import TextLimits
+from models.word_learner import WordLearner
+from preprocessing.batches import BATCH_TOKENS, TextLimits
 from preprocessing.word_vectors import WordVectors
 
 # The standard deviation of pretrained vectors, about that of GloVe's own. On R8 (GloVe, learning rate 0.01, means of 3

@@ -31,7 +31,7 @@ class TrainingConfig:
     epochs: int = 7
     learning_rate: float = 1e-2  # the peak of the schedule
     batch_size: int = 32  # texts
-    batch_tokens: int | None = None  # on average, with as many texts as have so many; None: `batch_size` texts
+    batch_tokens: int | None = None  # tokens per batch, on average (`texts_per_batch`); None: `batch_size` texts
     label_smoothing: float = 0.1  # share of the target that is spread over all classes (arXiv:1512.00567)
     weight_decay: float = 0.01  # decoupled (AdamW), per step and unit of learning rate
     gradient_norm: float = 1.0  # larger gradients are scaled down to this norm
@@ -143,13 +143,12 @@ def train(
 
 @torch.inference_mode()
 def compute_logits(model: nn.Module, batches: AnyEvaluationBatches, *, device: torch.device) -> Tensor:
-    """The logits (N, classes) float32 of every text, on the CPU and in the texts' own order."""
+    """The logits (N, classes) of every text in float32, on the CPU and in the texts' own order."""
     model.eval()
     computed, rows = [], []
     for batch in batches:
         inputs, lengths, _, batch_rows = batch.to(device)
-        with autocast("auto", device):
-            computed.append(model(inputs, lengths).float().cpu())
+        computed.append(model(inputs, lengths).cpu())
         rows.append(torch.from_numpy(batch_rows))
     logits = torch.cat(computed)
     return torch.empty_like(logits).index_copy_(0, torch.cat(rows), logits)
@@ -233,7 +232,8 @@ class _Run:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         load_trained(self.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where gradients were not scaled, as on another device
+            self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
         _set_random_state(self.device, state["device_random"])
         self.curve = [EpochResult(**result) for result in state["curve"]]

@@ -15,8 +15,6 @@ from preprocessing.word_vectors import VectorSource, WordVectors, prepare_vector
 if TYPE_CHECKING:
     from preprocessing.prepared import PreparedTexts
 
-BATCH_TOKENS = 2_700  # by default: those of 32 texts of R8
-
 
 class WordLearner(Learner):
     """Trains a network `network_type(config, vocabulary_size=..., classes=..., vectors=...)`."""
@@ -35,7 +33,9 @@ class WordLearner(Learner):
         )
         return train(
             network,
-            TrainingBatches(self.training_texts, self.batch_size, limits.max_tokens, self.vocabulary_size, config.seed),
+            TrainingBatches(
+                self.training_texts, self._batch_size, limits.max_tokens, self.vocabulary_size, config.seed
+            ),
             self.evaluation_batches(self.prepared.validation),
             config=config,
             device=self.device,
@@ -44,7 +44,7 @@ class WordLearner(Learner):
         )
 
     @property
-    def batch_size(self) -> int:
+    def _batch_size(self) -> int:
         training = self.settings.training
         if training.batch_tokens is None:
             return training.batch_size

@@ -15,6 +15,7 @@ from preprocessing.encoding import EncodedTexts
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID, kept_words
 
 LENGTH_NOISE = 0.1  # relative: texts whose lengths differ by less are shuffled between batches
+BATCH_TOKENS = 2_700  # tokens per batch by default: those of 32 texts of R8
 LARGEST_SMALL_BATCH = 32  # texts: a batch may be as large, however few steps an epoch has then
 STEPS_PER_EPOCH = 150  # with larger ones at least so many, as R8 has: rare classes are not learned in fewer
 EVALUATION_BATCH_SIZE = 128  # larger ones are slower: they fit the processor's caches less well
@@ -89,9 +90,14 @@ class EvaluationBatches:
 
 
 def texts_per_batch(texts: EncodedTexts, max_tokens: int, batch_tokens: int) -> int:
-    """The number of texts that have `batch_tokens` tokens on average; less if an epoch would have too few steps."""
-    mean = float(np.minimum(texts.lengths, max_tokens).mean())
-    return max(1, min(round(batch_tokens / mean), max(LARGEST_SMALL_BATCH, len(texts) // STEPS_PER_EPOCH)))
+    """The number of texts that have `batch_tokens` tokens on average.
+
+    Where `BATCH_TOKENS` would leave an epoch too few steps, a batch of so many tokens has fewer texts, and all others
+    in proportion.
+    """
+    mean = max(float(np.minimum(texts.lengths, max_tokens).mean()), 1.0)
+    usual = min(BATCH_TOKENS / mean, max(LARGEST_SMALL_BATCH, len(texts) // STEPS_PER_EPOCH))
+    return max(1, round(usual * batch_tokens / BATCH_TOKENS))
 
 
 def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTexts:

@@ -1,10 +1,11 @@
 """The configuration of a study, stored with it, so that all other commands need only the storage and the name."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from data.source import DataSource, Split
 from models.learner import Settings
+from models.precision import Precision
 from models.registry import find_learner, name_of
 from models.training import TrainingConfig
 from preprocessing.batches import TextLimits
@@ -66,3 +67,8 @@ class StudyConfig:
             EncoderVersion(**base["encoder"]) if base.get("encoder") else None,
         )
         return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings})
+
+
+def with_precision(configuration: StudyConfig, precision: Precision) -> StudyConfig:
+    base = configuration.base
+    return replace(configuration, base=replace(base, training=replace(base.training, precision=precision)))

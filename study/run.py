@@ -146,7 +146,7 @@ def run(
     precision: Annotated[
         PrecisionName | None,
         typer.Option(
-            help="Of matrix products in training; auto: bfloat16 where the processor has it and it is faster.",
+            help="Precision of matrix products in training; auto: bfloat16 on a CPU that has it and is faster with it.",
             show_default="auto",
         ),
     ] = None,

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +14,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from models.precision import Precision
-from study.configuration import StudyConfig
+from study.configuration import StudyConfig, with_precision
 from study.errors import StudyError
 from study.formatting import safe_url
 from study.sampling import make_pruner, make_sampler
@@ -39,27 +38,22 @@ def opened_study(
     *,
     device: torch.device,
     trials: int,
-    measure_precision: Callable[[], Precision] = lambda: "auto",
-) -> Iterator[tuple[TrialQueue, list[str]]]:
-    """The study, created or continued, as a queue of trials, and what the user should know about it.
+    keeps_precision: bool = False,
+) -> Iterator[tuple[TrialQueue, StudyConfig, list[str]]]:
+    """The study, created or continued, as a queue of trials; its configuration; what the user should know about it.
 
-    A new study of precision `auto` has the measured one from then on. Any number of processes may open it at a time.
-    Raises `StudyError`, also when the database fails on the way.
+    `keeps_precision`: a study that is continued has the precision that it began with, not the configuration's. Any
+    number of processes may open it at a time. Raises `StudyError`, also when the database fails on the way.
     """
     with _opened(url, name) as storage:
 
-        def open_alone() -> tuple[Study, list[str]]:
+        def open_alone() -> tuple[Study, StudyConfig, list[str]]:
             with study_lock(storage, name):
                 return open_study(
-                    storage,
-                    name,
-                    configuration,
-                    device=device,
-                    trials=trials,
-                    measure_precision=measure_precision,
+                    storage, name, configuration, device=device, trials=trials, keeps_precision=keeps_precision
                 )
 
-        study, notes = retry(storage, open_alone)
+        study, configuration, notes = retry(storage, open_alone)
         _sweep(study, checkpoints_of(study, configuration))
         queue = make_queue(study, storage, configuration)
         queue.recover(count_crashes=False)
@@ -77,7 +71,7 @@ def opened_study(
                 f"trial {', '.join(strange)} was started by another program; it is run here if it has not ended in "
                 f"{storage.grace_period} seconds."
             )
-        yield queue, notes
+        yield queue, configuration, notes
 
 
 @contextmanager
@@ -178,18 +172,17 @@ def open_study(
     *,
     device: torch.device,
     trials: int,
-    measure_precision: Callable[[], Precision] = lambda: "auto",
-) -> tuple[Study, list[str]]:
-    """Create the study, with the default configuration as first trial, or continue it; returns warnings, too.
+    keeps_precision: bool = False,
+) -> tuple[Study, StudyConfig, list[str]]:
+    """Create the study, with the default configuration as first trial, or continue it; see `opened_study`.
 
     To be called by one process at a time. Raises `StudyError` when a study of that name is another one.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     stored = study.user_attrs.get(FINGERPRINT)
-    if configuration.base.training.precision == "auto":
-        precision = measure_precision() if stored is None else stored.get(PRECISION, "auto")
-        configuration = _with_precision(configuration, precision)
+    if keeps_precision and stored is not None:
+        configuration = with_precision(configuration, stored.get(PRECISION, "auto"))
     asked = fingerprint(configuration, device=device.type)
     started = study.get_trials(deepcopy=False)
     if study.direction != StudyDirection.MAXIMIZE or (stored is None and started):
@@ -206,7 +199,7 @@ def open_study(
     study.set_user_attr(CONFIGURATION, configuration.to_dict())  # each time: the paths may have changed
     if not started:
         study.enqueue_trial(default_parameters(configuration.search_space, configuration.base))
-    return study, notes
+    return study, configuration, notes
 
 
 def load_budget(study: Study) -> int:
@@ -228,11 +221,6 @@ def load_configuration(study: Study) -> StudyConfig:
             f"Study '{study.study_name}' was started by another version of this project ({error}). Use that version, "
             "or name another study with --name."
         ) from error
-
-
-def _with_precision(configuration: StudyConfig, precision: Precision) -> StudyConfig:
-    base = configuration.base
-    return replace(configuration, base=replace(base, training=replace(base.training, precision=precision)))
 
 
 def _sweep(study: Study, checkpoints: Path) -> None:

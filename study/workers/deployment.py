@@ -43,15 +43,15 @@ class Deployment:
         missing = self.trials - len(finished_trials(self.queue.study))
         if cluster is not None:
             self._run_on_cluster(cluster, workers, missing)
-        elif (count := min(workers or self._default_workers(device), missing)) > 1:
+        elif (count := min(workers or self._default_workers(device, missing), missing)) > 1:
             self._run_workers(count, device)
         else:
             self._run_here(device)
 
-    def _default_workers(self, device: torch.device) -> int:
+    def _default_workers(self, device: torch.device, missing: int) -> int:
         workers = default_workers(device, are_small=self.configuration.base.pretrained is None)
-        if device.type == "cpu" and workers < joblib.cpu_count():
-            self.console.print(f"Note: the free memory is enough for {plural(workers, 'worker')}; --workers overrules.")
+        if device.type == "cpu" and workers < min(joblib.cpu_count(), missing):
+            self.console.print(f"Note: the free memory is enough for {plural(workers, 'worker')}; --workers sets more.")
         return workers
 
     def _run_here(self, device: torch.device) -> None:

@@ -14,6 +14,7 @@ from optuna import TrialPruned
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from data.errors import UserError
+from models.precision import compute_type
 from models.training import EpochResult
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfig
@@ -149,6 +150,9 @@ def run_worker(
         with suppress(OSError):  # removed at the next start of the study
             checkpoint_file(checkpoints, number).unlink(missing_ok=True)
 
+    precision = configuration.base.training.precision
+    if precision == "bfloat16" and compute_type(precision, device) != torch.bfloat16:
+        on_event("this machine does not multiply bfloat16 in hardware; it trains in float32, not bit for bit the same.")
     with held_device(device, Path(configuration.cache_dir) / "workers") as held:
         common: dict[str, Any] = {"device": held, "checkpoints": checkpoints, "on_event": on_event}
         if configuration.artifact_dir:

@@ -3,25 +3,21 @@
 import time
 from contextlib import ExitStack, suppress
 from functools import partial
-from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from models.precision import Precision
-from models.registry import make_learner
-from study.configuration import StudyConfig
+from study.configuration import StudyConfig, with_precision
 from study.errors import StudyError
 from study.formatting import describe_search, plural, safe_url
 from study.storage.connection import STORAGE_ERRORS, parse_url, sqlite_file
 from study.storage.dashboard import browse_command
 from study.storage.queries import finished_trials
-from study.storage.studies import check_name, load_configuration, opened_study
+from study.storage.studies import check_name, opened_study
 from study.storage.trial_queue import TrialQueue
-from study.trials.precision import measured_precision
 from study.trials.texts import prepare_texts, with_encoder
 from study.workers.deployment import Deployment
-from study.workers.devices import find_study_device
+from study.workers.devices import choose_precision, find_study_device
 from study.workers.display import summarize
 
 
@@ -49,21 +45,15 @@ def search_study(
     device = find_study_device(configuration.device) if cluster is None else torch.device("cpu")
     configuration = with_encoder(configuration, console)
     prepared = prepare_texts(configuration, console, device=device)
-
-    def measure_precision() -> Precision:
-        if cluster is not None:
-            return "auto"
-        learner = make_learner(configuration.base, prepared, Path(configuration.cache_dir), device)
-        precision, ratio = measured_precision(learner)
-        if precision != "auto":
-            console.print(f"Precision: {precision}; bfloat16 is {ratio:.1f} times as fast as float32 here.")
-        return precision
-
-    with opened_study(url, name, configuration, device=device, trials=trials, measure_precision=measure_precision) as (
+    keeps_precision = configuration.base.training.precision == "auto"  # if it is continued
+    if keeps_precision:
+        precision = choose_precision(configuration.base, device if cluster is None else None)
+        configuration = with_precision(configuration, precision)
+    with opened_study(url, name, configuration, device=device, trials=trials, keeps_precision=keeps_precision) as (
         queue,
+        configuration,
         notes,
     ):
-        configuration = load_configuration(queue.study)
         for note in notes:
             console.print(f"Note: {note}")
         finished = len(finished_trials(queue.study))
@@ -74,6 +64,8 @@ def search_study(
                 console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
                 return
             console.print(describe_search(configuration))
+            if configuration.base.training.precision == "bfloat16":
+                console.print("Precision: training in bfloat16; see --precision.")
             deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
             deployment = Deployment(queue, configuration, prepared, url, trials, deadline, console)
             deployment.run(workers, cluster, device)

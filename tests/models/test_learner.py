@@ -104,7 +104,8 @@ def test_a_part_of_the_training_texts_gives_a_different_model(
 
 
 @pytest.mark.parametrize(
-    ("changes", "steps"), [({"batch_tokens": 60}, 36), ({"batch_tokens": None, "batch_size": 16}, 9)]
+    ("changes", "steps"),
+    [({"batch_tokens": 1_350}, 9), ({"batch_tokens": 5_400}, 3), ({"batch_tokens": None, "batch_size": 48}, 3)],
 )
 @pytest.mark.parametrize("kind", ["lstm", "cnn"])
 def test_a_batch_of_a_word_network_is_counted_in_tokens(

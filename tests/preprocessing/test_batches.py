@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocessing.batches import (
+    BATCH_TOKENS,
     EvaluationBatches,
     TextLimits,
     TrainingBatches,
@@ -51,7 +52,7 @@ def test_texts_of_similar_length_share_a_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "length", "expected"),
+    ("texts", "length", "usual"),
     [
         (10_000, 100, 27),
         (10_000, 1_000, 14),  # cut to 200 tokens
@@ -60,11 +61,14 @@ def test_texts_of_similar_length_share_a_batch() -> None:
         (1_000, 10, 32),  # as it was, though an epoch has few steps
         (10, 100, 27),
         (2_000_000, 1, 2_700),
+        (100, 0, 32),  # nothing but empty texts
     ],
 )
-def test_a_batch_holds_so_many_texts_that_their_tokens_are_as_asked(texts: int, length: int, expected: int) -> None:
+def test_a_batch_holds_so_many_texts_that_their_tokens_are_as_asked(texts: int, length: int, usual: int) -> None:
     same = EncodedTexts(np.zeros(0, np.int32), np.arange(texts + 1) * length, np.zeros(texts, np.int32))
-    assert texts_per_batch(same, 200, 2_700) == expected
+    assert texts_per_batch(same, 200, BATCH_TOKENS) == usual
+    assert texts_per_batch(same, 200, 2 * BATCH_TOKENS) == pytest.approx(2 * usual, abs=1)  # never the same training
+    assert texts_per_batch(same, 200, BATCH_TOKENS // 2) == pytest.approx(usual / 2, abs=1)
 
 
 def test_a_batch_has_at_least_one_text() -> None:
