@@ -110,3 +110,9 @@ def test_a_hangup_does_not_end_what_was_started_with_nohup(toy: Any) -> None:
     process.communicate()
     assert process.returncode == 0
     assert len(toy.load().trials) == 3
+
+
+def test_a_search_leaves_no_checkpoint(toy: Any) -> None:
+    toy.searched("--trials", 2)
+    assert list(toy.folder.glob(".cache/checkpoints/*"))  # the folder of the study
+    assert list(toy.folder.glob(".cache/checkpoints/*/*")) == []
