@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.layers import FastDropout, WordDropout, length_mask, word_embedding
+from models.layers import FastDropout, Head, WordDropout, length_mask, word_embedding
 from models.learner import Settings
 from models.networks import Network
 from models.training import TrainingConfig
@@ -73,7 +73,7 @@ class CNNClassifier(Network):
             nn.Conv2d(config.embedding_size, config.filters, (1, width)) for width in config.widths
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(config.filters * len(config.widths), classes)
+        self.head = Head(config.filters * len(config.widths), classes)
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Token ids (B, T) and lengths (B,) to logits (B, classes)."""

@@ -48,6 +48,15 @@ def length_mask(token_ids: Tensor, lengths: Tensor) -> Tensor:
     return torch.arange(token_ids.shape[1], device=token_ids.device) < lengths[:, None]
 
 
+class Head(nn.Linear):
+    """The last layer, in float32 where others are not, too: rounded logits would blur the differences of classes."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, features) to logits (B, classes)."""
+        with torch.autocast(features.device.type, enabled=False):
+            return super().forward(features.float())
+
+
 class WordDropout(nn.Module):
     """Replaces each word by <unk> with the probability, in training only (Bowman et al. 2016, arXiv:1511.06349)."""
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from models.layers import FastDropout, WordDropout, word_embedding
+from models.layers import FastDropout, Head, WordDropout, word_embedding
 from models.learner import Settings
 from models.networks import Network
 from models.training import TrainingConfig
@@ -71,7 +71,7 @@ class LSTMClassifier(Network):
             nn.LSTM(size, config.hidden_size) for size in input_sizes if config.bidirectional
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(config.hidden_size * directions, classes)
+        self.head = Head(config.hidden_size * directions, classes)
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Token ids (B, T) and lengths (B,) to logits (B, classes)."""
@@ -91,7 +91,7 @@ class LSTMClassifier(Network):
                 # Each text is reversed by itself, so that padding comes last in this direction, too.
                 outputs.append(self.reversed_lstms[layer](_reorder(features, backwards))[0])
         pooled = torch.cat([_pool(output, mask, lengths, self.config.pooling) for output in outputs], dim=1)
-        logits: Tensor = self.head(self.dropout(pooled))
+        logits: Tensor = self.head(self.dropout(pooled.float()))
         return logits
 
 

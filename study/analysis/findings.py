@@ -7,14 +7,12 @@ import copy
 import statistics
 import warnings
 from collections import defaultdict
-from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -24,12 +22,18 @@ from study.configuration import StudyConfig
 from study.search_space import Space, apply_parameters, covers, describe
 from study.storage.attributes import FAILURE
 from study.storage.queries import best_trial, complete_trials, epochs_of, finished_trials, sample_of, seconds_of
+from study.storage.snapshots import HeldTrials
 
 AXES = 5  # of parallel coordinates, at most: more cannot be read on a phone
 
 TRIALS_FOR_IMPORTANCE = 10  # complete and sampled: then the top tenth is at least one trial
-RESAMPLES = 200
+RESAMPLES, RESAMPLES_AT_LEAST, RESAMPLED_TRIALS = 200, 40, 100_000  # fewer resamples of many trials
 EDGE = 0.05  # of a range, on its own scale
+
+
+def resamples_of(trials: int) -> int:
+    """The number of bootstrap resamples of so many trials."""
+    return min(RESAMPLES, max(RESAMPLES_AT_LEAST, RESAMPLED_TRIALS // max(trials, 1)))
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class Importances:
         """The method and its meaning, in sentences."""
         explanation = (
             "PED-ANOVA (arXiv:2304.10255, Optuna's default): how much each parameter decides about reaching the best "
-            f"tenth of the complete trials; mean {'' if self.caveat else 'and 95 % interval '}of {RESAMPLES} bootstrap "
-            "resamples of these trials."
+            f"tenth of the complete trials; mean {'' if self.caveat else 'and 95 % interval '}of "
+            f"{resamples_of(self.trials)} bootstrap resamples of these trials."
         )
         return f"{explanation} {self.caveat}".rstrip()
 
@@ -170,38 +174,20 @@ def find_edges(study: Study, configuration: StudyConfig) -> tuple[str, ...]:
 def _resampled_shares(trials: list[FrozenTrial], names: list[str], *, seed: int) -> dict[str, list[float]]:
     """The importance of each parameter in each of the bootstrap resamples of the trials."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = _Resample()
+    storage = HeldTrials()
     study = optuna.create_study(storage=storage, direction="maximize")
     generator = np.random.default_rng(seed)
     shares: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(RESAMPLES):
-        storage.draw(trials, generator)
+    for _ in range(resamples_of(len(trials))):
+        storage.trials = [copy.copy(trials[index]) for index in generator.integers(len(trials), size=len(trials))]
+        for number, trial in enumerate(storage.trials):
+            trial._trial_id = trial.number = number
         if len({trial.value for trial in storage.trials}) > 1:
             with warnings.catch_warnings(action="ignore"):  # for resamples in which the values are nearly all the same
                 importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
             for name in names:
                 shares[name].append(importances.get(name, 0.0))
     return shares
-
-
-class _Resample(InMemoryStorage):
-    """A storage of trials drawn with replacement; adding copies to a study took longer than evaluating it."""
-
-    trials: Sequence[FrozenTrial] = ()
-
-    def draw(self, trials: Sequence[FrozenTrial], generator: np.random.Generator) -> None:
-        self.trials = [copy.copy(trials[index]) for index in generator.integers(len(trials), size=len(trials))]
-        for number, trial in enumerate(self.trials):
-            trial._trial_id = trial.number = number
-
-    def get_all_trials(
-        self,
-        study_id: int,  # noqa: ARG002
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        trials = [trial for trial in self.trials if states is None or trial.state in states]
-        return copy.deepcopy(trials) if deepcopy else trials
 
 
 def _may_be_widened(configuration: StudyConfig, name: str, range_: BaseDistribution, edge: str) -> bool:

@@ -34,7 +34,7 @@ from study.formatting import plural
 from study.storage.attributes import CONFIRMS, EXTENT, REPEAT, SUFFIX, TRIALS
 from study.storage.connection import RetryingStorage, retry
 from study.storage.lock import only_one, study_lock
-from study.storage.queries import snapshot
+from study.storage.snapshots import snapshot
 from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
 from study.storage.trial_queue import TrialQueue
 from study.trials.repeats import prepare_repeat

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import optuna
 import torch
 from optuna.study import Study
 from optuna.trial import FrozenTrial
@@ -99,7 +98,7 @@ def openings(storage: RetryingStorage, configuration: StudyConfig) -> list[Openi
     """Every opening of this test split by any study of the database, the earliest first."""
     split = split_hash(configuration)
     stamps = []
-    for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
+    for study in storage.get_all_studies():
         stamps += [Opening(**stamp) for stamp in study.user_attrs.get(OPENINGS, []) if stamp["test_split"] == split]
     return sorted(stamps, key=lambda opening: opening.moment)
 

@@ -64,22 +64,22 @@ def compare(
     `snapshots`: by name, the studies that are compared as they were when their report began. Studies of another version
     of this project, whose settings cannot be read, are left out.
     """
-    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
-    confirmations = {summary.study_name: summary.user_attrs for summary in summaries}
+    there = storage.get_all_studies()
+    confirmations = {frozen.study_name: frozen.user_attrs for frozen in there}
     studies = []
-    for summary in summaries:
-        if CONFIGURATION not in summary.user_attrs or summary.study_name.endswith(SUFFIX):
+    for frozen in there:
+        if CONFIGURATION not in frozen.user_attrs or frozen.study_name.endswith(SUFFIX):
             continue
-        study = (snapshots or {}).get(summary.study_name) or optuna.load_study(
-            study_name=summary.study_name, storage=storage
+        study = (snapshots or {}).get(frozen.study_name) or optuna.load_study(
+            study_name=frozen.study_name, storage=storage
         )
         try:
             other = load_configuration(study)
         except StudyError:
             continue
         if _basis(other) == _basis(configuration):
-            confirmation = confirmations.get(f"{summary.study_name}{SUFFIX}", {})
-            is_own = confirmation.get(CONFIRMED_IDENTITY) == summary.user_attrs[IDENTITY]  # not of a deleted namesake
+            confirmation = confirmations.get(f"{frozen.study_name}{SUFFIX}", {})
+            is_own = confirmation.get(CONFIRMED_IDENTITY) == frozen.user_attrs[IDENTITY]  # not of a deleted namesake
             studies.append(_compared(study, other, confirmation.get(OUTCOME) if is_own else None))
     return sorted(studies, key=_place)
 

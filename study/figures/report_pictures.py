@@ -27,8 +27,10 @@ from study.storage.queries import (
     running_best,
     with_values,
 )
+from study.storage.snapshots import thinned
 
 PICTURES = ("history", "learning-curves", "contour")
+CURVES = 300  # at most: more cannot be told apart
 SIZE, DOTS_PER_INCH = (7.5, 4.2), 160  # 1200 pixels wide: sharp on a phone and on a large screen
 MARKERS: dict[TrialState, dict[str, Any]] = {
     TrialState.COMPLETE: {"marker": "o", "color": COLOURS[TrialState.COMPLETE]},
@@ -44,7 +46,7 @@ def save_pictures(study: Study, configuration: StudyConfig, folder: Path, findin
     if configuration.base.training.epochs == 1:
         del drawn["learning-curves"]
     else:
-        draw_learning_curves(drawn["learning-curves"].subplots(), study, configuration)
+        draw_learning_curves(drawn["learning-curves"].subplots(), thinned(study, configuration, CURVES), configuration)
     draw_contour(drawn["contour"].subplots(), study, configuration, findings)
     paths = {name: folder / f"{name}.png" for name in drawn}
     for name, figure in drawn.items():

@@ -5,7 +5,6 @@ from datetime import datetime
 import plotly.graph_objects as go
 from optuna.study import Study
 
-from study.analysis.findings import find_cost
 from study.configuration import StudyConfig
 from study.figures.colours import TEXT
 from study.figures.style import (
@@ -86,7 +85,8 @@ def learning_curves(study: Study, configuration: StudyConfig) -> go.Figure:
     return or_empty(figure, trials, "No trial has finished an epoch yet.")
 
 
-def durations(study: Study, configuration: StudyConfig) -> go.Figure:
+def durations(study: Study, median: float) -> go.Figure:
+    """`median`: of all trials, in seconds."""
     figure = new_figure("Trial", "Training time in seconds")
     trials = finished_trials(study)
     for state, name in STATES.items():
@@ -102,7 +102,6 @@ def durations(study: Study, configuration: StudyConfig) -> go.Figure:
                 hovertemplate="%{text}<br>%{y:.1f} s<extra></extra>",
             )
     if trials:
-        median = find_cost(study, configuration).median_seconds
         ends = [trials[0].number - 0.5, trials[-1].number + 0.5]
         line = {"color": BEST, "dash": "dash"}
         figure.add_scatter(x=ends, y=[median] * 2, name=f"median, {median:.1f} s", mode="lines", line=line)

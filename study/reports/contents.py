@@ -22,7 +22,8 @@ from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import Verdict, judge
 from study.reports.reproduction import Reproduction, reproduction
-from study.storage.queries import finished_trials, seconds_of, snapshot
+from study.storage.queries import finished_trials, seconds_of
+from study.storage.snapshots import snapshot
 
 SEED = 0  # of the bootstrap
 

@@ -17,7 +17,10 @@ from study.figures.trials import durations, history, learning_curves, timeline
 from study.formatting import axis_title, metric_title
 from study.reports.captions import describe_figures, figure_titles
 from study.reports.contents import Calibration
+from study.storage.queries import finished_trials
+from study.storage.snapshots import thinned
 
+POINTS, POINTS_OF_LINE = 2_000, 7  # at most, of a figure; a line of a trial has several
 CAPTION = (
     "The accuracy on the test texts over the probability of the predicted label. On the diagonal, probabilities are "
     "calibrated; below it, the model is overconfident. The larger a point, the more texts."
@@ -37,21 +40,34 @@ def all_figures(study: Study, configuration: StudyConfig, findings: Findings | N
     """All figures in the order of the report; for a study without trials, they say that there is nothing to show."""
     findings = findings or find(study, configuration)
     importances = findings.importances
+    points, lines = (thinned(study, configuration, most) for most in (POINTS, POINTS // POINTS_OF_LINE))
     drawn = {
-        "history": history(study, configuration),
-        "learning-curves": learning_curves(study, configuration),
-        "contour": contour(study, configuration, findings),
-        "slices": slices(study, configuration),
-        "parallel-coordinates": parallel_coordinates(study, configuration, importances),
-        "importance": importance(importances),
-        "durations": durations(study, configuration),
-        "timeline": timeline(study),
+        "history": (points, history(points, configuration)),
+        "learning-curves": (lines, learning_curves(lines, configuration)),
+        "contour": (points, contour(points, configuration, findings)),
+        "slices": (points, slices(points, configuration)),
+        "parallel-coordinates": (lines, parallel_coordinates(lines, configuration, importances)),
+        "importance": (study, importance(importances)),
+        "durations": (points, durations(points, findings.cost.median_seconds)),
+        "timeline": (points, timeline(points)),
     }
     if configuration.base.training.epochs == 1:  # a model without epochs has no curve
         del drawn["learning-curves"]
     alt_texts = describe_figures(study, configuration, findings)
     titles = figure_titles(configuration, findings)
-    return [Figure(name, *titles[name], alt_texts[name], figure) for name, figure in drawn.items()]
+    figures = []
+    for name, (shown, figure) in drawn.items():
+        title, caption = titles[name]
+        figures.append(Figure(name, title, caption + _thinning(shown, study), alt_texts[name], figure))
+    return figures
+
+
+def _thinning(shown: Study, study: Study) -> str:
+    """A sentence on the trials that a figure leaves out; empty if it shows all."""
+    counts = [len(finished_trials(each)) for each in (shown, study)]
+    if counts[0] == counts[1]:
+        return ""
+    return f" Of {counts[1]:,} trials, {counts[0]:,} are drawn, among them all that were the best so far."
 
 
 def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConfig) -> Figure:

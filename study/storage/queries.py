@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -33,21 +31,6 @@ class TrialSample:
             "how the score depends on a parameter everywhere; a study with --sampler random --pruner none shows that, "
             "with an interval."
         )
-
-
-def snapshot(study: Study) -> Study:
-    """A copy in memory of the study as it is now, so that many queries are consistent and fast.
-
-    Trials keep their numbers, but not their `_trial_id`; what is written to the copy is lost.
-    """
-    copy = optuna.create_study(storage=InMemoryStorage(), study_name=study.study_name, direction="maximize")
-    for name, value in study.user_attrs.items():
-        copy.set_user_attr(name, value)
-    for name, value in study._storage.get_study_system_attrs(study._study_id).items():
-        copy._storage.set_study_system_attr(copy._study_id, name, value)
-    for trial in study.get_trials(deepcopy=False):  # not `add_trial`, which refuses rounded values
-        copy._storage.create_new_trial(copy._study_id, template_trial=trial)
-    return copy
 
 
 def sample_of(study: Study, configuration: StudyConfig) -> TrialSample:
@@ -110,10 +93,15 @@ def running_best(study: Study, space: Space) -> dict[int, float]:
     return values
 
 
-def default_value(study: Study, configuration: StudyConfig) -> float | None:
-    """The value of the first complete trial with the default configuration."""
+def default_trial(study: Study, configuration: StudyConfig) -> FrozenTrial | None:
+    """The first complete trial with the default configuration."""
     default = default_parameters(configuration.search_space, configuration.base)
-    return next((trial.value for trial in complete_trials(study) if trial.params == default), None)
+    return next((trial for trial in complete_trials(study) if trial.params == default), None)
+
+
+def default_value(study: Study, configuration: StudyConfig) -> float | None:
+    trial = default_trial(study, configuration)
+    return None if trial is None else trial.value
 
 
 def curve_of(trial: FrozenTrial, metric: str) -> list[float]:

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from models import training
+from models.layers import Head
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.precision import Precision, autocast, bfloat16_speedup, compute_type, multiplies_bfloat16
 from models.training import TrainingConfig, TrainingResult, train
@@ -49,17 +51,28 @@ def test_a_network_that_is_trained_in_bfloat16_learns_and_keeps_its_weights_in_f
 
 @pytest.mark.usefixtures("has_bfloat16")
 def test_only_training_is_in_bfloat16_not_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: Counter[tuple[bool, torch.dtype]] = Counter()
-    forward = LSTMClassifier.forward
+    seen: Counter[tuple[bool, str, torch.dtype]] = Counter()
 
-    def watch(self: LSTMClassifier, token_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        logits = forward(self, token_ids, lengths)
-        seen[self.training, logits.dtype] += 1
-        return logits
+    def watch(kind: type[torch.nn.Module]) -> None:
+        forward = kind.forward
 
-    monkeypatch.setattr(LSTMClassifier, "forward", watch)
+        def watched(self: torch.nn.Module, *inputs: torch.Tensor) -> Any:
+            outputs = forward(self, *inputs)
+            first = outputs[0] if isinstance(outputs, tuple) else outputs
+            seen[self.training, kind.__name__, first.dtype] += 1
+            return outputs
+
+        monkeypatch.setattr(kind, "forward", watched)
+
+    watch(torch.nn.LSTM)
+    watch(Head)
     train_with("bfloat16")
-    assert seen.keys() == {(True, torch.bfloat16), (False, torch.float32)}
+    assert seen.keys() == {
+        (True, "LSTM", torch.bfloat16),
+        (True, "Head", torch.float32),
+        (False, "LSTM", torch.float32),
+        (False, "Head", torch.float32),
+    }
 
 
 def test_a_device_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from study.confirmation.leaderboard import Outcome, compare, save_outcome
 from study.report import app as report_app
 from study.run import app as run_app
 from study.storage.attributes import CONFIRMED_IDENTITY
-from study.storage.queries import snapshot
+from study.storage.snapshots import snapshot
 from study.storage.studies import load_configuration, open_confirmation
 
 Capture = pytest.CaptureFixture[str]

@@ -260,3 +260,19 @@ def _luminance(colour: str) -> float:
     channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_of_very_many_trials_a_part_is_drawn_and_a_sentence_says_so(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.reports.figures.POINTS", 28)
+    monkeypatch.setattr("study.figures.report_pictures.CURVES", 5)
+    fill(study, DEFAULT, [COMPLETE, PRUNED] * 50, None)
+    figures = {figure.name: figure for figure in all_figures(study, DEFAULT)}
+    for name in ("history", "contour", "slices", "durations", "timeline", "learning-curves", "parallel-coordinates"):
+        assert "Of 100 trials, " in figures[name].caption
+    assert "are drawn" not in figures["importance"].caption
+    history = traces(figures["history"].figure)
+    assert 28 <= sum(len(history[name].x) for name in ("complete", "pruned")) < 100
+    assert "100 trials finished" in figures["history"].alt_text  # the words tell of all
+    save_pictures(study, DEFAULT, tmp_path, find(study, DEFAULT))
