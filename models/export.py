@@ -100,7 +100,7 @@ def load_model(folder: Path) -> TextClassifier:
         return TextClassifier(model, tokens, classes, max_tokens, dict(config["about"]), temperature)
     except (FileNotFoundError, NotADirectoryError) as error:
         missing = "there is no such folder" if not folder.is_dir() else f"{Path(error.filename).name} is missing"
-        raise ModelError(f"{folder} is no model: {missing}. Name a folder that study.report has written.") from None
+        raise ModelError(f"{folder} is not a model: {missing}. Name a folder that study.report has written.") from None
     except OSError as error:
         raise ModelError(f"The model {folder} cannot be read: {error.strerror or error}.") from error
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, SafetensorError):

@@ -76,7 +76,7 @@ def predict(
             if texts or top:
                 raise PredictionError("--input FILE is labelled alone: leave out the texts, and --top.")
             if output_file is None:
-                raise PredictionError("Say with --output where the labelled rows shall go.")
+                raise PredictionError("Say with --output where the labelled rows should go.")
             if label_as == probability_as:
                 raise PredictionError(f"--label-as and --probability-as both name '{label_as}'; they must differ.")
             check_files(input_file, output_file, force=force)

@@ -146,7 +146,8 @@ def run(
     precision: Annotated[
         PrecisionName | None,
         typer.Option(
-            help="Precision of matrix products in training; auto: bfloat16 on a CPU that has it and is faster with it.",
+            help="Precision of matrix products in training; auto: that of the study, for a new one bfloat16 on a CPU "
+            "that is clearly faster with it.",
             show_default="auto",
         ),
     ] = None,

@@ -62,9 +62,10 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
             f"{place}, this searches in the same way. Not the same trials: several workers ran this study at a time, "
             "so what the sampler and the pruner knew depended on which trial ended first."
         )
-    if foreign := unsettable_fields(configuration.base) | _foreign_pruning(study, configuration):
+    differing = unsettable_fields(configuration.base) | _foreign_pruning(study, configuration)
+    if foreign := differing | _other_precision(study, configuration):
         changes = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
-        about = f"This gives a different study: settings without an option have changed since ({changes})."
+        about = f"This gives a different study: settings have changed since ({changes})."
     environment = {
         key.removeprefix(ENVIRONMENT): value
         for key, value in study.user_attrs[FINGERPRINT].items()
@@ -103,6 +104,12 @@ def _foreign_pruning(study: Study, configuration: StudyConfig) -> dict[str, tupl
     if may_prune(configuration) and began_with != PRUNING_RULE:
         return {PRUNING.removeprefix(ENVIRONMENT): (began_with, PRUNING_RULE)}
     return {}
+
+
+def _other_precision(study: Study, configuration: StudyConfig) -> dict[str, tuple[Any, Any]]:
+    """The precision that the study started with, and its present one, if they differ."""
+    began_with, now = study.user_attrs[FINGERPRINT].get(PRECISION), configuration.base.training.precision
+    return {} if began_with in (None, now) else {"precision": (began_with, now)}
 
 
 def _command(module: str, options: dict[str, Any], *words: str) -> str:

@@ -154,7 +154,7 @@ def _score_in_words(confirmed: Confirmed) -> str:
         return f"{confirmed.mean:.4f} on one further repeat, a fresh seed and split"
     return (
         f"{confirmed.mean:.4f} ± {confirmed.deviation:.4f}, mean and standard deviation of {len(confirmed.trials)} "
-        "further repeats (fresh seeds and splits), which have ranked nothing"
+        "further repeats (fresh seeds and splits), which played no part in the ranking"
     )
 
 
@@ -166,7 +166,9 @@ def _about_test(test: HoldoutReport) -> list[str]:
     ]
     texts = sum(scores.support for _, scores in test.per_class)
     if texts < FEW_TEXTS:
-        sentences.append(f"The test split has {plural(texts, 'text')} only: with others, the figures may differ a lot.")
+        sentences.append(
+            f"The test split has only {plural(texts, 'text')}: with other texts, the figures may differ a lot."
+        )
     if len(first.system.predictions) > 1:
         sentences.append(
             "The exported model is one of its trainings, the one with the best validation score "

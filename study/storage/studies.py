@@ -14,6 +14,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
+from models.precision import Precision
 from study.configuration import StudyConfig, with_precision
 from study.errors import StudyError
 from study.formatting import safe_url
@@ -22,7 +23,7 @@ from study.search_space import default_parameters
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS, FINGERPRINT, IDENTITY, SUFFIX, TRIALS
 from study.storage.connection import STORAGE_ERRORS, RetryingStorage, close_storage, open_storage, reason_of, retry
 from study.storage.dashboard import note_search
-from study.storage.fingerprint import PRECISION, check_same_study, fingerprint
+from study.storage.fingerprint import check_same_study, fingerprint
 from study.storage.lock import study_lock
 from study.storage.queries import complete_trials, finished_trials
 from study.storage.trial_queue import TrialQueue
@@ -42,8 +43,8 @@ def opened_study(
 ) -> Iterator[tuple[TrialQueue, StudyConfig, list[str]]]:
     """The study, created or continued, as a queue of trials; its configuration; what the user should know about it.
 
-    `keeps_precision`: a study that is continued has the precision that it began with, not the configuration's. Any
-    number of processes may open it at a time. Raises `StudyError`, also when the database fails on the way.
+    `keeps_precision`: a study that is continued keeps its precision, whatever the configuration's. Any number of
+    processes may open it at a time. Raises `StudyError`, also when the database fails on the way.
     """
     with _opened(url, name) as storage:
 
@@ -182,7 +183,7 @@ def open_study(
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     stored = study.user_attrs.get(FINGERPRINT)
     if keeps_precision and stored is not None:
-        configuration = with_precision(configuration, stored.get(PRECISION, "auto"))
+        configuration = with_precision(configuration, _last_precision(study))
     asked = fingerprint(configuration, device=device.type)
     started = study.get_trials(deepcopy=False)
     if study.direction != StudyDirection.MAXIMIZE or (stored is None and started):
@@ -221,6 +222,12 @@ def load_configuration(study: Study) -> StudyConfig:
             f"Study '{study.study_name}' was started by another version of this project ({error}). Use that version, "
             "or name another study with --name."
         ) from error
+
+
+def _last_precision(study: Study) -> Precision:
+    """The precision that the study was last run with; studies of older versions have none."""
+    precision: Precision = study.user_attrs[CONFIGURATION]["base"]["training"].get("precision", "auto")
+    return precision
 
 
 def _sweep(study: Study, checkpoints: Path) -> None:

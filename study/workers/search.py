@@ -65,7 +65,7 @@ def search_study(
                 return
             console.print(describe_search(configuration))
             if configuration.base.training.precision == "bfloat16":
-                console.print("Precision: training in bfloat16; see --precision.")
+                console.print("Precision: training in bfloat16, evaluation in float32.")
             deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
             deployment = Deployment(queue, configuration, prepared, url, trials, deadline, console)
             deployment.run(workers, cluster, device)

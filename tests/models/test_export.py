@@ -229,7 +229,7 @@ def test_a_folder_without_one_of_its_files_is_refused(name: str, tmp_path: Path)
     small(tmp_path / "model")
     file = tmp_path / "model" / name
     file.unlink()
-    with pytest.raises(ModelError, match=f"is no model: {name} is missing"):
+    with pytest.raises(ModelError, match=f"is not a model: {name} is missing"):
         load_model(tmp_path / "model")
     file.mkdir()
     with pytest.raises(ModelError, match="cannot be read: Is a directory"):

@@ -304,8 +304,8 @@ FILES = {
         ("--input list.jsonl --output out.jsonl", "line 2 is not a JSON object"),
         ("--input nested.jsonl --output out.jsonl", "the text column holds a list"),
         ("--input other.jsonl --output out.jsonl", "column 'text' not found (it has: bio)"),
-        ("text --model nowhere", "nowhere is no model: there is no such folder"),
-        ("text --model .", ". is no model: config.json is missing"),
+        ("text --model nowhere", "nowhere is not a model: there is no such folder"),
+        ("text --model .", ". is not a model: config.json is missing"),
         ("text --top 0", "Invalid value for '--top'"),
     ],
 )

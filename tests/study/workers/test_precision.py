@@ -7,7 +7,9 @@ import torch
 
 from models.precision import Precision
 from study.model_settings import DEFAULTS
+from study.reports.reproduction import reproduction
 from study.storage.attributes import CONFIGURATION
+from study.storage.studies import load_configuration
 from study.workers import devices
 from study.workers.devices import choose_precision
 
@@ -48,7 +50,7 @@ def test_a_study_keeps_its_precision_and_warns_of_another(
     monkeypatch.setattr("models.precision.multiplies_bfloat16", lambda _device: True)
     monkeypatch.setattr("study.workers.search.choose_precision", lambda *_: "bfloat16")
     assert toy.run("--trials", 1, "--precision", "auto") == 0
-    assert "Precision: training in bfloat16; see --precision." in capsys.readouterr().out
+    assert "Precision: training in bfloat16, evaluation in float32." in capsys.readouterr().out
     assert precision() == "bfloat16"
     monkeypatch.setattr("study.workers.search.choose_precision", lambda *_: "float32")  # as on another machine
     assert toy.run("--trials", 2, "--precision", "auto") == 0
@@ -57,6 +59,10 @@ def test_a_study_keeps_its_precision_and_warns_of_another(
     assert toy.run("--trials", 3, "--precision", "float32") == 0
     assert "precision was bfloat16 when the study began and is float32 now" in capsys.readouterr().out
     assert precision() == "float32"
+    told = reproduction(toy.load(), load_configuration(toy.load())).about
+    assert "gives a different study: settings have changed since (precision was bfloat16 and is float32 now)" in told
+    assert toy.run("--trials", 4, "--precision", "auto") == 0
+    assert precision() == "float32"  # the last one
 
 
 def test_a_machine_without_bfloat16_continues_a_study_in_float32_and_says_so(
