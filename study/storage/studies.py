@@ -225,8 +225,9 @@ def load_configuration(study: Study) -> StudyConfig:
 
 
 def _last_precision(study: Study) -> Precision:
-    """The precision that the study was last run with; studies of older versions have none."""
-    precision: Precision = study.user_attrs[CONFIGURATION]["base"]["training"].get("precision", "auto")
+    """The precision that the study was last run with; studies of older versions, or just created, have none."""
+    configuration = study.user_attrs.get(CONFIGURATION) or {}
+    precision: Precision = configuration.get("base", {}).get("training", {}).get("precision", "auto")
     return precision
 
 

@@ -69,9 +69,10 @@ def default_workers(device: torch.device, *, are_small: bool) -> int:
 def _free_memory() -> int:
     """The bytes of memory that new processes can have, in a container with a limit of its own, too (Linux)."""
     free = int(psutil.virtual_memory().available)
-    with suppress(OSError, ValueError):  # no such limit
-        limit, used = (int((CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
-        return min(free, max(limit - used, 0))
+    with suppress(OSError, ValueError, LookupError):  # no such limit
+        limit = int((CONTAINER / "memory.max").read_text())
+        used = dict(line.split() for line in (CONTAINER / "memory.stat").read_text().splitlines())["anon"]
+        return min(free, max(limit - int(used), 0))
     return free
 
 

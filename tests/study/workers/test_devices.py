@@ -75,6 +75,21 @@ def test_there_is_a_worker_per_core_unless_memory_is_short(
     assert default_workers(torch.device("cpu"), are_small=True) == expected
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(f"{4 * 2**30}", 3), ("max", 8), (f"{2**30}", 1), (f"{64 * 2**30}", 8), (None, 8)]
+)
+def test_a_containers_limit_of_memory_counts(
+    limit: str | None, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices.joblib, "cpu_count", lambda: 8)
+    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: SimpleNamespace(available=64 * 2**30))
+    monkeypatch.setattr(devices, "CONTAINER", tmp_path)
+    (tmp_path / "memory.stat").write_text(f"anon {2**30}\nfile {3 * 2**30}\n")  # cached files can be given up
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+    assert default_workers(torch.device("cpu"), are_small=True) == expected
+
+
 @pytest.mark.usefixtures("current")
 @pytest.mark.parametrize(
     ("cores", "gigabytes", "expected"),

@@ -79,3 +79,9 @@ def test_the_same_command_gives_the_same_table_with_the_precision_left_to_it(toy
     for name in ("first", "second"):
         assert toy.run("--trials", 2, "--precision", "auto", "--name", name) == 0
     assert toy.table(name="first") == toy.table(name="second")
+
+
+def test_a_study_whose_creation_was_interrupted_is_continued(toy: Any) -> None:
+    assert toy.run("--trials", 1, "--precision", "auto") == 0
+    toy.load().set_user_attr(CONFIGURATION, None)  # it is written last
+    assert toy.run("--trials", 2, "--precision", "auto") == 0
