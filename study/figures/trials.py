@@ -29,6 +29,8 @@ from study.storage.queries import (
     workers_of,
 )
 
+DISTINCT = 200  # bars of a timeline; of more, the gaps between them would hide all
+
 
 def history(study: Study, configuration: StudyConfig) -> go.Figure:
     figure = new_figure("Trial", axis_title(configuration))
@@ -120,6 +122,7 @@ def timeline(study: Study) -> go.Figure:
     unit, seconds = ("seconds", 1) if last < 180 else ("minutes", 60) if last < 3 * 3600 else ("hours", 3600)
     trials = [trial for trial in trials if trial.number in starts]
     rows = workers_of(trials)
+    gap = 1 if len(trials) <= DISTINCT else 0  # between trials
     figure = new_figure(f"{capital(unit)} since the first trial started", "")
     for state, name in STATES.items():
         group = [trial for trial in trials if trial.state == state]
@@ -130,7 +133,7 @@ def timeline(study: Study) -> go.Figure:
                 y=[rows[trial.number] for trial in group],
                 orientation="h",
                 name=name,
-                marker=bar_marker(state) | {"line": {"color": "white", "width": 1}},  # between trials
+                marker=bar_marker(state) | {"line": {"color": "white", "width": gap}},
                 text=[hover_text(trial) for trial in group],
                 textposition="none",
                 hovertemplate="%{text}<extra></extra>",

@@ -274,5 +274,9 @@ def test_of_very_many_trials_a_part_is_drawn_and_a_sentence_says_so(
     assert "are drawn" not in figures["importance"].caption
     history = traces(figures["history"].figure)
     assert 28 <= sum(len(history[name].x) for name in ("complete", "pruned")) < 100
+    assert all(bar.marker.line.width for bar in figures["timeline"].figure.data)
+    monkeypatch.setattr("study.figures.trials.DISTINCT", 10)
+    timeline = draw(study)["timeline"]
+    assert not any(bar.marker.line.width for bar in timeline.data)  # the gaps would hide the bars
     assert "100 trials finished" in figures["history"].alt_text  # the words tell of all
     save_pictures(study, DEFAULT, tmp_path, find(study, DEFAULT))
