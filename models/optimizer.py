@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
 
-from models.row_embedding import BETA2, EPSILON, MissedSteps, RowEmbedding, Rows
+from models.row_embedding import MissedSteps, RowEmbedding, Rows, adamw_step
 
 Schedule = Literal["one_cycle", "linear"]
 WARM_UP_SHARES: dict[Schedule, float] = {"one_cycle": 0.3, "linear": 0.1}  # of all steps, before the rate falls
@@ -103,23 +102,14 @@ class ScheduledAdamW:
             if not moved:
                 continue
             states = [self._state_of(number, parameter) for number, parameter in moved]
-            adamw(
+            adamw_step(
                 [parameter for _, parameter in moved],
-                [parameter.grad for _, parameter in moved],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                [state["step"] for state in states],
-                fused=True,
+                *([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step")),
+                rate=rate,
+                beta1=beta1,
+                weight_decay=group.get("weight_decay", self.weight_decay),
                 grad_scale=self.grad_scale,
                 found_inf=self.found_inf,
-                amsgrad=False,
-                beta1=beta1,
-                beta2=BETA2,
-                lr=rate,
-                weight_decay=group.get("weight_decay", self.weight_decay),
-                eps=EPSILON,
-                maximize=False,
             )
         for table in self.tables:
             table.step()

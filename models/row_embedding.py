@@ -22,6 +22,39 @@ BETA2, EPSILON = 0.999, 1e-8  # PyTorch's defaults
 Rates = Sequence[tuple[float, float]]  # the learning rate and beta1 of each step
 
 
+def adamw_step(
+    parameters: list[Tensor],
+    momentum: list[Tensor],
+    squares: list[Tensor],
+    taken: list[Tensor],
+    *,
+    rate: float,
+    beta1: float,
+    weight_decay: float,
+    grad_scale: Tensor | None = None,
+    found_inf: Tensor | None = None,
+) -> None:
+    """Change parameters by their gradients, with PyTorch's kernel; `taken`: the number of steps of each so far."""
+    adamw(
+        parameters,
+        [parameter.grad for parameter in parameters],  # type: ignore[misc]  # all have one
+        momentum,
+        squares,
+        [],
+        taken,
+        fused=True,
+        amsgrad=False,
+        beta1=beta1,
+        beta2=BETA2,
+        lr=rate,
+        weight_decay=weight_decay,
+        eps=EPSILON,
+        maximize=False,
+        grad_scale=grad_scale,
+        found_inf=found_inf,
+    )
+
+
 class RowEmbedding(nn.Embedding):
     """`nn.Embedding`, whose training may be left to `Rows`."""
 
@@ -108,21 +141,9 @@ class Rows:
         assert self.batch_rows.grad is not None
         ids, momentum, square = self._batch
         rate, beta1 = self._rates[self._taken]
-        adamw(
-            [self.batch_rows],
-            [self.batch_rows.grad],
-            [momentum],
-            [square],
-            [],
-            [torch.tensor(float(self._taken))],
-            fused=True,
-            amsgrad=False,
-            beta1=beta1,
-            beta2=BETA2,
-            lr=rate,
-            weight_decay=self._weight_decay,
-            eps=EPSILON,
-            maximize=False,
+        taken = torch.tensor(float(self._taken))
+        adamw_step(
+            [self.batch_rows], [momentum], [square], [taken], rate=rate, beta1=beta1, weight_decay=self._weight_decay
         )
         self._taken += 1
         for table, rows in ((self._weight, self.batch_rows), (self._momentum, momentum), (self._square, square)):
