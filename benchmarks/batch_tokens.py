@@ -16,7 +16,7 @@ import torch
 
 from data.source import Split, find_source
 from models.lstm import LSTMLearner
-from models.training import TrainingConfig
+from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits, texts_per_batch
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 

@@ -12,9 +12,10 @@ import torch
 
 from data.source import Split, find_source
 from models.bert import BERTClassifier, BERTConfig, FeatureHead, Strategy
-from models.encoders import load_encoder
-from models.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches, cached_features
-from models.training import TrainingConfig, train
+from models.networks.encoders import load_encoder
+from models.training.config import TrainingConfig
+from models.training.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches, cached_features
+from models.training.trainer import train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_for_search

@@ -21,9 +21,10 @@ import torch
 from optuna.trial import Trial
 
 from data.source import Split, find_source
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.lstm import LSTMConfig
-from models.training import EpochResult, TrainingConfig
+from models.training.config import TrainingConfig
+from models.training.trainer import EpochResult
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import open_prepared, prepare_for_search
 from study.search_space import search_space

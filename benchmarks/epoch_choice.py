@@ -19,8 +19,8 @@ from sklearn.model_selection import train_test_split
 from data.source import Split, find_source
 from models.lstm import LSTMConfig
 from models.registry import find_learner, name_of
-from models.scores import macro_f1
-from models.training import EpochResult, best_epoch, predict, train
+from models.training.scores import macro_f1
+from models.training.trainer import EpochResult, best_epoch, predict, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import prepare_for_search
 from study.model_settings import DEFAULTS

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from models.classifier import TextClassifier
 from models.export import save_model
+from models.learners.classifier import TextClassifier
 from models.lstm import LSTMClassifier, LSTMConfig
 from preprocessing.vocabulary import build_vocabulary
 

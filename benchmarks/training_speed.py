@@ -19,7 +19,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from data.source import Split, find_source
 from models.lstm import LSTMClassifier, LSTMConfig
-from models.training import TrainingConfig, _trained_by_rows, train
+from models.training.config import TrainingConfig
+from models.training.trainer import _trained_by_rows, train
 from preprocessing.batches import Batch, EvaluationBatches, TextLimits, TrainingBatches, make_batch
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts, prepare_for_search
@@ -99,7 +100,7 @@ def milliseconds_per_step(prepared: PreparedTexts, vocabulary_size: int, *, by_r
     texts = prepared.training.take(np.arange(0, len(prepared.training), len(prepared.training) // (STEPS * 32)))
     batches = TrainingBatches(texts, config.batch_size, limits.max_tokens, words, 0)
     model = LSTMClassifier(LSTMConfig(), vocabulary_size=vocabulary_size, classes=len(prepared.classes))
-    with patch("models.training._trained_by_rows", _trained_by_rows if by_rows else lambda *_: []):
+    with patch("models.training.trainer._trained_by_rows", _trained_by_rows if by_rows else lambda *_: []):
         seconds = train(model, batches, one_text(texts, limits.max_tokens, words), config, device=CPU).curve[0].seconds
     return 1000 * seconds / len(batches)
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from models.scores import Classes, Metric
+from models.training.scores import Classes, Metric
 from study.confirmation.bootstrap import paired_bootstrap
 from study.confirmation.candidates import Candidate, rank
 

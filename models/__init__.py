@@ -1,4 +1,7 @@
-"""The models and their training: from token ids to logits. Knows neither Optuna nor databases."""
+"""The models, one file each, from token ids to logits. Knows neither Optuna nor databases.
+
+A model builds on `networks`, is trained by `training`, and reaches a study through `learners`.
+"""
 
 import os
 

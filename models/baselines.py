@@ -21,8 +21,8 @@ from models.linear import (
     fit_features,
     unfitted_classifier,
 )
-from models.scores import SCORES, Metric
 from models.tfidf import flat_tokens
+from models.training.scores import SCORES, Metric
 from preprocessing.encoding import EncodedTexts
 
 WORDS = LinearConfig(max_ngram=1)  # the features that all baselines share

@@ -18,9 +18,9 @@ from typing import Any, Literal, Self, get_args
 
 from torch import Tensor, nn
 
-from models.encoders import build_encoder, describe_encoder, layers_of, with_adapters, without_adapters
-from models.layers import length_mask
-from models.networks import Network
+from models.networks.encoders import build_encoder, describe_encoder, layers_of, with_adapters, without_adapters
+from models.networks.layers import length_mask
+from models.networks.network import Network
 from preprocessing.pretrained import MINILM
 
 Strategy = Literal["frozen", "full", "gradual", "lora"]
@@ -50,14 +50,14 @@ class BERTConfig:
 
 
 class BERTClassifier(Network):
-    """Encoder, mean over the real tokens, dropout, linear. Fulfils `models.trained_weights.FineTuned`.
+    """Encoder, mean over the real tokens, dropout, linear. Fulfils `models.training.trained_weights.FineTuned`.
 
     Not the state of [CLS], because MiniLM was trained with mean pooling (Reimers & Gurevych 2019, arXiv:1908.10084),
     where BERT's [CLS] was also found to be a poor feature before fine-tuning.
     """
 
     def __init__(self, config: BERTConfig, encoder: nn.Module, *, classes: int) -> None:
-        """Takes over the encoder, as returned by `models.encoders.load_encoder`."""
+        """Takes over the encoder, as returned by `models.networks.encoders.load_encoder`."""
         super().__init__()
         self.config = config
         if config.strategy == "lora":

@@ -9,18 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from models.bert import BERTClassifier, BERTConfig, FeatureHead, merged
-from models.checkpoint import Checkpoint
-from models.classifier import TextClassifier, Tokens
-from models.encoders import load_encoder, read_shape
-from models.frozen_features import (
+from models.learners.classifier import TextClassifier, Tokens
+from models.learners.learner import Learner, OnEpochEnd, Settings
+from models.networks.encoders import load_encoder, read_shape
+from models.training.checkpoint import Checkpoint
+from models.training.config import TrainingConfig
+from models.training.frozen_features import (
     FeatureEvaluationBatches,
     FeatureTrainingBatches,
     TextFeatures,
     cached_features,
 )
-from models.learner import Learner, OnEpochEnd, Settings
-from models.trained_weights import load_trained
-from models.training import TrainingConfig, TrainingResult, compute_logits, train
+from models.training.trained_weights import load_trained
+from models.training.trainer import TrainingResult, compute_logits, train
 from preprocessing.batches import TextLimits, TrainingBatches
 from preprocessing.cache import OnEvent, OnProgress, ignore
 from preprocessing.encoding import EncodedTexts

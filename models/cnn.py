@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.layers import FastDropout, Head, WordDropout, length_mask, word_embedding
-from models.learner import Settings
-from models.networks import Network
-from models.training import TrainingConfig
-from models.word_learner import WordLearner
+from models.learners.learner import Settings
+from models.learners.word_learner import WordLearner
+from models.networks.layers import FastDropout, Head, WordDropout, length_mask, word_embedding
+from models.networks.network import Network
+from models.training.config import TrainingConfig
 from preprocessing.batches import BATCH_TOKENS, TextLimits
 from preprocessing.vocabulary import PAD_ID
 from preprocessing.word_vectors import WordVectors

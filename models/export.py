@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 
 from data.errors import UserError
 from data.files import replace_folder
-from models.classifier import TextClassifier, Tokens
+from models.learners.classifier import TextClassifier, Tokens
 from models.registry import find_learner, name_of
 from preprocessing.cleaning import CLEANING_VERSION
 from preprocessing.vocabulary import Vocabulary

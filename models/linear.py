@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.calibration import best_temperature
-from models.checkpoint import Checkpoint
-from models.layers import length_mask
-from models.learner import Learner, OnEpochEnd, Settings
-from models.networks import Network
-from models.scores import accuracy, macro_f1
+from models.learners.learner import Learner, OnEpochEnd, Settings
+from models.networks.layers import length_mask
+from models.networks.network import Network
 from models.tfidf import SparseRows, Tfidf, fit_tfidf, flat_tokens
-from models.training import EpochResult, TrainingConfig, TrainingResult
+from models.training.calibration import best_temperature
+from models.training.checkpoint import Checkpoint
+from models.training.config import TrainingConfig
+from models.training.scores import accuracy, macro_f1
+from models.training.trainer import EpochResult, TrainingResult
 from preprocessing.batches import TextLimits
 from preprocessing.encoding import EncodedTexts
 
@@ -158,7 +159,7 @@ def fit_features(
 ) -> Features:
     """Fit the features of the n-grams of `config`; texts are truncated to `max_tokens`.
 
-    Sets this process to one thread, as `models.training.train` does.
+    Sets this process to one thread, as `models.training.trainer.train` does.
     """
     torch.set_num_threads(1)
     tokens = flat_tokens(training, max_tokens)

@@ -10,11 +10,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from models.layers import FastDropout, Head, WordDropout, word_embedding
-from models.learner import Settings
-from models.networks import Network
-from models.training import TrainingConfig
-from models.word_learner import WordLearner
+from models.learners.learner import Settings
+from models.learners.word_learner import WordLearner
+from models.networks.layers import FastDropout, Head, WordDropout, word_embedding
+from models.networks.network import Network
+from models.training.config import TrainingConfig
 from preprocessing.batches import BATCH_TOKENS, TextLimits
 from preprocessing.word_vectors import WordVectors
 

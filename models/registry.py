@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from models.learner import Learner, Settings
+    from models.learners.learner import Learner, Settings
     from preprocessing.prepared import PreparedTexts
 
 MODELS = {

@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from data.source import DataSource, Split
-from models.learner import Settings
-from models.precision import Precision
+from models.learners.learner import Settings
 from models.registry import find_learner, name_of
-from models.training import TrainingConfig
+from models.training.config import TrainingConfig
+from models.training.precision import Precision
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import EncoderVersion
 from preprocessing.word_vectors import VectorSource

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import user_path
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.registry import MODELS, find_learner, name_of
 from preprocessing.word_vectors import find_copy, find_vectors
 from study.errors import StudyError

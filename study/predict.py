@@ -15,7 +15,7 @@ from study.command_line import interruptible, run_command
 from study.predict_files import Columns, PredictionError, check_files, in_chunks, label_file
 
 if TYPE_CHECKING:
-    from models.classifier import TextClassifier
+    from models.learners.classifier import TextClassifier
 
 EXAMPLES = """
 Examples:

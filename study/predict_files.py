@@ -17,7 +17,7 @@ from data.errors import UserError
 from data.files import is_gzip, kind_of_file, replacing
 
 if TYPE_CHECKING:
-    from models.classifier import TextClassifier
+    from models.learners.classifier import TextClassifier
 
 CHUNK = 2_048  # texts at a time: bounds the memory, but allows batches of texts of similar length
 SEPARATORS = {".csv": ",", ".tsv": "\t"}

@@ -17,7 +17,7 @@ from optuna.distributions import (
 
 from models.bert import BERTConfig, Strategy
 from models.cnn import CNNConfig
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.linear import LinearConfig
 from models.lstm import LSTMConfig
 from study.choices import SpaceName

@@ -13,8 +13,11 @@ from setuptools import find_packages
 ROOT = Path(__file__).parent.parent
 LAYERS = ["data", "preprocessing", "models", "study"]  # each may import those before it
 COMMANDS = ["run", "worker", "report", "predict", "cache"]
-# Likewise within `study`. The core: the files of `study/` that are not commands.
-PACKAGES = ["core", "storage", "analysis", "figures", "trials", "workers", "confirmation", "reports", "commands"]
+# Likewise the packages within a layer. The core: the files of `study/` that are not commands.
+PACKAGES = {
+    "models": ["networks", "training", "learners", "models"],
+    "study": ["core", "storage", "analysis", "figures", "trials", "workers", "confirmation", "reports", "commands"],
+}
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DOORS_TO_THE_TEST_SPLIT = {"load_test_texts", "prepare_test", "read_official_split", "read_corpus", "split_sides"}
@@ -31,11 +34,13 @@ def in_folders(*folders: str, but: Collection[str] = ()) -> list[Path]:
 
 
 def package_of(module: str) -> str:
-    """The package of a module of `study`, by its dotted name."""
-    name = module.split(".")
-    if name[1:] and name[1] in PACKAGES:
-        return name[1]
-    return "commands" if name[1:] and name[1] in COMMANDS else "core"
+    """The package of a module of `models` or `study`, by its dotted name."""
+    layer, *name = module.split(".")
+    if name and name[0] in PACKAGES[layer]:
+        return name[0]
+    if layer == "models":
+        return "models"
+    return "commands" if name and name[0] in COMMANDS else "core"
 
 
 def code_of(path: Path) -> str:
@@ -73,10 +78,11 @@ def test_imports_point_down(path: Path) -> None:
     assert not imported_packages(path) & above
 
 
-@pytest.mark.parametrize("path", in_folders("study"), ids=name_of)
-def test_imports_of_the_study_point_down(path: Path) -> None:
-    imported = {package_of(name) for name in imported_modules(path) if name.startswith("study.")}
-    above = set(PACKAGES[PACKAGES.index(package_of(dotted(path))) + 1 :])
+@pytest.mark.parametrize("path", in_folders(*PACKAGES), ids=name_of)
+def test_imports_between_the_packages_of_a_layer_point_down(path: Path) -> None:
+    layer = path.relative_to(ROOT).parts[0]
+    imported = {package_of(name) for name in imported_modules(path) if name.startswith(f"{layer}.")}
+    above = set(PACKAGES[layer][PACKAGES[layer].index(package_of(dotted(path))) + 1 :])
     assert not imported & above
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.scores import Classes, Floats, Metric
+from models.training.scores import Classes, Floats, Metric
 
 ROUNDS = 10_000  # from seed to seed, the ends of a 95 % interval then move by 1/50 of its width
 WEIGHTS_AT_ONCE = 5_000_000  # bounds the memory to some 100 MB
@@ -138,8 +138,8 @@ def _mean_over_seeds(resampled: Floats, generator: np.random.Generator) -> Float
 def _weighted_scores(labels: Classes, predictions: Classes, weights: Floats, metric: Metric) -> Floats:
     """The scores (R, S) of predictions (S, N) when text i occurs `weights[r, i]` times; weights (R, N).
 
-    The scores of `models.scores`, for all rounds in a few matrix products. So macro-F1 is the mean over the classes in
-    the round: a rare class that was not drawn is left out, not counted as 0, which no model could avoid.
+    The scores of `models.training.scores`, for all rounds in a few matrix products. So macro-F1 is the mean over the
+    classes in the round: a rare class that was not drawn is left out, not counted as 0, which no model could avoid.
     """
     if metric == "accuracy":
         shares: Floats = weights @ (predictions == labels).T / weights.sum(axis=1, keepdims=True)

@@ -19,8 +19,8 @@ from optuna.trial import FrozenTrial
 from sklearn.metrics import log_loss
 
 from models.baselines import Baseline, fit_baselines
-from models.calibration import best_temperature
-from models.learner import Learner
+from models.learners.learner import Learner
+from models.training.calibration import best_temperature
 from preprocessing.batches import limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts, prepare_test

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from models.scores import Metric
+from models.training.scores import Metric
 from study.confirmation.bootstrap import PairedComparison, holm
 from study.formatting import METRIC_TITLES
 

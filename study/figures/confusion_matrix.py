@@ -13,7 +13,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from models.scores import confusion
+from models.training.scores import confusion
 from study.figures.colours import DOTS_PER_INCH
 
 CLASSES_WITH_COUNTS = 12  # with more, a cell has no room for a number

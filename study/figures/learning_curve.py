@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from models.training import EpochResult
+from models.training.trainer import EpochResult
 from study.figures.colours import BLUE, DOTS_PER_INCH, GREY, GRID, ORANGE
 
 

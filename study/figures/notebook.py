@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
 from data.source import SearchTexts
-from models.learner import Learner
-from models.scores import Classes, Metric, confusion, per_class_scores
-from models.training import TrainingResult
+from models.learners.learner import Learner
+from models.training.scores import Classes, Metric, confusion, per_class_scores
+from models.training.trainer import TrainingResult
 from preprocessing.cleaning import clean, tokenize
 from preprocessing.prepared import PreparedTexts
 from study.figures.colours import BLUE, GREY, OCHRE, ORANGE, PINK, SCALE, TEXT

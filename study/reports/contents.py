@@ -8,8 +8,8 @@ from optuna.study import Study
 from rich.console import Console
 
 from models.baselines import PUBLISHED, PublishedResult
-from models.calibration import Bin, expected_calibration_error, reliability
-from models.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
+from models.training.calibration import Bin, expected_calibration_error, reliability
+from models.training.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
 from study.analysis.findings import Findings, find
 from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate, PairedComparison, bootstrap_interval, paired_bootstrap

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 from optuna.study import Study
 
-from models.calibration import Bin
+from models.training.calibration import Bin
 from study.analysis.findings import Findings, find
 from study.configuration import StudyConfig
 from study.confirmation.leaderboard import ComparedStudy

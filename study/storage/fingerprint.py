@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.registry import find_learner
-from models.training import TrainingConfig
+from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from preprocessing.pretrained import bert_extra

@@ -14,7 +14,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from models.precision import Precision
+from models.training.precision import Precision
 from study.configuration import StudyConfig, with_precision
 from study.errors import StudyError
 from study.formatting import safe_url

@@ -12,8 +12,8 @@ from optuna import TrialPruned
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna.trial import Trial
 
-from models.learner import Settings
-from models.training import EpochResult, best_epoch
+from models.learners.learner import Settings
+from models.training.trainer import EpochResult, best_epoch
 from preprocessing.prepared import PreparedTexts
 from study.formatting import METRIC_TITLES, format_parameters
 from study.storage.trial_queue import describe_failure
@@ -110,7 +110,7 @@ def _log_lines(trial: Trial, record: TrialRecord) -> Iterator[str]:
     if record.curve:
         best, settled = record.best, training.first_settled_epoch
         counted = f", of those from epoch {settled + 1} on" if 0 < settled <= best.epoch else ""
-        score = f"{METRIC_TITLES[training.metric]}: {training.score(best):.4f}"
+        score = f"{METRIC_TITLES[training.metric]}: {best.score(training.metric):.4f}"
         yield f"Best validation {score}, after epoch {best.epoch + 1}{counted}."
     yield f"Ended: {_end(record)}"
 

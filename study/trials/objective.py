@@ -9,10 +9,11 @@ from optuna import TrialPruned
 from optuna.trial import Trial
 
 from data.errors import UserError
-from models.checkpoint import Checkpoint
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.registry import make_learner
-from models.training import EpochResult, TrainingConfig, TrainingResult, best_epoch
+from models.training.checkpoint import Checkpoint
+from models.training.config import TrainingConfig
+from models.training.trainer import EpochResult, TrainingResult, best_epoch
 from preprocessing.prepared import PreparedTexts
 from study.search_space import apply_parameters
 from study.storage.connection import STORAGE_ERRORS
@@ -51,7 +52,7 @@ def run_trial(
         if reported_before is not None and result.epoch < reported_before:
             return  # reported before the interruption, and not pruned
         if result.epoch != reported_before:
-            trial.report(training.score(best_epoch(curve, training)), step=result.epoch)
+            trial.report(best_epoch(curve, training).score(training.metric), step=result.epoch)
         if result.epoch < training.epochs - 1 and trial.should_prune():
             raise TrialPruned
 
@@ -74,7 +75,7 @@ def run_trial(
     _record(trial, curve, training)
     if artifacts:
         artifacts.keep(trial, TrialRecord(settings, prepared, device, result.curve))
-    return training.score(result.best)
+    return result.best.score(training.metric)
 
 
 def checkpoint_file(checkpoints: Path, number: int) -> Path:

@@ -17,9 +17,9 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from data.files import replacing, sha256
-from models.learner import Learner
+from models.learners.learner import Learner
 from models.registry import make_learner
-from models.training import EpochResult, TrainingResult
+from models.training.trainer import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.configuration import StudyConfig
 from study.errors import StudyError

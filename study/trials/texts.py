@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from data.wheels import OnDownload
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.registry import find_learner, make_learner
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.pretrained import check_bert_extra

@@ -9,9 +9,9 @@ import psutil
 import torch
 from filelock import FileLock, Timeout
 
-from models.learner import Settings
-from models.precision import Precision, bfloat16_speedup, multiplies_bfloat16
+from models.learners.learner import Settings
 from models.registry import find_learner, name_of
+from models.training.precision import Precision, bfloat16_speedup, multiplies_bfloat16
 from study.choices import DeviceName
 from study.errors import StudyError
 

@@ -14,8 +14,8 @@ from optuna import TrialPruned
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from data.errors import UserError
-from models.precision import compute_type
-from models.training import EpochResult
+from models.training.precision import compute_type
+from models.training.trainer import EpochResult
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfig
 from study.errors import StudyError

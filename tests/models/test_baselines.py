@@ -13,7 +13,7 @@ from sklearn.svm import LinearSVC
 
 from data.source import Split, find_source
 from models.baselines import CANDIDATES, PUBLISHED, Baseline, Fit, fit_baselines
-from models.scores import Classes, Metric, accuracy, macro_f1
+from models.training.scores import Classes, Metric, accuracy, macro_f1
 from preprocessing.cleaning import clean
 from preprocessing.encoding import EncodedTexts, encode, learn_and_encode
 from preprocessing.prepared import prepare_for_search, prepare_test

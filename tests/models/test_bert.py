@@ -14,10 +14,11 @@ import torch
 import transformers
 
 from models.bert import BERTClassifier, BERTConfig, FeatureHead, Strategy, merged
-from models.checkpoint import Checkpoint
-from models.encoders import load_encoder
-from models.trained_weights import load_trained, trained_weights
-from models.training import TrainingConfig, TrainingResult, predict, train
+from models.networks.encoders import load_encoder
+from models.training.checkpoint import Checkpoint
+from models.training.config import TrainingConfig
+from models.training.trained_weights import load_trained, trained_weights
+from models.training.trainer import TrainingResult, predict, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
 from preprocessing.pretrained import PretrainedEncoder, PretrainedError, find_encoder
@@ -347,7 +348,7 @@ def test_without_the_bert_extra_the_error_says_how_to_install_it() -> None:
     program = """
 import pathlib, sys
 sys.modules["transformers"] = None  # as if it were not installed
-from models.encoders import load_encoder
+from models.networks.encoders import load_encoder
 from data.errors import UserError
 try:
     load_encoder(pathlib.Path("anywhere"))

@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from data.source import Split, find_source, load_search_texts
-from models.classifier import TextClassifier
 from models.export import ModelError, load_model, save_model
+from models.learners.classifier import TextClassifier
 from models.lstm import LSTMClassifier, LSTMConfig
-from models.training import TrainingConfig, train
-from models.training import predict as predict_in_training
+from models.training.config import TrainingConfig
+from models.training.trainer import predict as predict_in_training
+from models.training.trainer import train
 from preprocessing.batches import EvaluationBatches, TextLimits, TrainingBatches
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.vocabulary import Vocabulary, build_vocabulary

@@ -15,7 +15,7 @@ from sklearn.svm import LinearSVC
 from torch.nn import functional
 
 from models.linear import LinearClassifier, LinearConfig, fit_classifier, fit_features, fit_linear
-from models.training import TrainingResult, predict
+from models.training.trainer import TrainingResult, predict
 from preprocessing.batches import EvaluationBatches, make_batch
 from preprocessing.encoding import EncodedTexts
 

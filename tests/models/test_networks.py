@@ -14,8 +14,9 @@ from models.bert import BERTClassifier, BERTConfig, Strategy
 from models.cnn import CNNClassifier, CNNConfig
 from models.linear import ClassifierName, LinearClassifier, LinearConfig, fit_linear
 from models.lstm import LSTMClassifier, LSTMConfig
-from models.trained_weights import trained_weights
-from models.training import TrainingConfig, TrainingResult, train
+from models.training.config import TrainingConfig
+from models.training.trained_weights import trained_weights
+from models.training.trainer import TrainingResult, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
 

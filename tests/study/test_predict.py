@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from models.classifier import TextClassifier
 from models.export import load_model, save_model
+from models.learners.classifier import TextClassifier
 from models.lstm import LSTMClassifier, LSTMConfig
 from preprocessing.vocabulary import build_vocabulary
 from study.command_line import run_command

@@ -11,7 +11,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from data.source import DataSource
 from models.bert import BERTConfig
-from models.training import TrainingConfig
+from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import PretrainedEncoder
 from study.configuration import StudyConfig

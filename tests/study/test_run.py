@@ -14,12 +14,12 @@ from optuna.trial import TrialState
 
 from data.source import DataSource
 from models.bert import Strategy
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.linear import ClassifierName
 from models.lstm import LSTMConfig
-from models.precision import Precision
-from models.scores import Metric
-from models.training import TrainingConfig
+from models.training.config import TrainingConfig
+from models.training.precision import Precision
+from models.training.scores import Metric
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfig
 from study.run import run as run_function

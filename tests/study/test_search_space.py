@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 
 from data.source import DataSource
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.lstm import LSTMConfig
-from models.training import TrainingConfig
+from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.choices import SpaceName
 from study.configuration import RULES, StudyConfig

@@ -15,9 +15,9 @@ from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
 from data.source import DataSource
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.lstm import LSTMConfig
-from models.training import TrainingConfig
+from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.analysis.findings import Importance, find, find_cost, find_edges, find_failures, find_importances
 from study.analysis.interaction import find_interaction

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.scores import Classes, Metric, accuracy, macro_f1
+from models.training.scores import Classes, Metric, accuracy, macro_f1
 from study.confirmation.bootstrap import (
     _mean_over_seeds,
     _resample,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, create_trial
 
 from data.source import DataSource
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.lstm import LSTMConfig
-from models.training import TrainingConfig
+from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits
 from study.configuration import StudyConfig
 from study.confirmation.candidates import Candidate, find_candidates, near_identical, rank, rounds, trainings

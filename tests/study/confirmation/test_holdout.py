@@ -17,8 +17,8 @@ from sklearn.metrics import log_loss
 
 from data.source import DataSource, Split, find_source, load_test_texts
 from models.baselines import fit_baselines
-from models.calibration import best_temperature
-from models.learner import Learner
+from models.learners.learner import Learner
+from models.training.calibration import best_temperature
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import prepare_test
 from preprocessing.pretrained import PretrainedEncoder, find_encoder

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from models.training import EpochResult, TrainingResult
+from models.training.trainer import EpochResult, TrainingResult
 from study.figures.confusion_matrix import CLASSES_WITH_COUNTS
 from study.figures.notebook import confusion_matrix, training_curves
 

@@ -10,7 +10,7 @@ import torch
 
 from data.source import Split, find_source
 from models.registry import make_learner
-from models.training import EpochResult, TrainingResult
+from models.training.trainer import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.figures.notebook import class_frame, score_frame
 from study.model_settings import choose_settings

@@ -16,8 +16,8 @@ from sklearn.metrics import f1_score
 
 from data.source import DataSource
 from models.baselines import PUBLISHED
-from models.calibration import Bin
-from models.scores import Metric, macro_f1
+from models.training.calibration import Bin
+from models.training.scores import Metric, macro_f1
 from study.configuration import StudyConfig
 from study.confirmation.candidates import Candidate, Ranked
 from study.confirmation.confirm import Confirmation

@@ -10,11 +10,11 @@ from optuna.trial import FrozenTrial, create_trial
 
 from data.source import DataSource
 from models.baselines import PublishedResult
-from models.calibration import Bin
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.lstm import LSTMConfig
-from models.scores import ClassScores
-from models.training import TrainingConfig
+from models.training.calibration import Bin
+from models.training.config import TrainingConfig
+from models.training.scores import ClassScores
 from preprocessing.batches import TextLimits
 from study.analysis.findings import find
 from study.configuration import StudyConfig

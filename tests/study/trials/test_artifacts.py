@@ -21,9 +21,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from data.source import DataSource, Split, find_source
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.lstm import LSTMConfig
-from models.training import EpochResult, TrainingConfig, TrainingResult, best_epoch
+from models.training.config import TrainingConfig
+from models.training.trainer import EpochResult, TrainingResult, best_epoch
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study import worker
@@ -125,7 +126,7 @@ def test_value_reports_attributes_and_log_are_those_of_the_best_settled_epoch(
             on_epoch_end(result)
         return TrainingResult(tuple(curve), best_epoch(curve, training), {})
 
-    monkeypatch.setattr("models.word_learner.WordLearner.fit", fit)
+    monkeypatch.setattr("models.learners.word_learner.WordLearner.fit", fit)
     run = objective(prepared, tmp_path / "artifacts", base=replace(BASE, training=training))
     search_in(study, storage, run, trials=1)
     trial = study.trials[0]

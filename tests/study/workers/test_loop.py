@@ -18,9 +18,10 @@ from optuna.pruners import ThresholdPruner
 from optuna.trial import Trial, TrialState, create_trial
 
 from data.source import Split, find_source
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.lstm import LSTMConfig
-from models.training import EpochResult, TrainingConfig, TrainingResult
+from models.training.config import TrainingConfig
+from models.training.trainer import EpochResult, TrainingResult
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.search_space import Space

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.precision import Precision
+from models.training.precision import Precision
 from study.model_settings import DEFAULTS
 from study.reports.reproduction import reproduction
 from study.storage.attributes import CONFIGURATION
@@ -47,7 +47,7 @@ def test_a_study_keeps_its_precision_and_warns_of_another(
     def precision() -> str:
         return str(toy.load().user_attrs[CONFIGURATION]["base"]["training"]["precision"])
 
-    monkeypatch.setattr("models.precision.multiplies_bfloat16", lambda _device: True)
+    monkeypatch.setattr("models.training.precision.multiplies_bfloat16", lambda _device: True)
     monkeypatch.setattr("study.workers.search.choose_precision", lambda *_: "bfloat16")
     assert toy.run("--trials", 1, "--precision", "auto") == 0
     assert "Precision: training in bfloat16, evaluation in float32." in capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_a_study_keeps_its_precision_and_warns_of_another(
 def test_a_machine_without_bfloat16_continues_a_study_in_float32_and_says_so(
     toy: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.precision.multiplies_bfloat16", lambda _device: False)
+    monkeypatch.setattr("models.training.precision.multiplies_bfloat16", lambda _device: False)
     assert toy.run("--trials", 1, "--precision", "bfloat16") == 0
     assert "Note: this machine does not multiply bfloat16 in hardware; it trains in float32" in capsys.readouterr().out
     assert toy.run("--trials", 1, "--precision", "float32", "--name", "single") == 0

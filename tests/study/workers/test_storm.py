@@ -15,9 +15,9 @@ import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from models.learner import Settings
+from models.learners.learner import Settings
 from models.lstm import LSTMClassifier
-from models.training import EpochResult, best_epoch, train
+from models.training.trainer import EpochResult, best_epoch, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.search_space import apply_parameters

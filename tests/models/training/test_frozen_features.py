@@ -9,15 +9,16 @@ import torch
 
 from data.source import Split, find_source
 from models.bert import BERTClassifier, BERTConfig, FeatureHead
-from models.encoders import load_encoder
-from models.frozen_features import (
+from models.networks.encoders import load_encoder
+from models.training.config import TrainingConfig
+from models.training.frozen_features import (
     Encode,
     FeatureEvaluationBatches,
     FeatureTrainingBatches,
     TextFeatures,
     cached_features,
 )
-from models.training import TrainingConfig, predict, train
+from models.training.trainer import predict, train
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.pretrained import PretrainedEncoder

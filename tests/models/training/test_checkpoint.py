@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.checkpoint import Checkpoint, CheckpointError
+from models.training.checkpoint import Checkpoint, CheckpointError
 
 # A real LSTM with both kinds of dropout and two layers. Each training run is a separate process, forked so that torch
 # is imported only once; the runs to be killed kill themselves.
@@ -19,9 +19,10 @@ import os, signal, sys, torch
 from dataclasses import asdict
 from pathlib import Path
 from data.source import Split, find_source
-from models.checkpoint import Checkpoint
+from models.training.checkpoint import Checkpoint
 from models.lstm import LSTMClassifier, LSTMConfig
-from models.training import TrainingConfig, train
+from models.training.config import TrainingConfig
+from models.training.trainer import train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.prepared import prepare_for_search
 

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,64 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.checkpoint import Checkpoint
-from models.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches
-from models.optimizer import WARM_UP_SHARES, Schedule, ScheduledAdamW
-from models.precision import Precision, autocast, compute_type
-from models.row_embedding import RowEmbedding
-from models.scores import METRICS, Metric, accuracy, macro_f1
-from models.trained_weights import FineTuned, load_trained, parameter_groups, trained_weights
+from models.networks.row_embedding import RowEmbedding
+from models.training.checkpoint import Checkpoint
+from models.training.config import TrainingConfig
+from models.training.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches
+from models.training.optimizer import ScheduledAdamW
+from models.training.precision import autocast, compute_type
+from models.training.scores import Metric, accuracy, macro_f1
+from models.training.trained_weights import FineTuned, load_trained, parameter_groups, trained_weights
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 
 AnyTrainingBatches = TrainingBatches | FeatureTrainingBatches
 AnyEvaluationBatches = EvaluationBatches | FeatureEvaluationBatches
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    epochs: int = 7
-    learning_rate: float = 1e-2  # the peak of the schedule
-    batch_size: int = 32  # texts
-    batch_tokens: int | None = None  # tokens per batch, on average (`texts_per_batch`); None: `batch_size` texts
-    label_smoothing: float = 0.1  # share of the target that is spread over all classes (arXiv:1512.00567)
-    weight_decay: float = 0.01  # decoupled (AdamW), per step and unit of learning rate
-    gradient_norm: float = 1.0  # larger gradients are scaled down to this norm
-    patience: int = 2  # epochs without a better score before training stops
-    metric: Metric = "macro_f1"  # on validation: decides which epoch is the best
-    seed: int = 0
-    schedule: Schedule = "one_cycle"
-    precision: Precision = "auto"  # of matrix products in training
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
-        if self.batch_tokens is not None and self.batch_tokens < 1:
-            raise ValueError(f"`batch_tokens >= 1` must hold, got {self.batch_tokens}.")
-        for name in ("learning_rate", "gradient_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"`{name} > 0` must hold, got {getattr(self, name)}.")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"`0 <= label_smoothing < 1` must hold, got {self.label_smoothing}.")
-        if self.metric not in METRICS:
-            raise ValueError(f"`metric` must be one of {', '.join(METRICS)}, got {self.metric!r}.")
-        if self.schedule not in WARM_UP_SHARES:
-            raise ValueError(f"`schedule` must be one of {', '.join(WARM_UP_SHARES)}, got {self.schedule!r}.")
-        if self.precision not in get_args(Precision):
-            raise ValueError(f"`precision` must be one of {', '.join(get_args(Precision))}, got {self.precision!r}.")
-
-    @property
-    def warm_up_share(self) -> float:
-        return WARM_UP_SHARES[self.schedule]
-
-    @property
-    def first_settled_epoch(self) -> int:
-        """The first epoch after which the rate is at most half its peak; only from here on an epoch can be the best."""
-        half = self.epochs * (1 + self.warm_up_share) / 2
-        return math.ceil(half - 1e-9) - 1  # robust to rounding errors
-
-    def score(self, result: "EpochResult") -> float:
-        return float(getattr(result, self.metric))
 
 
 @dataclass(frozen=True)
@@ -83,12 +37,16 @@ class EpochResult:
     seconds: float
     predictions: Tensor = field(compare=False)  # the class of each validation text, (N,) int32
 
+    def score(self, metric: Metric) -> float:
+        """The validation score."""
+        return float(getattr(self, metric))
+
 
 @dataclass(frozen=True)
 class TrainingResult:
     curve: tuple[EpochResult, ...]
     best: EpochResult
-    best_weights: dict[str, Tensor]  # the trained ones, for `models.trained_weights.load_trained`
+    best_weights: dict[str, Tensor]  # the trained ones, for `models.training.trained_weights.load_trained`
 
 
 def best_epoch(curve: Sequence[EpochResult], config: TrainingConfig) -> EpochResult:
@@ -98,7 +56,7 @@ def best_epoch(curve: Sequence[EpochResult], config: TrainingConfig) -> EpochRes
     `benchmarks/epoch_choice.py`), but a lucky early epoch can no longer make a configuration look good.
     """
     settled = [result for result in curve if result.epoch >= config.first_settled_epoch]
-    return max(settled or curve, key=lambda result: (config.score(result), result.epoch))
+    return max(settled or curve, key=lambda result: (result.score(config.metric), result.epoch))
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -188,7 +146,7 @@ class _Run:
 
     @property
     def is_over(self) -> bool:
-        settled = [self.config.score(result) for result in self.curve[self.config.first_settled_epoch :]]
+        settled = [result.score(self.config.metric) for result in self.curve[self.config.first_settled_epoch :]]
         waited = len(settled) - 1 - settled.index(max(settled)) if settled else 0
         return len(self.curve) == self.config.epochs or waited >= self.config.patience
 

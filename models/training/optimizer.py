@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from models.row_embedding import MissedSteps, RowEmbedding, Rows, adamw_step
+from models.networks.row_embedding import MissedSteps, RowEmbedding, Rows, adamw_step
 
 Schedule = Literal["one_cycle", "linear"]
 WARM_UP_SHARES: dict[Schedule, float] = {"one_cycle": 0.3, "linear": 0.1}  # of all steps, before the rate falls

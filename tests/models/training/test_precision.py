@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from models import training
-from models.layers import Head
 from models.lstm import LSTMClassifier, LSTMConfig
-from models.precision import Precision, autocast, bfloat16_speedup, compute_type, multiplies_bfloat16
-from models.training import TrainingConfig, TrainingResult, train
+from models.networks.layers import Head
+from models.training import trainer
+from models.training.config import TrainingConfig
+from models.training.precision import Precision, autocast, bfloat16_speedup, compute_type, multiplies_bfloat16
+from models.training.trainer import TrainingResult, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
 
@@ -23,7 +24,7 @@ WORDS, CLASSES = 30, 3
 
 @pytest.fixture
 def has_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.precision.multiplies_bfloat16", lambda _device: True)
+    monkeypatch.setattr("models.training.precision.multiplies_bfloat16", lambda _device: True)
 
 
 def train_with(precision: Precision) -> TrainingResult:
@@ -76,7 +77,7 @@ def test_only_training_is_in_bfloat16_not_the_evaluation(monkeypatch: pytest.Mon
 
 
 def test_a_device_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.precision.multiplies_bfloat16", lambda _device: False)
+    monkeypatch.setattr("models.training.precision.multiplies_bfloat16", lambda _device: False)
     assert compute_type("bfloat16", CPU) == torch.float32
     assert [epoch.training_loss for epoch in train_with("bfloat16").curve] == [
         epoch.training_loss for epoch in train_with("float32").curve
@@ -127,7 +128,7 @@ def test_the_speed_of_bfloat16_is_measured_in_both_precisions_and_leaves_no_trac
         assert device == CPU
         yield
 
-    monkeypatch.setattr("models.precision.autocast", watched)
+    monkeypatch.setattr("models.training.precision.autocast", watched)
     state = torch.get_rng_state()
     assert 0.1 < bfloat16_speedup() < 10  # twice the same
     assert asked["float32"] == asked["bfloat16"] > 1
@@ -137,7 +138,7 @@ def test_the_speed_of_bfloat16_is_measured_in_both_precisions_and_leaves_no_trac
 def test_the_state_of_a_scaler_that_scaled_nothing_is_not_loaded() -> None:
     """As when a trial of one GPU continues on an older one, which needs float16."""
     network = LSTMClassifier(LSTMConfig(4, 4), vocabulary_size=WORDS, classes=CLASSES)
-    run = training._Run(network, TrainingConfig(), steps_per_epoch=3, device=CPU)
+    run = trainer._Run(network, TrainingConfig(), steps_per_epoch=3, device=CPU)
     state = run.state_dict()
     assert state["scaler"] == {}
     run.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)

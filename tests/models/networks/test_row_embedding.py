@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from models.cnn import CNNClassifier, CNNConfig
 from models.lstm import LSTMClassifier, LSTMConfig
-from models.networks import Network
-from models.optimizer import Schedule, ScheduledAdamW, one_cycle
-from models.row_embedding import BETA2, EPSILON, MissedSteps, RowEmbedding
-from models.training import TrainingConfig, TrainingResult, train
+from models.networks.network import Network
+from models.networks.row_embedding import BETA2, EPSILON, MissedSteps, RowEmbedding
+from models.training.config import TrainingConfig
+from models.training.optimizer import Schedule, ScheduledAdamW, one_cycle
+from models.training.trainer import TrainingResult, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
 from preprocessing.vocabulary import PAD_ID

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.parallel import one_torch_thread
+from models.training.parallel import one_torch_thread
 from preprocessing.batches import make_batch
 from preprocessing.cache import OnEvent, OnProgress, ignore, open_or_build
 from preprocessing.encoding import EncodedTexts

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calibration import best_temperature, expected_calibration_error, reliability
+from models.training.calibration import best_temperature, expected_calibration_error, reliability
 
 
 @given(st.floats(0.1, 10))

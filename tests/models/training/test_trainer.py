@@ -7,16 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from models.optimizer import Schedule, ScheduledAdamW
-from models.training import (
-    EpochResult,
-    TrainingConfig,
-    TrainingDivergedError,
-    _Run,
-    best_epoch,
-    predict,
-    train,
-)
+from models.training.config import TrainingConfig
+from models.training.optimizer import Schedule, ScheduledAdamW
+from models.training.trainer import EpochResult, TrainingDivergedError, _Run, best_epoch, predict, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
 
@@ -119,7 +112,7 @@ def at_every_step(config: TrainingConfig, look: Callable[[ScheduledAdamW], float
             super().step()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.training.ScheduledAdamW", Recording)
+        patch.setattr("models.training.trainer.ScheduledAdamW", Recording)
         run(config)
     return seen
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from data.wheels import OnDownload
-from models.checkpoint import Checkpoint
-from models.classifier import TextClassifier, Tokens
-from models.networks import Network
-from models.training import EpochResult, TrainingConfig, TrainingResult, compute_logits
+from models.learners.classifier import TextClassifier, Tokens
+from models.networks.network import Network
+from models.training.checkpoint import Checkpoint
+from models.training.config import TrainingConfig
+from models.training.trainer import EpochResult, TrainingResult, compute_logits
 from preprocessing.batches import EvaluationBatches, TextLimits, limited_training_texts
 from preprocessing.cache import OnEvent, OnProgress, ignore
 from preprocessing.encoding import EncodedTexts
@@ -64,7 +65,7 @@ class Learner(ABC):
 
     @abstractmethod
     def fit(self, *, on_epoch_end: OnEpochEnd | None = None, checkpoint: Checkpoint | None = None) -> TrainingResult:
-        """Train on the training texts, validate on the validation texts; see `models.training.train`.
+        """Train on the training texts, validate on the validation texts; see `models.training.trainer.train`.
 
         Sets the global seed.
         """

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from models.networks import Network
-from models.parallel import one_torch_thread
+from models.networks.network import Network
+from models.training.parallel import one_torch_thread
 from preprocessing.batches import Batch, EvaluationBatches
 from preprocessing.encoding import EncodedTexts, encode
 from preprocessing.vocabulary import Vocabulary

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from models.optimizer import WARM_UP_SHARES, Schedule, ScheduledAdamW
+from models.training.optimizer import WARM_UP_SHARES, Schedule, ScheduledAdamW
 
 SHAPES = [(7, 3), (5,), (2, 2, 2)]
 

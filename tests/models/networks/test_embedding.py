@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from models.cnn import CNNClassifier, CNNConfig
-from models.layers import EMBEDDING_SCALE, word_embedding
 from models.lstm import LSTMClassifier, LSTMConfig
-from models.training import TrainingConfig, train
+from models.networks.layers import EMBEDDING_SCALE, word_embedding
+from models.training.config import TrainingConfig
+from models.training.trainer import train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
 from preprocessing.encoding import EncodedTexts
 from preprocessing.vocabulary import PAD_ID, SPECIAL_WORDS, UNKNOWN_ID, Vocabulary

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.layers import FastDropout, WordDropout
+from models.networks.layers import FastDropout, WordDropout
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from models.parallel import one_torch_thread
+from models.training.parallel import one_torch_thread
 
 Precision = Literal["auto", "float32", "bfloat16"]  # auto: half precision on a GPU, float32 elsewhere
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.trained_weights import load_trained, parameter_groups, trained_weights
+from models.training.trained_weights import load_trained, parameter_groups, trained_weights
 
 
 class Layers(nn.Sequential):

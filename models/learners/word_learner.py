@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from models.checkpoint import Checkpoint
-from models.learner import Learner, OnEpochEnd
-from models.training import TrainingResult, train
+from models.learners.learner import Learner, OnEpochEnd
+from models.training.checkpoint import Checkpoint
+from models.training.trainer import TrainingResult, train
 from preprocessing.batches import TrainingBatches, texts_per_batch
 from preprocessing.word_vectors import VectorSource, WordVectors, prepare_vectors
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.row_embedding import RowEmbedding
+from models.networks.row_embedding import RowEmbedding
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
 from preprocessing.word_vectors import WordVectors
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from models.scores import ClassScores, accuracy, confusion, macro_f1, per_class_scores
+from models.training.scores import ClassScores, accuracy, confusion, macro_f1, per_class_scores
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1))

@@ -14,12 +14,12 @@ import torch
 from data.source import Split, find_source, load_search_texts
 from models.bert import BERTConfig
 from models.export import load_model, save_model
-from models.learner import Learner, Settings
+from models.learners.learner import Learner, Settings
 from models.linear import LinearConfig
 from models.lstm import VECTOR_SCALE, LSTMConfig
-from models.optimizer import ScheduledAdamW
 from models.registry import MODELS, find_learner, make_learner
-from models.training import TrainingConfig
+from models.training.config import TrainingConfig
+from models.training.optimizer import ScheduledAdamW
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import prepare_for_search
 from preprocessing.pretrained import PretrainedEncoder
@@ -152,7 +152,7 @@ def test_a_process_looks_up_the_same_vectors_once(
     settings = replace(SETTINGS["lstm"], model=LSTMConfig(2, 12), vectors=find_vectors(str(file)))
     learner = learner_of(settings, toy_csv, tiny_encoder)
     first = learner.fit()
-    monkeypatch.delattr("models.word_learner.prepare_vectors")
+    monkeypatch.delattr("models.learners.word_learner.prepare_vectors")
     assert learner.fit().best.validation_loss == first.best.validation_loss
     with pytest.raises(NameError):
         learner_of(settings, toy_csv, tiny_encoder).fit()  # a new learner cannot know that the texts are the same

@@ -1,0 +1,1 @@
+"""From a study's texts to a trained model: what the models fit, predict and weigh in common."""

@@ -1,0 +1,1 @@
+"""What networks are made of: their base class, layers, embeddings of words, pretrained encoders."""
