@@ -15,8 +15,9 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import Trial
 
 from study.sampling import make_pruner
-from study.storage.connection import open_storage, sqlite_file
+from study.storage.connection import open_storage
 from study.storage.trial_queue import TrialQueue
+from study.storage.urls import sqlite_file
 from study.trials.objective import CURVES
 from study.workers.loop import run_trials
 

@@ -148,7 +148,7 @@ def _sha256(path: Path) -> str:
         return sha256(path)
     except FileNotFoundError:
         raise CorpusError(
-            f"File {path} not found. Check the path given to --data, or name a built-in corpus: "
+            f"File {path} not found. Check the path given to --data, or name a standard corpus: "
             f"{', '.join(STANDARD_CORPORA)}."
         ) from None
     except OSError as error:

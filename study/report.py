@@ -56,7 +56,10 @@ def report(
         ),
     ] = None,
     retrain: Annotated[
-        bool, typer.Option("--retrain/--no-retrain", help="Without it: tables and figures of the search alone.")
+        bool,
+        typer.Option(
+            "--retrain/--no-retrain", help="With --no-retrain: tables and figures of the search alone, in seconds."
+        ),
     ] = True,
     workers: Workers = None,
     output: Annotated[

@@ -4,7 +4,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -136,11 +135,10 @@ def _join(
         prepared = open_prepared(prepared_in) if prepared_in else None
         if prepared is None and CONFIRMS not in study.user_attrs:
             prepared = prepare_texts(configuration, console, device=torch_device)
-        on_change: Callable[[], None] = _nothing
         if show:
             console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")
             display = SearchDisplay(console, study, configuration, trials=trials)
-            on_change = stack.enter_context(display).update
+            stack.enter_context(display)
         run_worker(
             make_queue(study, storage, configuration),
             configuration,
@@ -148,7 +146,7 @@ def _join(
             device=torch_device,
             trials=trials,
             deadline=deadline,
-            on_change=on_change,
+            on_change=display.update if show else _nothing,
             on_event=partial(console.print, "Note:"),
         )
     if show:

@@ -113,9 +113,8 @@ def find_importances(study: Study, configuration: StudyConfig, *, seed: int = 0)
     result = Importances(len(sample.trials), caveat=sample.caveat)
     if result.trials < TRIALS_FOR_IMPORTANCE:
         there = {0: "there is none", 1: "there is only 1"}.get(result.trials, f"there are only {result.trials}")
-        return replace(
-            result, reason=f"It takes {TRIALS_FOR_IMPORTANCE} complete trials that were sampled, and {there}."
-        )
+        reason = f"The importance of parameters needs {TRIALS_FOR_IMPORTANCE} complete, sampled trials; {there}."
+        return replace(result, reason=reason)
     if len({trial.value for trial in sample.trials}) == 1:
         return replace(result, reason="All complete trials have the same value, so no parameter matters.")
     shares = _resampled_shares(sample.trials, list(configuration.search_space), seed=seed)

@@ -43,23 +43,23 @@ def find_interaction(study: Study, configuration: StudyConfig, *, seed: int = 0)
     first, second = search_space("default", configuration.base)
     pair, space = (first, second), configuration.search_space
     if categories := [name for name in pair if isinstance(space[name], CategoricalDistribution)]:
-        reason = f"The values of {' and '.join(categories)} have no order, so there is no surface through them."
+        reason = f"the values of {' and '.join(categories)} have no order, so there is no surface through them."
         return Interaction(pair, trials=0, reason=reason)
     sample = sample_of(study, configuration)
     trials = sample.trials[:TRIALS_OF_A_SURROGATE]
     nothing = Interaction(pair, len(trials), caveat=sample.caveat)
     if len(trials) < TRIALS_FOR_INTERACTION:
-        reason = f"It takes {TRIALS_FOR_INTERACTION} complete trials that were sampled, and there are {len(trials)}."
+        reason = f"it needs {TRIALS_FOR_INTERACTION} complete trials that were sampled, and there are {len(trials)}."
         return replace(nothing, reason=reason)
     values = np.array([trial.value for trial in trials], dtype=np.float64)
     if np.ptp(values) == 0:
-        return replace(nothing, reason="All complete trials have the same value.")
+        return replace(nothing, reason="all complete trials have the same value.")
     points = encode([trial.params for trial in trials], space)
     surrogate = fit_surrogate(points, values)
     fixed = GaussianProcessRegressor(surrogate.kernel_, optimizer=None, normalize_y=True)
     if (explained := _explained(fixed, points, values, seed=seed)) < EXPLAINED:
         reason = (
-            f"A smooth surface through {len(trials)} trials explains {max(explained, 0):.0%} of the variance "
+            f"a smooth surface through {len(trials)} trials explains {max(explained, 0):.0%} of the variance "
             f"of trials that it has not seen; {EXPLAINED:.0%} are needed."
         )
         return replace(nothing, explained=explained, reason=reason)

@@ -32,8 +32,8 @@ from study.confirmation.trainings import (
 from study.errors import StudyError
 from study.formatting import plural
 from study.storage.attributes import CONFIRMS, EXTENT, REPEAT, SUFFIX, TRIALS
-from study.storage.connection import RetryingStorage, retry
 from study.storage.lock import only_one, study_lock
+from study.storage.retrying import RetryingStorage, retry
 from study.storage.snapshots import snapshot
 from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
 from study.storage.trial_queue import TrialQueue
@@ -93,10 +93,8 @@ def confirmed_search(
         crew.plan.append(_plan(candidates, default, extent, chosen))
         along = [*confirming(default, repeats=extent.seeds), *to_finish(chosen)]
         ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds)
-        reference = None
+        reference = None if winner.candidate.is_default else _reference(crew, default, repeats=extent.seeds)
         if not winner.candidate.is_default:
-            wanted = confirming(default, repeats=extent.seeds)
-            reference = _confirmed(default, trained(crew.study, wanted, checkpoints=crew.checkpoints))
             failed = [candidate for candidate in failed if candidate != default]
             failed += [default] if reference is None else []
         crew.study.set_user_attr(EXTENT, asdict(extent))
@@ -227,6 +225,12 @@ def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, c
     also = "" if candidates == [default] else " and the default configuration"
     trained_on = f"{'is' if not also else 'are'} trained on {plural(extent.seeds, 'further repeat')}"
     return f"{ranked}{also} {trained_on} (fresh seeds and splits): up to {plural(most, 'training')}.{audits}"
+
+
+def _reference(crew: _Crew, default: Candidate, *, repeats: int) -> Confirmed | None:
+    """The default configuration on the winner's further repeats, which were trained along; None if one failed."""
+    wanted = confirming(default, repeats=repeats)
+    return _confirmed(default, trained(crew.study, wanted, checkpoints=crew.checkpoints))
 
 
 def _confirmed(candidate: Candidate, trials: Sequence[FrozenTrial | None]) -> Confirmed | None:

@@ -18,8 +18,8 @@ from study.confirmation.holdout import split_hash
 from study.errors import StudyError
 from study.model_settings import variant_of
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, IDENTITY, OUTCOME, SUFFIX
-from study.storage.connection import RetryingStorage
 from study.storage.queries import best_trial, finished_trials
+from study.storage.retrying import RetryingStorage
 from study.storage.studies import load_configuration
 
 OUTCOME_RULES = 2  # version; outcomes of 1 were scored on the repeats that ranked them

@@ -66,6 +66,7 @@ def draw_history(axes: Axes, study: Study, configuration: StudyConfig) -> None:
     if (value := default_value(study, configuration)) is not None:
         axes.axhline(value, color=LINE, linestyle="--", linewidth=1, label="default configuration")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _end_at_one(axes)
     _legend(axes)
 
 
@@ -131,6 +132,12 @@ def _by_state(trials: list[FrozenTrial]) -> list[tuple[TrialState, list[FrozenTr
     order = (TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE)
     groups = [(state, [trial for trial in trials if trial.state == state]) for state in order]
     return [(state, group) for state, group in groups if group]
+
+
+def _end_at_one(axes: Axes) -> None:
+    """Show no score above 1, which none can have, except half a marker of those that reach it."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, min(high, 1 + 0.02 * (1 - low)))
 
 
 def _style(axes: Axes, x_title: str, y_title: str) -> None:

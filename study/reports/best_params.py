@@ -5,7 +5,7 @@ from typing import Any
 
 from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed
-from study.reports.contents import Report
+from study.reports.contents import HoldoutReport, Report
 from study.storage.attributes import FINGERPRINT, REPEAT
 from study.storage.queries import best_trial
 
@@ -36,22 +36,27 @@ def best_params(report: Report) -> dict[str, Any]:
     if report.audit:
         content["audit"] = _audit_facts(report.audit)
     if report.test:
-        content["test"] = {
+        content |= _test_facts(report.test)
+    return json.loads(json.dumps(content))  # type: ignore[no-any-return]
+
+
+def _test_facts(test: HoldoutReport) -> dict[str, Any]:
+    return {
+        "test": {
             tested.system.name: {
                 "accuracy": vars(tested.accuracy),
                 "macro_f1": vars(tested.macro_f1),
                 "parameters": tested.system.parameters,
             }
-            for tested in report.test.tested
-        }
-        calibration = report.test.calibration
-        content["calibration"] = {
-            "expected_calibration_error": calibration.expected_error,
-            "negative_log_likelihood": calibration.log_loss,
-        }
-        content["model"] = vars(report.test.exported)
-        content["verdict"] = report.test.verdict.sentence
-    return json.loads(json.dumps(content))  # type: ignore[no-any-return]
+            for tested in test.tested
+        },
+        "calibration": {
+            "expected_calibration_error": test.calibration.expected_error,
+            "negative_log_likelihood": test.calibration.log_loss,
+        },
+        "model": vars(test.exported),
+        "verdict": test.verdict.sentence,
+    }
 
 
 def _confirmed_facts(confirmed: Confirmed) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from study.reports.folder import folder_name, new_folder, publish
 from study.reports.pages import write_report
 from study.reports.sentences import comparison_lines, headline, paragraphs
 from study.storage.attributes import REPEAT
-from study.storage.connection import RetryingStorage
 from study.storage.dashboard import browse_command, note_verdict
+from study.storage.retrying import RetryingStorage
 from study.storage.studies import Progress, check_name, joined_study, load_configuration, started_studies
 from study.trials.repeats import confirmed_learner, load_weights
 
@@ -62,25 +62,27 @@ def report_studies(
             with _step(f"Study: {study_name}", study_name, console, alone=alone):
                 _check_folder(url, study_name, output, retrain=retrain)
                 if retrain:
-                    confirmation = stack.enter_context(
-                        confirmed_search(
-                            url, study_name, top=top, seeds=seeds, audits=audit, workers=workers, console=console
-                        )
+                    confirming = confirmed_search(
+                        url, study_name, top=top, seeds=seeds, audits=audit, workers=workers, console=console
                     )
+                    confirmation = stack.enter_context(confirming)
                     gathered.append((confirmed_report(confirmation, console), confirmation.storage, confirmation))
                 else:
                     study, storage = stack.enter_context(joined_study(url, study_name))
                     gathered.append((search_report(study, load_configuration(study)), storage, None))
-        snapshots = {report.study.study_name: report.study for report, _, _ in gathered}
-        compared = [
-            (_beside_others(report, storage, snapshots), confirmation) for report, storage, confirmation in gathered
-        ]
-        written = []
-        for report, own in sorted(compared, key=lambda pair: -pair[0].rank):
-            name = report.study.study_name
-            with _step(f"Report: {name}", name, console, alone=alone):
-                _write(report, own, output, console)
-                written.append(name)
+        _write_all(gathered, url, output, console, names=names)
+
+
+def _write_all(gathered: list[_Gathered], url: str, output: Path | None, console: Console, *, names: list[str]) -> None:
+    """Compare the studies, and write the report on each; the best by validation last. Raises `StudyError`."""
+    snapshots = {report.study.study_name: report.study for report, _, _ in gathered}
+    compared = [(_beside_others(report, storage, snapshots), own) for report, storage, own in gathered]
+    written = []
+    for report, own in sorted(compared, key=lambda pair: -pair[0].rank):
+        name = report.study.study_name
+        with _step(f"Report: {name}", name, console, alone=len(names) == 1):
+            _write(report, own, output, console)
+            written.append(name)
     for lines in dict.fromkeys(tuple(comparison_lines(report)) for report, _ in compared):
         for line in lines:
             console.print(line)

@@ -82,7 +82,13 @@ def comparison_figure(studies: Sequence[ComparedStudy], configuration: StudyConf
         y=names,
         mode="markers",
         marker={"color": [BEST, *[COLOURS[COMPLETE]] * (len(names) - 1)], "size": 12},
-        error_x={"array": deviations, "color": COLOURS[COMPLETE], "thickness": 2},
+        error_x={
+            "array": [min(deviation, 1 - mean) for mean, deviation in zip(means, deviations, strict=True)],
+            "arrayminus": deviations,  # a score is 1 at most, so that the bars to the right may be shorter
+            "symmetric": False,
+            "color": COLOURS[COMPLETE],
+            "thickness": 2,
+        },
         hovertemplate="%{y}: %{x:.4f}<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", type="category")

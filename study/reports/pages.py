@@ -64,7 +64,9 @@ def write_report(report: Report, folder: Path) -> None:
             "reproduction": report.reproduction,
         }
         loader = FileSystemLoader(TEMPLATES)
-        html = Environment(loader=loader, autoescape=True, trim_blocks=True).get_template("report.html")
+        html = Environment(loader=loader, autoescape=True, trim_blocks=True, keep_trailing_newline=True).get_template(
+            "report.html"
+        )
         page = html.render(**content, figures=drawn, figure_style=Markup(PAGE_STYLE), plotly_js=Markup(get_plotlyjs()))
         (folder / "report.html").write_text(page, encoding="utf-8")
         (folder / "report.md").write_text(_markdown_page(content, pictures), encoding="utf-8")
@@ -79,7 +81,9 @@ def write_report(report: Report, folder: Path) -> None:
 
 def _markdown_page(content: dict[str, Any], pictures: list[tuple[str, str]]) -> str:
     """The Markdown page; everything that the template prints is escaped, unless it is marked as safe."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=_escaped)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=_escaped, keep_trailing_newline=True
+    )
     lines = (content["reproduction"].search, content["reproduction"].report)
     fence = fence_for(*lines)
     commands = "\n".join([fence, *lines, fence])

@@ -81,7 +81,7 @@ def notes(report: Report) -> list[str]:
         )
     sentences += interaction_sentences(findings.interaction)
     if findings.importances.reason:
-        sentences.append(f"No importance of parameters: {findings.importances.reason}")
+        sentences.append(findings.importances.reason)
     sentences += [
         f"Failed, {plural(len(failure.trials), 'trial')} ({', '.join(map(str, failure.trials))}): {failure.reason}"
         for failure in findings.failures
@@ -171,15 +171,16 @@ def _about_test(test: HoldoutReport) -> list[str]:
         )
     if len(first.system.predictions) > 1:
         sentences.append(
-            "The exported model is one of its trainings, the one with the best validation score "
+            "The exported model is from one of its training runs, the one with the best validation score "
             f"({exported.validation:.4f}); its own test accuracy is {exported.accuracy:.4f}, its macro-F1 "
             f"{exported.macro_f1:.4f}."
         )
     else:
         sentences.append("Each was trained once, so neither intervals nor p values include the influence of the seed.")
     sentences.append(
-        "The winner's probabilities are calibrated on validation texts; on the test split their expected calibration "
-        f"error is {test.calibration.expected_error:.4f}, the negative log-likelihood {test.calibration.log_loss:.4f}."
+        f"The probabilities of {first.system.title} are calibrated on validation texts; on the test split, their "
+        f"expected calibration error is {test.calibration.expected_error:.4f}, the negative log-likelihood "
+        f"{test.calibration.log_loss:.4f}."
     )
     if first.accuracy.value == 1:
         sentences.append(_perfection_sentence(texts))

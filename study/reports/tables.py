@@ -8,7 +8,7 @@ from study.confirmation.candidates import Candidate
 from study.confirmation.leaderboard import ComparedStudy
 from study.confirmation.predictions import System
 from study.confirmation.pruning_audit import Audit
-from study.formatting import METRIC_TITLES, format_parameters, format_seconds
+from study.formatting import METRIC_TITLES, capital, format_parameters, format_seconds
 from study.reports.contents import HoldoutReport, Report
 from study.reports.sentences import interval_in_words
 
@@ -113,7 +113,7 @@ def _ranking_table(report: Report, metric: str) -> Table:
     ]
     caption = (
         f"Validation {metric} of the best configurations: each round trains the remaining ones on one more repeat, "
-        "the same for all, and keeps the better half by the mean of all trainings, including that of the search. "
+        "the same for all, and keeps the better half by the mean of all training runs, including that of the search. "
         "These scores are optimistic, since they chose the winner."
     )
     means = (f"Mean after round {round_ + 1}" for round_ in range(rounds))
@@ -139,7 +139,8 @@ def _test_tables(test: HoldoutReport) -> list[Table]:
         else (name, "-", "-", "-", "0")
         for name, scores in test.per_class
     ]
-    caption = "The winner on the test split, the mean of its trainings. Macro-F1 leaves out a class without a text."
+    which = capital(test.tested[0].system.title)
+    caption = f"{which} on the test split, the mean of its training runs. Macro-F1 leaves out a class without a text."
     columns = ("Class", "Precision", "Recall", "F1", "Texts")
     test_tables.append(Table("classes", "Class by class", caption, columns, tuple(classes)))
     names = [name for name, _ in test.per_class]
@@ -147,10 +148,7 @@ def _test_tables(test: HoldoutReport) -> list[Table]:
         (name, *(f"{count:g}" if count == int(count) else f"{count:.1f}" for count in row))
         for name, row in zip(names, test.confusion, strict=True)
     ]
-    caption = (
-        "The winner: texts by class (rows) and predicted class (columns), the mean of its trainings. The stronger the "
-        "colour of a cell, the larger its share of the class's texts."
-    )
+    caption = f"{which}: texts by class (rows) and predicted class (columns), the mean of its training runs."
     shades = tuple(tuple(math.sqrt(count / max(sum(row), 1)) for count in row) for row in test.confusion)
     test_tables.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(counts), shades))
     return test_tables
@@ -174,8 +172,8 @@ def _systems_table(test: HoldoutReport) -> Table:
         )
     else:
         caption = (
-            "Scores of one training each, with 95 % bootstrap intervals over texts; they do not include the influence "
-            "of the seed or of other training texts. All are fitted on the same training texts."
+            "Scores of one training run each, with 95 % bootstrap intervals over texts; they do not include the "
+            "influence of the seed or of other training texts. All are fitted on the same training texts."
         )
     columns = ("System", "Accuracy", "Macro-F1", "Parameters")
     return Table("test", "On the test split", caption, columns, tuple(rows))

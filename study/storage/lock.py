@@ -11,8 +11,9 @@ from filelock import Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
 from study.errors import StudyError
-from study.storage.connection import RetryingStorage, locks_beside, sqlite_file
 from study.storage.file_lock import file_lock
+from study.storage.retrying import RetryingStorage
+from study.storage.urls import locks_beside, sqlite_file
 
 SLEEP_SETTING = "SET idle_session_timeout = '60s'"  # a suspended process must lose the lock
 

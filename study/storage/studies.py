@@ -21,11 +21,12 @@ from study.formatting import safe_url
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS, FINGERPRINT, IDENTITY, SUFFIX, TRIALS
-from study.storage.connection import STORAGE_ERRORS, RetryingStorage, close_storage, open_storage, reason_of, retry
+from study.storage.connection import close_storage, open_storage
 from study.storage.dashboard import note_search
 from study.storage.fingerprint import check_same_study, fingerprint
 from study.storage.lock import study_lock
 from study.storage.queries import complete_trials, finished_trials
+from study.storage.retrying import STORAGE_ERRORS, RetryingStorage, reason_of, retry
 from study.storage.trial_queue import TrialQueue
 
 NO_RECORD = "Record does not exist."  # Optuna's message for a study or trial that is gone
@@ -252,6 +253,6 @@ def _opened(url: str, name: str | None, *, patient: bool = False, create: bool =
     except KeyError as error:
         if NO_RECORD not in error.args:
             raise
-        raise StudyError(f"There is no study '{name}' in {safe_url(url)}, or not any more.") from error
+        raise StudyError(f"There is no study '{name}' in {safe_url(url)}; it may have been deleted.") from error
     finally:
         close_storage(storage)

@@ -1,15 +1,9 @@
 """Which worker runs which trial: each trial is claimed by one worker, and recovered when that worker is gone.
 
-A worker holds a lock on a file of its own, which the kernel releases when the process ends, however it ends. So on one
-machine a trial is recovered at once. Workers on other machines, whose lock files are not here, are known by their
-heartbeats only.
+A worker holds a lock on a file of its own (`worker_locks`), so on one machine a trial is recovered at once. Workers on
+other machines, whose lock files are not here, are known by their heartbeats only.
 """
 
-import hashlib
-import os
-import re
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -23,13 +17,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from study.sampling import SeededPerTrialSampler
 from study.search_space import Space, misfit
 from study.storage.attributes import BESIDE_OTHERS, CRASHES, FAILURE, WITHDRAWN, WORKER
-from study.storage.connection import STORAGE_ERRORS, RetryingStorage, locks_beside, retry, sqlite_file
 from study.storage.lock import study_lock
 from study.storage.queries import FINISHED, asked_parameters
+from study.storage.retrying import STORAGE_ERRORS, RetryingStorage, retry
+from study.storage.worker_locks import WorkerLocks, new_worker_name
 
 CRASHES_IN_AN_EPOCH = 5  # after so many, the trial fails
 MISSED_HEARTBEATS = 4  # after so many, a worker whose lock file is not here counts as gone
-MACHINE_ID = Path("/etc/machine-id")
 
 
 def describe_failure(error: Exception) -> str:
@@ -46,12 +40,7 @@ class TrialQueue:
     def __init__(self, study: Study, storage: RetryingStorage, folder: Path, *, heartbeat_seconds: int = 30) -> None:
         self.study = study
         self._storage = storage
-        file = sqlite_file(storage.engine.url)
-        self._local = file is not None  # no other machine can run its trials
-        if file is None:
-            self._folder = folder / _digest(f"{storage.engine.url.render_as_string()} {study.study_name}")
-        else:  # the file's own folder, since one file has many URLs
-            self._folder = locks_beside(file) / _digest(study.study_name)
+        self._locks = WorkerLocks(storage, study.study_name, folder)
         self._worker: str | None = None
         self._before_ask: set[int] | None = None  # ids started before a claim that may be interrupted
         self._first_seen: dict[int, float] = {}  # when a running trial without a worker's name was first seen
@@ -62,13 +51,13 @@ class TrialQueue:
     @property
     def poll_seconds(self) -> float:
         """How long to wait between claims while others run the last trials, one of which may be left by a crash."""
-        return 0.5 if self._local else 5.0  # a server may have many workers
+        return 0.5 if self._locks.is_complete else 5.0  # a server may have many workers
 
     @contextmanager
     def worker(self) -> Iterator[None]:
         """The context in which this process can claim trials."""
-        name = f"{_machine()}-{os.getpid()}-{secrets.token_hex(3)}"
-        lock = FileLock(self._lock_file(name))
+        name = new_worker_name()
+        lock = self._locks.lock_of(name)
         retry(self._storage, lambda: self._register(lock))
         stop = threading.Event()
         try:
@@ -82,7 +71,7 @@ class TrialQueue:
             if isinstance(self.study.sampler, SeededPerTrialSampler):
                 self.study.sampler.on_start = None
             self._worker = None
-            lock.release(force=True)  # the file stays: unlocked, it shows that this worker is gone
+            lock.release(force=True)
 
     def claim(self, space: Space, *, trials: int) -> Trial | None:
         """The next trial, or None when `trials` have finished or are being run by others.
@@ -143,13 +132,11 @@ class TrialQueue:
 
         This happens when the folder of locks was deleted while they ran, or the database copied without it.
         """
-        if not self._local:
+        if not self._locks.is_complete:
             return []
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         workers = {trial.number: trial.user_attrs.get(WORKER) for trial in running}
-        return [
-            trial for trial in running if (name := workers[trial.number]) and not self._lock_file(str(name)).exists()
-        ]
+        return [trial for trial in running if (name := workers[trial.number]) and not self._locks.exists(str(name))]
 
     def of_others(self) -> list[FrozenTrial]:
         """The running trials that no worker of this project has started."""
@@ -157,13 +144,10 @@ class TrialQueue:
         return [trial for trial in running if trial.user_attrs.get(WORKER) is None]
 
     def _register(self, lock: FileLock) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # Within the lock, since a file that is not yet locked looks like that of a dead worker.
+        # Within the study's lock, since a file that is not yet locked looks like that of a dead worker.
         with study_lock(self._storage, self.study.study_name):
             self._recover()
-            for left in self._folder.iterdir():
-                if _is_free(left):
-                    left.unlink(missing_ok=True)
+            self._locks.clean_up()
             lock.acquire()
 
     def _claim(self, space: Space, trials: int) -> Trial | None:
@@ -251,40 +235,10 @@ class TrialQueue:
         if worker is None:
             age = time.monotonic() - self._first_seen.setdefault(trial._trial_id, time.monotonic())
             return is_silent and age > (self._storage.grace_period or 0)
-        file = self._lock_file(worker)
-        if self._local:
-            return _is_free(file) if file.exists() else is_silent
-        # The locks of another machine are not seen, even in a shared cache folder. And a lock of this machine may be
-        # held by a suspended process.
-        return is_silent or (worker.startswith(f"{_machine()}-") and file.exists() and _is_free(file))
-
-    def _lock_file(self, worker: str) -> Path:
-        """The lock file of a worker, named by a digest: a name from the database must not lead out of the folder."""
-        return self._folder / f"{_digest(worker)}.lock"
+        return self._locks.is_gone(worker, is_silent=is_silent)
 
     def _beat(self, stop: threading.Event) -> None:
         while not stop.wait(self._storage.heartbeat_interval):
             if self._beating is not None:
                 with suppress(*STORAGE_ERRORS):
                     self._storage.record_heartbeat(self._beating)
-
-
-def _machine() -> str:
-    """The name of this machine or container, with a digest that distinguishes it from others of the same name."""
-    host = re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())[:40]
-    with suppress(OSError):
-        return f"{host}-{_digest(MACHINE_ID.read_text())[:4]}"
-    return host
-
-
-def _is_free(lock_file: Path) -> bool:
-    """Whether nobody holds the lock."""
-    try:
-        with FileLock(lock_file, timeout=0):
-            return True
-    except Timeout:
-        return False
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

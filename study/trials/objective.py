@@ -1,6 +1,6 @@
 """One trial: build, train, report or prune, record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from models.learners.learner import Settings
 from models.registry import make_learner
 from models.training.checkpoint import Checkpoint
 from models.training.config import TrainingConfig
+from models.training.precision import compute_type
 from models.training.trainer import EpochResult, TrainingResult, best_epoch
 from preprocessing.prepared import PreparedTexts
 from study.search_space import apply_parameters
-from study.storage.connection import STORAGE_ERRORS
+from study.storage.retrying import STORAGE_ERRORS
 from study.trials.artifacts import ArtifactFolder, TrialRecord
 
 CURVES = ("training_loss", "validation_loss", "accuracy", "macro_f1")
@@ -56,9 +57,13 @@ def run_trial(
         if result.epoch < training.epochs - 1 and trial.should_prune():
             raise TrialPruned
 
+    def keep(curve: Sequence[EpochResult], error: Exception | None = None) -> None:
+        _record(trial, curve, training)
+        if artifacts:
+            artifacts.keep(trial, TrialRecord(settings, prepared, device, tuple(curve), error))
+
     trial.set_user_attr("training_seed", training.seed)
-    identity = {"trial": trial.number, "parameters": trial.params, "device": device.type, "torch": version("torch")}
-    checkpoint = Checkpoint(checkpoint_file(checkpoints, trial.number), identity, on_event)
+    checkpoint = _checkpoint(trial, training, device, checkpoints, on_event)
     if reported_before is not None and not checkpoint.path.exists():
         on_event(f"There is no checkpoint of trial {trial.number} here; it starts over.")
     try:
@@ -66,15 +71,11 @@ def run_trial(
     except (*STORAGE_ERRORS, UserError):  # the trial will continue
         raise
     except Exception as error:  # pruned or failed
-        _record(trial, curve, training)
-        if artifacts:
-            artifacts.keep(trial, TrialRecord(settings, prepared, device, tuple(curve), error))
+        keep(curve, error)
         raise
     if on_trained:
         on_trained(result)
-    _record(trial, curve, training)
-    if artifacts:
-        artifacts.keep(trial, TrialRecord(settings, prepared, device, result.curve))
+    keep(result.curve)
     return result.best.score(training.metric)
 
 
@@ -82,7 +83,21 @@ def checkpoint_file(checkpoints: Path, number: int) -> Path:
     return checkpoints / f"{number}.pt"
 
 
-def _record(trial: Trial, curve: list[EpochResult], training: TrainingConfig) -> None:
+def _checkpoint(
+    trial: Trial, training: TrainingConfig, device: torch.device, folder: Path, on_event: Callable[[str], None]
+) -> Checkpoint:
+    """The checkpoint of a trial, which continues only what would train in the same way."""
+    identity = {
+        "trial": trial.number,
+        "parameters": trial.params,
+        "device": device.type,
+        "precision": str(compute_type(training.precision, device)),
+        "torch": version("torch"),
+    }
+    return Checkpoint(checkpoint_file(folder, trial.number), identity, on_event)
+
+
+def _record(trial: Trial, curve: Sequence[EpochResult], training: TrainingConfig) -> None:
     if not curve:
         return
     best = best_epoch(curve, training)

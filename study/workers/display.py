@@ -14,8 +14,9 @@ from rich.text import Text
 
 from study.configuration import StudyConfig
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds
-from study.storage.attributes import WITHDRAWN, WORKER
+from study.storage.attributes import FAILURE, REPEAT, WITHDRAWN, WORKER
 from study.storage.queries import FINISHED, best_of, best_trial, epochs_of, seconds_of
+from study.trials.repeats import FIRST_CONFIRMING
 
 TRIALS_BEFORE_TIME_LEFT = 3  # with fewer, the estimate jumps
 
@@ -105,14 +106,24 @@ def notebook_console() -> Console:
 
 
 def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
-    """A line for the log: number, state, value, epochs, seconds and parameters."""
+    """A line for the log: number, state, value, epochs, seconds, parameters, and what a confirmation trains it for."""
     value = "     -" if trial.value is None else f"{trial.value:.4f}"
     epochs = epochs_of(trial)
     effort = f"{epochs:>3} {'epoch ' if epochs == 1 else 'epochs'}  {seconds_of(trial):>6.1f} s"
     line = (
         f"{noun} {trial.number:>3}  {trial.state.name.lower():<8}  {value}  {effort}  {format_parameters(trial.params)}"
     )
-    return f"{line}  {trial.user_attrs.get('failure', '')}".rstrip()
+    return "  ".join(filter(None, (line, _repeat_in_words(trial), trial.user_attrs.get(FAILURE, ""))))
+
+
+def _repeat_in_words(trial: FrozenTrial) -> str:
+    """The repeat of a training that confirms a search: one of the ranking, or a further one; else nothing."""
+    if REPEAT not in trial.user_attrs:
+        return ""
+    repeat = int(trial.user_attrs[REPEAT])
+    if repeat < FIRST_CONFIRMING:
+        return f"repeat {repeat + 1} of the ranking"
+    return f"further repeat {repeat - FIRST_CONFIRMING + 1}"
 
 
 def summarize(study: Study, configuration: StudyConfig, *, seconds: float) -> list[str]:

@@ -22,8 +22,8 @@ from study.errors import StudyError
 from study.search_space import Space
 from study.signals import hold_signals, release_signals
 from study.storage.attributes import CONFIRMS, FAILURE, WORKER
-from study.storage.connection import STORAGE_ERRORS
 from study.storage.queries import finished_trials
+from study.storage.retrying import STORAGE_ERRORS
 from study.storage.studies import checkpoints_of
 from study.storage.trial_queue import TrialQueue, describe_failure
 from study.trials.artifacts import ArtifactFolder
@@ -154,31 +154,29 @@ def run_worker(
     if precision == "bfloat16" and compute_type(precision, device) != torch.bfloat16:
         on_event("this machine does not multiply bfloat16 in hardware; it trains in float32, not bit for bit the same.")
     with held_device(device, Path(configuration.cache_dir) / "workers") as held:
-        common: dict[str, Any] = {"device": held, "checkpoints": checkpoints, "on_event": on_event}
-        if configuration.artifact_dir:
-            common["artifacts"] = ArtifactFolder(Path(configuration.artifact_dir), on_event)
-        run: RunTrial
-        if CONFIRMS in queue.study.user_attrs:
-            run = partial(run_confirming_trial, configuration=configuration, **common)
-        else:
-            assert prepared is not None
-            run = partial(
-                run_trial,
-                base=configuration.base,
-                prepared=prepared,
-                cache_dir=Path(configuration.cache_dir),
-                **common,
-            )
         run_trials(
             queue,
             configuration.search_space,
-            run,
+            _runner(configuration, prepared, device=held, checkpoints=checkpoints, on_event=on_event),
             trials=trials,
             deadline=deadline,
             on_change=on_change,
             on_trial_end=remove_checkpoint,
             tolerates_failures=CONFIRMS in queue.study.user_attrs,  # its repeats have consecutive numbers
         )
+
+
+def _runner(
+    configuration: StudyConfig, prepared: PreparedTexts | None, *, on_event: Callable[[str], None], **common: Any
+) -> RunTrial:
+    """What runs a trial of a search, or of a confirmation if there are no texts."""
+    if configuration.artifact_dir:
+        common["artifacts"] = ArtifactFolder(Path(configuration.artifact_dir), on_event)
+    common["on_event"] = on_event
+    if prepared is None:
+        return partial(run_confirming_trial, configuration=configuration, **common)
+    cache_dir = Path(configuration.cache_dir)
+    return partial(run_trial, base=configuration.base, prepared=prepared, cache_dir=cache_dir, **common)
 
 
 def release_memory() -> None:

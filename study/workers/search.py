@@ -10,11 +10,12 @@ from rich.console import Console
 from study.configuration import StudyConfig, with_precision
 from study.errors import StudyError
 from study.formatting import describe_search, plural, safe_url
-from study.storage.connection import STORAGE_ERRORS, parse_url, sqlite_file
 from study.storage.dashboard import browse_command
 from study.storage.queries import finished_trials
+from study.storage.retrying import STORAGE_ERRORS
 from study.storage.studies import check_name, opened_study
 from study.storage.trial_queue import TrialQueue
+from study.storage.urls import parse_url, sqlite_file
 from study.trials.texts import prepare_texts, with_encoder
 from study.workers.deployment import Deployment
 from study.workers.devices import choose_precision, find_study_device
@@ -49,11 +50,8 @@ def search_study(
     if keeps_precision:
         precision = choose_precision(configuration.base, device if cluster is None else None)
         configuration = with_precision(configuration, precision)
-    with opened_study(url, name, configuration, device=device, trials=trials, keeps_precision=keeps_precision) as (
-        queue,
-        configuration,
-        notes,
-    ):
+    opened = opened_study(url, name, configuration, device=device, trials=trials, keeps_precision=keeps_precision)
+    with opened as (queue, configuration, notes):
         for note in notes:
             console.print(f"Note: {note}")
         finished = len(finished_trials(queue.study))
@@ -63,12 +61,16 @@ def search_study(
             if finished >= trials:
                 console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
                 return
-            console.print(describe_search(configuration))
-            if configuration.base.training.precision == "bfloat16":
-                console.print("Precision: training in bfloat16, evaluation in float32.")
+            _announce(configuration, console)
             deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
             deployment = Deployment(queue, configuration, prepared, url, trials, deadline, console)
             deployment.run(workers, cluster, device)
+
+
+def _announce(configuration: StudyConfig, console: Console) -> None:
+    console.print(describe_search(configuration))
+    if configuration.base.training.precision == "bfloat16":
+        console.print("Precision: training in bfloat16, evaluation in float32.")
 
 
 def _summarize(queue: TrialQueue, configuration: StudyConfig, url: str, console: Console, start: float) -> None:

@@ -13,7 +13,8 @@ from optuna.trial import TrialState, create_trial
 from study.choices import PrunerName, SamplerName
 from study.sampling import RANDOM_TRIALS_BEFORE_TPE, make_pruner, make_sampler
 from study.signals import Interrupted
-from study.storage.connection import RetryingStorage, close_storage, open_storage
+from study.storage.connection import close_storage, open_storage
+from study.storage.retrying import RetryingStorage
 from study.storage.trial_queue import TrialQueue
 from study.workers.loop import run_trials
 

@@ -189,7 +189,7 @@ def test_no_interaction_is_reported_for_a_categorical_parameter(study: Study, mo
     monkeypatch.setattr("study.search_space.model_space", lambda *_: (two, {}))
     interaction = find_interaction(study, RANDOM)
     assert interaction.parameters == ("dropout", "pooling")
-    assert interaction.reason == "The values of pooling have no order, so there is no surface through them."
+    assert interaction.reason == "the values of pooling have no order, so there is no surface through them."
 
 
 BIASED = [
@@ -233,7 +233,7 @@ def test_a_report_does_not_mention_an_interaction_that_biased_trials_could_not_s
     sample(study, lambda hidden_size, learning_rate: hidden_size * learning_rate, trials=12)
     assert interaction_sentences(find_interaction(study, TPE)) == []
     (sentence,) = interaction_sentences(find_interaction(study, RANDOM))
-    assert "It takes 20 complete trials that were sampled, and there are 12." in sentence
+    assert "it needs 20 complete trials that were sampled, and there are 12." in sentence
 
 
 @pytest.mark.usefixtures("few_resamples")

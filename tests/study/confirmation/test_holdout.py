@@ -30,7 +30,8 @@ from study.confirmation.trainings import Confirmed
 from study.errors import StudyError
 from study.model_settings import DEFAULTS, choose_settings
 from study.storage.attributes import OPENINGS, REPEAT, WEIGHTS
-from study.storage.connection import RetryingStorage, close_storage, open_storage
+from study.storage.connection import close_storage, open_storage
+from study.storage.retrying import RetryingStorage
 from study.trials.repeats import confirmed_learner, load_weights, prepare_repeat, save_weights
 
 CPU = torch.device("cpu")

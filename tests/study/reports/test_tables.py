@@ -92,7 +92,7 @@ def test_the_exported_training_run_and_the_calibration_are_reported_with_the_mea
     assert "validation score (0.7500); its own test accuracy is 0.2500, its macro-F1 0.1250." in told
     assert "expected calibration error is 0.0200, the negative log-likelihood 0.3000." in told
     once = " ".join(paragraphs(report_of(1)))
-    assert "one of its trainings" not in once
+    assert "one of its training runs" not in once
     assert "Each was trained once, so neither intervals nor p values include the influence of the seed." in once
 
 

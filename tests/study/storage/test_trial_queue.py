@@ -20,7 +20,8 @@ from sqlalchemy.pool import NullPool
 from study.sampling import make_sampler
 from study.search_space import Space
 from study.storage.attributes import FAILURE, WORKER
-from study.storage.connection import RetryingStorage, close_storage, open_storage
+from study.storage.connection import close_storage, open_storage
+from study.storage.retrying import RetryingStorage
 from study.storage.trial_queue import CRASHES_IN_AN_EPOCH, TrialQueue
 
 SPACE = {"x": FloatDistribution(0, 1)}
@@ -481,7 +482,7 @@ def test_the_trial_of_a_killed_worker_is_continued_at_once_and_its_lock_is_remov
 ) -> None:
     queue = new_queue(tmp_path.name, tmp_path)
     subprocess.run([sys.executable, "-c", KILLED_PROGRAM, url, str(tmp_path), tmp_path.name], check=False)
-    left = [path for path in tmp_path.rglob("*.lock") if path.parent.name == queue._folder.name]
+    left = [path for path in tmp_path.rglob("*.lock") if path.parent.name == queue._locks.folder.name]
     assert len(left) == 1
     with queue.worker():
         assert not left[0].exists()

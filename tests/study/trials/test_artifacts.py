@@ -32,9 +32,10 @@ from study.command_line import ARTIFACT_VARIABLE, run_command
 from study.configuration import StudyConfig
 from study.figures.confusion_matrix import save_confusion
 from study.signals import Interrupted
-from study.storage.connection import RetryingStorage, close_storage, open_storage
+from study.storage.connection import close_storage, open_storage
 from study.storage.dashboard import browse_command
 from study.storage.fingerprint import fingerprint
+from study.storage.retrying import RetryingStorage
 from study.storage.trial_queue import TrialQueue
 from study.trials.artifacts import ArtifactFolder
 from study.trials.objective import run_trial

@@ -27,7 +27,8 @@ from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.search_space import Space
 from study.signals import Interrupted
 from study.storage.attributes import WORKER
-from study.storage.connection import STORAGE_ERRORS, RetryingStorage, open_storage, reason_of
+from study.storage.connection import open_storage
+from study.storage.retrying import STORAGE_ERRORS, RetryingStorage, reason_of
 from study.storage.trial_queue import TrialQueue
 from study.trials.objective import CURVES, checkpoint_file, run_trial
 from study.workers.loop import FAILURES_IN_A_ROW, RunTrial, TooManyFailuresError, run_trials
