@@ -32,10 +32,10 @@ from study.confirmation.trainings import (
 from study.errors import StudyError
 from study.formatting import plural
 from study.storage.attributes import CONFIRMS, EXTENT, REPEAT, SUFFIX, TRIALS
-from study.storage.lock import only_one, study_lock
 from study.storage.retrying import RetryingStorage, retry
 from study.storage.snapshots import snapshot
 from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
+from study.storage.study_lock import only_one, study_lock
 from study.storage.trial_queue import TrialQueue
 from study.trials.repeats import prepare_repeat
 from study.trials.texts import compute_features, shares_features

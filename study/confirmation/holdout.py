@@ -29,8 +29,8 @@ from study.confirmation.predictions import CONFIDENCE_STEPS, HoldoutResults, Num
 from study.confirmation.trainings import Confirmed
 from study.errors import StudyError
 from study.storage.attributes import OPENINGS, REPEAT, RESULTS
-from study.storage.lock import study_lock
 from study.storage.retrying import RetryingStorage, retry
+from study.storage.study_lock import study_lock
 from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights, prepare_repeat
 from study.trials.texts import word_pieces_of
 

@@ -24,9 +24,9 @@ from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS
 from study.storage.connection import close_storage, open_storage
 from study.storage.dashboard import note_search
 from study.storage.fingerprint import check_same_study, fingerprint
-from study.storage.lock import study_lock
 from study.storage.queries import complete_trials, finished_trials
 from study.storage.retrying import STORAGE_ERRORS, RetryingStorage, reason_of, retry
+from study.storage.study_lock import study_lock
 from study.storage.trial_queue import TrialQueue
 
 NO_RECORD = "Record does not exist."  # Optuna's message for a study or trial that is gone

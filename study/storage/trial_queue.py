@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from study.sampling import SeededPerTrialSampler
 from study.search_space import Space, misfit
 from study.storage.attributes import BESIDE_OTHERS, CRASHES, FAILURE, WITHDRAWN, WORKER
-from study.storage.lock import study_lock
 from study.storage.queries import FINISHED, asked_parameters
 from study.storage.retrying import STORAGE_ERRORS, RetryingStorage, retry
+from study.storage.study_lock import study_lock
 from study.storage.worker_locks import WorkerLocks, new_worker_name
 
 CRASHES_IN_AN_EPOCH = 5  # after so many, the trial fails

@@ -13,11 +13,11 @@ import pytest
 from filelock import Timeout
 
 from study.storage.connection import close_storage, open_storage
-from study.storage.lock import study_lock
+from study.storage.study_lock import study_lock
 
 HOLDER = """
 import os, signal, sys
-from study.storage.lock import study_lock
+from study.storage.study_lock import study_lock
 from study.storage.connection import open_storage
 
 with study_lock(open_storage("sqlite:///study.db"), sys.argv[1]):
@@ -26,7 +26,7 @@ with study_lock(open_storage("sqlite:///study.db"), sys.argv[1]):
 """
 WAITER = """
 import study.storage.file_lock
-from study.storage.lock import study_lock
+from study.storage.study_lock import study_lock
 from study.storage.connection import open_storage
 
 study.storage.file_lock.LONG_SECONDS = 0.05
