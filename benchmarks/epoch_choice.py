@@ -61,7 +61,7 @@ def train_one(job: Job) -> tuple[float, float]:
     batches = TrainingBatches(rest, training.batch_size, limits.max_tokens, words, training.seed)
     evaluation = EvaluationBatches(validation, limits.max_tokens, words)
     curve = train(network, batches, evaluation, training, device=CPU, on_epoch_end=on_epoch_end).curve
-    best_of_all = max(curve, key=training.score)
+    best_of_all = max(curve, key=lambda result: result.score(training.metric))
     return scores[best_epoch(curve, training).epoch], scores[best_of_all.epoch]
 
 

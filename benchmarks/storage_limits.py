@@ -14,6 +14,7 @@ import sqlalchemy
 from optuna.distributions import FloatDistribution
 from optuna.trial import Trial
 
+from models.training.config import TrainingConfig
 from study.sampling import make_pruner
 from study.storage.connection import open_storage
 from study.storage.trial_queue import TrialQueue
@@ -30,7 +31,7 @@ def make_queue(url: str, name: str) -> TrialQueue:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(url)
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    study.sampler, study.pruner = optuna.samplers.RandomSampler(), make_pruner("median")
+    study.sampler, study.pruner = optuna.samplers.RandomSampler(), make_pruner("median", TrainingConfig())
     return TrialQueue(study, storage, Path(".cache") / "workers")
 
 

@@ -53,12 +53,14 @@ class BERTLearner(Learner):
             torch.manual_seed(config.seed)
             return run(
                 self._head(training.bank.shape[1]),
-                FeatureTrainingBatches(training, config.batch_size, config.seed),
+                FeatureTrainingBatches(training, config.batch_size, config.seed, config.epoch_texts),
                 FeatureEvaluationBatches(validation),
             )
         max_tokens = self.settings.limits.max_tokens
         torch.manual_seed(config.seed)
-        batches = TrainingBatches(self.training_texts, config.batch_size, max_tokens, self.vocabulary_size, config.seed)
+        batches = TrainingBatches(
+            self.training_texts, config.batch_size, max_tokens, self.vocabulary_size, config.seed, config.epoch_texts
+        )
         return run(self._build(self._load_encoder()), batches, self.evaluation_batches(self.prepared.validation))
 
     def prepare(self, *, on_event: OnEvent = ignore, on_progress: OnProgress | None = None) -> None:

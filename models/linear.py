@@ -87,7 +87,7 @@ class LinearLearner(Learner):
     config_type = LinearConfig
     network_type = LinearClassifier
     defaults: ClassVar = {"": Settings(LinearConfig(), TrainingConfig(epochs=1), TextLimits(WHOLE_TEXTS, 1_000_000, 1))}
-    ignored_fields = frozenset({"epochs", "patience", "precision"})
+    ignored_fields = frozenset({"epochs", "budget_texts", "patience", "precision"})
 
     def fit(
         self,

@@ -54,22 +54,24 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Every text once per epoch; the batches depend only on `seed` and the epoch's number."""
+    """The texts of each epoch; the batches depend only on `seed` and the epoch's number."""
 
     texts: EncodedTexts
     batch_size: int
     max_tokens: int
     vocabulary_size: int  # ids from here on are `UNKNOWN_ID`
     seed: int
+    epoch_texts: int | None = None  # see `rows_of_epoch`
 
     def __len__(self) -> int:
-        return -(-len(self.texts) // self.batch_size)
+        return -(-min(len(self.texts), self.epoch_texts or len(self.texts)) // self.batch_size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         generator = np.random.default_rng([self.seed, number])
-        lengths = np.minimum(self.texts.lengths, self.max_tokens)
+        rows = rows_of_epoch(len(self.texts), number, self.epoch_texts, seed=self.seed)
+        lengths = np.minimum(self.texts.lengths[rows], self.max_tokens)
         noisy = lengths * (1 + LENGTH_NOISE * generator.random(len(lengths)))
-        buckets = _cut(np.argsort(noisy, kind="stable"), self.batch_size)
+        buckets = _cut(rows[np.argsort(noisy, kind="stable")], self.batch_size)
         for bucket in generator.permutation(len(buckets)):
             yield make_batch(
                 self.texts, buckets[bucket], max_tokens=self.max_tokens, vocabulary_size=self.vocabulary_size
@@ -89,14 +91,29 @@ class EvaluationBatches:
             yield make_batch(self.texts, rows, max_tokens=self.max_tokens, vocabulary_size=self.vocabulary_size)
 
 
-def texts_per_batch(texts: EncodedTexts, max_tokens: int, batch_tokens: int) -> int:
+def rows_of_epoch(texts: int, number: int, epoch_texts: int | None, *, seed: int) -> npt.NDArray[np.intp]:
+    """The indices of the texts of an epoch: all, or the next `epoch_texts` of an order that comes to each text once.
+
+    When all have come, they are shuffled again.
+    """
+    if epoch_texts is None or epoch_texts >= texts:
+        return np.arange(texts)
+    start, rows = number * epoch_texts, np.zeros(0, np.intp)
+    for turn in range(start // texts, (start + epoch_texts - 1) // texts + 1):
+        shuffled = np.random.default_rng([seed, turn, 0]).permutation(texts)
+        rows = np.append(rows, shuffled[max(start - turn * texts, 0) : start + epoch_texts - turn * texts])
+    return rows
+
+
+def texts_per_batch(texts: EncodedTexts, max_tokens: int, batch_tokens: int, epoch_texts: int | None = None) -> int:
     """The number of texts that have `batch_tokens` tokens on average.
 
     Where `BATCH_TOKENS` would leave an epoch too few steps, a batch of so many tokens has fewer texts, and all others
     in proportion.
     """
     mean = max(float(np.minimum(texts.lengths, max_tokens).mean()), 1.0)
-    usual = min(BATCH_TOKENS / mean, max(LARGEST_SMALL_BATCH, len(texts) // STEPS_PER_EPOCH))
+    per_epoch = min(len(texts), epoch_texts or len(texts))
+    usual = min(BATCH_TOKENS / mean, max(LARGEST_SMALL_BATCH, per_epoch // STEPS_PER_EPOCH))
     return max(1, round(usual * batch_tokens / BATCH_TOKENS))
 
 

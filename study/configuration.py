@@ -1,5 +1,6 @@
 """The configuration of a study, stored with it, so that all other commands need only the storage and the name."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -7,7 +8,6 @@ from data.source import DataSource, Split
 from models.learners.learner import Settings
 from models.registry import find_learner, name_of
 from models.training.config import TrainingConfig
-from models.training.precision import Precision
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import EncoderVersion
 from preprocessing.word_vectors import VectorSource
@@ -69,6 +69,7 @@ class StudyConfig:
         return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings})
 
 
-def with_precision(configuration: StudyConfig, precision: Precision) -> StudyConfig:
+def with_training(configuration: StudyConfig, changes: Mapping[str, Any]) -> StudyConfig:
+    """The configuration with these fields of `TrainingConfig` changed."""
     base = configuration.base
-    return replace(configuration, base=replace(base, training=replace(base.training, precision=precision)))
+    return replace(configuration, base=replace(base, training=replace(base.training, **changes)))

@@ -84,7 +84,19 @@ def run(
     ] = "macro_f1",
     epochs: Annotated[
         int | None,
-        count("Epochs per trial, at most.", most=10_000, default="7; cnn 6; bert frozen 20, full 3, others 4"),
+        count(
+            "Epochs per trial, at most.",
+            most=10_000,
+            default="7; cnn 6; bert frozen 20, full 3, others 4; up to ten times as many for fewer than 5,000 texts",
+        ),
+    ] = None,
+    budget_texts: Annotated[
+        int | None,
+        count(
+            "Texts that a trial reads in all its epochs together, at most; an epoch then reads a part of the texts.",
+            most=10_000_000_000,
+            default="35,000 per epoch; with --epochs all",
+        ),
     ] = None,
     patience: Annotated[
         int | None,
@@ -186,6 +198,7 @@ def run(
                 "metric": metric,
                 "seed": seed,
                 "epochs": epochs,
+                "budget_texts": budget_texts,
                 "patience": patience,
                 "max_tokens": max_tokens,
                 "vocabulary_size": vocabulary_size,
@@ -216,6 +229,7 @@ def run(
             workers=workers,
             cluster=cluster,
             console=console,
+            fits_budget=epochs is None and budget_texts is None,
         )
 
 

@@ -11,13 +11,13 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from models.training.config import TrainingConfig
 from study.choices import PrunerName, SamplerName
 from study.configuration import StudyConfig
 
 RANDOM_TRIALS_BEFORE_TPE = 10
 UNPRUNED_TRIALS = 5  # complete trials, before the median is used
-WARM_UP_EPOCHS = 1  # of every trial, before it may be pruned: the first one says little
-PRUNING_RULE = 2  # increase when `make_pruner` changes; 1 used the best of all reported epochs
+PRUNING_RULE = 3  # increase when `make_pruner` changes; 2 judged every training from its second epoch on
 
 
 class SeededPerTrialSampler(BaseSampler):
@@ -94,16 +94,22 @@ class LastValuePruner(BasePruner):
         return self._pruner.prune(study, shown)
 
 
-def make_pruner(name: PrunerName) -> BasePruner:
+def make_pruner(name: PrunerName, training: TrainingConfig) -> BasePruner:
     """`median` prunes a trial whose present value is below the median of the complete trials at the same epoch.
 
     Not Hyperband: with 50 trials its brackets leave each of TPE's models too few to learn from.
     """
     if name == "none":
         return NopPruner()
-    return LastValuePruner(MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=WARM_UP_EPOCHS))
+    return LastValuePruner(MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=_warm_up_epochs(training)))
 
 
 def may_prune(configuration: StudyConfig) -> bool:
     """Whether a trial can be pruned after some epoch: neither one of the warm-up nor the last."""
-    return configuration.pruner != "none" and configuration.base.training.epochs - 1 > WARM_UP_EPOCHS
+    training = configuration.base.training
+    return configuration.pruner != "none" and training.epochs - 1 > _warm_up_epochs(training)
+
+
+def _warm_up_epochs(training: TrainingConfig) -> int:
+    """The epochs of a trial that say too little to prune it: until the learning rate is about at its peak."""
+    return max(1, int(training.warm_up_share * training.epochs) - 1)

@@ -34,7 +34,12 @@ class WordLearner(Learner):
         return train(
             network,
             TrainingBatches(
-                self.training_texts, self._batch_size, limits.max_tokens, self.vocabulary_size, config.seed
+                self.training_texts,
+                self._batch_size,
+                limits.max_tokens,
+                self.vocabulary_size,
+                config.seed,
+                config.epoch_texts,
             ),
             self.evaluation_batches(self.prepared.validation),
             config=config,
@@ -48,7 +53,8 @@ class WordLearner(Learner):
         training = self.settings.training
         if training.batch_tokens is None:
             return training.batch_size
-        return texts_per_batch(self.training_texts, self.settings.limits.max_tokens, training.batch_tokens)
+        max_tokens = self.settings.limits.max_tokens
+        return texts_per_batch(self.training_texts, max_tokens, training.batch_tokens, training.epoch_texts)
 
 
 @lru_cache(maxsize=1)

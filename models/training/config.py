@@ -23,13 +23,15 @@ class TrainingConfig:
     seed: int = 0
     schedule: Schedule = "one_cycle"
     precision: Precision = "auto"  # of matrix products in training
+    budget_texts: int | None = None  # read in all epochs together, at most; None: each epoch reads every text
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
-        if self.batch_tokens is not None and self.batch_tokens < 1:
-            raise ValueError(f"`batch_tokens >= 1` must hold, got {self.batch_tokens}.")
+        for name in ("batch_tokens", "budget_texts"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
         for name in ("learning_rate", "gradient_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name} > 0` must hold, got {getattr(self, name)}.")
@@ -45,6 +47,11 @@ class TrainingConfig:
     @property
     def warm_up_share(self) -> float:
         return WARM_UP_SHARES[self.schedule]
+
+    @property
+    def epoch_texts(self) -> int | None:
+        """The texts that an epoch reads at most; None: every text."""
+        return None if self.budget_texts is None else math.ceil(self.budget_texts / self.epochs)
 
     @property
     def first_settled_epoch(self) -> int:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from models.training.parallel import one_torch_thread
-from preprocessing.batches import make_batch
+from preprocessing.batches import make_batch, rows_of_epoch
 from preprocessing.cache import OnEvent, OnProgress, ignore, open_or_build
 from preprocessing.encoding import EncodedTexts
 
@@ -54,18 +54,20 @@ class FeatureBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureTrainingBatches:
-    """Every text once per epoch, in an order that depends only on `seed` and the epoch's number."""
+    """The texts of each epoch, in an order that depends only on `seed` and the epoch's number."""
 
     texts: TextFeatures
     batch_size: int
     seed: int
+    epoch_texts: int | None = None  # see `rows_of_epoch`
 
     def __len__(self) -> int:
-        return -(-len(self.texts) // self.batch_size)
+        return -(-min(len(self.texts), self.epoch_texts or len(self.texts)) // self.batch_size)
 
     def epoch(self, number: int) -> Iterator[FeatureBatch]:
-        order = np.random.default_rng([self.seed, number]).permutation(len(self.texts))
-        return _batches(self.texts, order, self.batch_size)
+        rows = rows_of_epoch(len(self.texts), number, self.epoch_texts, seed=self.seed)
+        order = np.random.default_rng([self.seed, number]).permutation(len(rows))
+        return _batches(self.texts, rows[order], self.batch_size)
 
 
 @dataclass(frozen=True)

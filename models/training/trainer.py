@@ -198,9 +198,9 @@ class _Run:
         self.best_weights = state["best_weights"]
 
     def _train(self, batches: AnyTrainingBatches, epoch: int) -> float:
-        """One pass over the training texts; returns the mean loss per text."""
+        """One epoch; returns the mean loss per text."""
         self.model.train()
-        total = torch.zeros((), device=self.device)
+        total, texts = torch.zeros((), device=self.device), 0
         for batch in batches.epoch(epoch):
             inputs, lengths, labels, _ = batch.to(self.device)
             with autocast(self.config.precision, self.device):
@@ -214,8 +214,9 @@ class _Run:
             self.scaler.update()
             self.optimizer.advance()
             total += loss.detach() * len(labels)
+            texts += len(labels)
         self.optimizer.settle()
-        return total.item() / len(batches.texts)
+        return total.item() / texts
 
 
 def _trained_by_rows(model: nn.Module, device: torch.device) -> list[RowEmbedding]:

@@ -3,10 +3,11 @@
 import hashlib
 import secrets
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import torch
@@ -14,8 +15,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from models.training.precision import Precision
-from study.configuration import StudyConfig, with_precision
+from models.training.config import TrainingConfig
+from study.configuration import StudyConfig, with_training
 from study.errors import StudyError
 from study.formatting import safe_url
 from study.sampling import make_pruner, make_sampler
@@ -40,20 +41,18 @@ def opened_study(
     *,
     device: torch.device,
     trials: int,
-    keeps_precision: bool = False,
+    chosen: Collection[str] = (),
 ) -> Iterator[tuple[TrialQueue, StudyConfig, list[str]]]:
     """The study, created or continued, as a queue of trials; its configuration; what the user should know about it.
 
-    `keeps_precision`: a study that is continued keeps its precision, whatever the configuration's. Any number of
-    processes may open it at a time. Raises `StudyError`, also when the database fails on the way.
+    `chosen`: the fields of `TrainingConfig` that the user did not ask for; a study that is continued keeps its own. Any
+    number of processes may open it at a time. Raises `StudyError`, also when the database fails on the way.
     """
     with _opened(url, name) as storage:
 
         def open_alone() -> tuple[Study, StudyConfig, list[str]]:
             with study_lock(storage, name):
-                return open_study(
-                    storage, name, configuration, device=device, trials=trials, keeps_precision=keeps_precision
-                )
+                return open_study(storage, name, configuration, device=device, trials=trials, chosen=chosen)
 
         study, configuration, notes = retry(storage, open_alone)
         _sweep(study, checkpoints_of(study, configuration))
@@ -146,7 +145,7 @@ def open_confirmation(study: Study, storage: RetryingStorage, configuration: Stu
 def make_queue(study: Study, storage: RetryingStorage, configuration: StudyConfig) -> TrialQueue:
     """The queue of a study's trials, with the sampler and the pruner that it was started with."""
     study.sampler = make_sampler(configuration.sampler, seed=configuration.seed)
-    study.pruner = make_pruner(configuration.pruner)
+    study.pruner = make_pruner(configuration.pruner, configuration.base.training)
     folder, seconds = Path(configuration.cache_dir) / "workers", configuration.heartbeat_seconds
     return TrialQueue(study, storage, folder, heartbeat_seconds=seconds)
 
@@ -174,7 +173,7 @@ def open_study(
     *,
     device: torch.device,
     trials: int,
-    keeps_precision: bool = False,
+    chosen: Collection[str] = (),
 ) -> tuple[Study, StudyConfig, list[str]]:
     """Create the study, with the default configuration as first trial, or continue it; see `opened_study`.
 
@@ -183,8 +182,8 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     stored = study.user_attrs.get(FINGERPRINT)
-    if keeps_precision and stored is not None:
-        configuration = with_precision(configuration, _last_precision(study))
+    if stored is not None:
+        configuration = with_training(configuration, _last_training(study, chosen))
     asked = fingerprint(configuration, device=device.type)
     started = study.get_trials(deepcopy=False)
     if study.direction != StudyDirection.MAXIMIZE or (stored is None and started):
@@ -225,11 +224,15 @@ def load_configuration(study: Study) -> StudyConfig:
         ) from error
 
 
-def _last_precision(study: Study) -> Precision:
-    """The precision that the study was last run with; studies of older versions, or just created, have none."""
-    configuration = study.user_attrs.get(CONFIGURATION) or {}
-    precision: Precision = configuration.get("base", {}).get("training", {}).get("precision", "auto")
-    return precision
+def _last_training(study: Study, names: Collection[str]) -> dict[str, Any]:
+    """These fields of `TrainingConfig` as the study was last run; a field that was added later had its default.
+
+    None of them for a study whose creation was interrupted.
+    """
+    if not study.user_attrs.get(CONFIGURATION):
+        return {}
+    stored = study.user_attrs[CONFIGURATION]["base"]["training"]
+    return {name: stored.get(name, getattr(TrainingConfig, name)) for name in names}
 
 
 def _sweep(study: Study, checkpoints: Path) -> None:

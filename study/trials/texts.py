@@ -71,10 +71,16 @@ def prepare_texts(configuration: StudyConfig, console: Console, *, device: torch
     return prepared
 
 
+def training_texts(settings: Settings, prepared: PreparedTexts) -> int:
+    """The number of texts that a trial trains on."""
+    there, most = len(prepared.training), settings.limits.max_training_texts
+    return there if most is None else min(there, most)
+
+
 def describe_training_texts(settings: Settings, prepared: PreparedTexts) -> str:
     """The number of training texts, and of how many where they are limited."""
-    there, most = len(prepared.training), settings.limits.max_training_texts
-    return f"{there:,}" if most is None or most >= there else f"{most:,} of {there:,}"
+    there, used = len(prepared.training), training_texts(settings, prepared)
+    return f"{there:,}" if used == there else f"{used:,} of {there:,}"
 
 
 def describe_words(settings: Settings, prepared: PreparedTexts) -> str:

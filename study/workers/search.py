@@ -1,22 +1,26 @@
 """A search from beginning to end: prepare the texts, open the study, run the workers, print the result."""
 
 import time
+from collections.abc import Collection
 from contextlib import ExitStack, suppress
 from functools import partial
+from typing import Any
 
 import torch
 from rich.console import Console
 
-from study.configuration import StudyConfig, with_precision
+from preprocessing.prepared import PreparedTexts
+from study.configuration import StudyConfig, with_training
 from study.errors import StudyError
 from study.formatting import describe_search, plural, safe_url
+from study.model_settings import DEFAULTS, usual_budget, variant_of
 from study.storage.dashboard import browse_command
 from study.storage.queries import finished_trials
 from study.storage.retrying import STORAGE_ERRORS
 from study.storage.studies import check_name, opened_study
 from study.storage.trial_queue import TrialQueue
 from study.storage.urls import parse_url, sqlite_file
-from study.trials.texts import prepare_texts, with_encoder
+from study.trials.texts import prepare_texts, training_texts, with_encoder
 from study.workers.deployment import Deployment
 from study.workers.devices import choose_precision, find_study_device
 from study.workers.display import summarize
@@ -32,11 +36,13 @@ def search_study(
     workers: int | None,
     cluster: str | None,
     console: Console,
+    fits_budget: bool = False,
 ) -> None:
     """Search until `trials` have finished in all.
 
-    `cluster` is the address of a Dask scheduler, on whose machines the workers run. Raises `UserError`, also when
-    workers fail; `Interrupted` when it is asked to end.
+    `cluster` is the address of a Dask scheduler, on whose machines the workers run; `fits_budget`: a new study gets as
+    many epochs as its number of texts asks for. Raises `UserError`, also when workers fail; `Interrupted` when it is
+    asked to end.
     """
     start = time.monotonic()
     if sqlite_file(parse_url(url)) is not None and cluster is not None:
@@ -46,12 +52,14 @@ def search_study(
     device = find_study_device(configuration.device) if cluster is None else torch.device("cpu")
     configuration = with_encoder(configuration, console)
     prepared = prepare_texts(configuration, console, device=device)
-    keeps_precision = configuration.base.training.precision == "auto"  # if it is continued
-    if keeps_precision:
-        precision = choose_precision(configuration.base, device if cluster is None else None)
-        configuration = with_precision(configuration, precision)
-    opened = opened_study(url, name, configuration, device=device, trials=trials, keeps_precision=keeps_precision)
-    with opened as (queue, configuration, notes):
+    chosen: dict[str, Any] = {}
+    if configuration.base.training.precision == "auto":
+        chosen["precision"] = choose_precision(configuration.base, device if cluster is None else None)
+    if fits_budget:
+        chosen |= usual_budget(configuration.base, training_texts(configuration.base, prepared))
+    configuration = with_training(configuration, chosen)
+    with opened_study(url, name, configuration, device=device, trials=trials, chosen=chosen) as opened:
+        queue, configuration, notes = opened
         for note in notes:
             console.print(f"Note: {note}")
         finished = len(finished_trials(queue.study))
@@ -61,15 +69,24 @@ def search_study(
             if finished >= trials:
                 console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
                 return
-            _announce(configuration, console)
+            _announce(configuration, prepared, chosen, console)
             deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
             deployment = Deployment(queue, configuration, prepared, url, trials, deadline, console)
             deployment.run(workers, cluster, device)
 
 
-def _announce(configuration: StudyConfig, console: Console) -> None:
+def _announce(configuration: StudyConfig, prepared: PreparedTexts, chosen: Collection[str], console: Console) -> None:
+    """Say what is searched, and what the user has left to the program where that is not usual."""
+    training, texts = configuration.base.training, training_texts(configuration.base, prepared)
     console.print(describe_search(configuration))
-    if configuration.base.training.precision == "bfloat16":
+    if training.epoch_texts is not None and training.epoch_texts < texts:
+        console.print(
+            f"Budget: {plural(training.epochs, 'epoch')} of {training.epoch_texts:,} of the {texts:,} training texts "
+            "(--budget-texts)."
+        )
+    elif "epochs" in chosen and training.epochs != (usual := DEFAULTS[variant_of(configuration.base)].training.epochs):
+        console.print(f"Budget: {training.epochs} epochs for {texts:,} training texts, usually {usual} (--epochs).")
+    if training.precision == "bfloat16":
         console.print("Precision: training in bfloat16, evaluation in float32.")
 
 

@@ -11,6 +11,7 @@ from preprocessing.batches import (
     TextLimits,
     TrainingBatches,
     limited_training_texts,
+    rows_of_epoch,
     texts_per_batch,
 )
 from preprocessing.encoding import EncodedTexts
@@ -80,6 +81,30 @@ def test_epochs_differ_and_each_can_be_reproduced() -> None:
     orders = [[batch.rows.tolist() for batch in batches.epoch(number)] for number in (0, 1, 1)]
     assert orders[0] != orders[1]
     assert orders[1] == orders[2]
+
+
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 7))
+def test_epochs_of_a_part_of_the_texts_come_to_each_text_equally_often(texts: int, part: int, batch_size: int) -> None:
+    batches = TrainingBatches(encoded([3] * texts), batch_size, 10, 10, seed=1, epoch_texts=part)
+    seen = np.zeros(texts, int)
+    for number in range(6):
+        rows = np.concatenate([batch.rows for batch in batches.epoch(number)])
+        assert len(rows) == min(part, texts)
+        assert len(list(batches.epoch(number))) == len(batches)
+        np.add.at(seen, rows, 1)
+        assert seen.max() - seen.min() <= 1
+
+
+def test_each_turn_through_the_texts_has_an_order_of_its_own() -> None:
+    first, second, third = (rows_of_epoch(50, number, 25, seed=1).tolist() for number in range(3))
+    assert sorted(first + second) == list(range(50))
+    assert third != first
+
+
+def test_a_batch_has_no_more_texts_than_leave_enough_steps_to_a_part_of_the_texts() -> None:
+    same = EncodedTexts(np.zeros(0, np.int32), np.arange(100_001) * 10, np.zeros(100_000, np.int32))
+    assert texts_per_batch(same, 200, BATCH_TOKENS) == 270
+    assert texts_per_batch(same, 200, BATCH_TOKENS, 15_000) == 100
 
 
 def test_impossible_limits_are_refused() -> None:

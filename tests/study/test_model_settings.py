@@ -10,7 +10,15 @@ import pytest
 from preprocessing.word_vector_files import VectorsError
 from study.command_line import run_command
 from study.errors import StudyError
-from study.model_settings import DEFAULTS, choose_settings, copies_of, default_name, options_of, unsettable_fields
+from study.model_settings import (
+    DEFAULTS,
+    choose_settings,
+    copies_of,
+    default_name,
+    options_of,
+    unsettable_fields,
+    usual_budget,
+)
 from study.run import app
 
 
@@ -19,12 +27,13 @@ from study.run import app
     [
         ("linear", {"epochs": 3}, "--epochs means nothing to --model linear"),
         ("linear", {"patience": 3}, "--patience means nothing"),
+        ("linear", {"budget_texts": 3}, "--budget-texts means nothing"),
         ("bert", {"vocabulary_size": 3}, "--vocabulary-size means nothing to --model bert"),
         ("bert", {"vectors": "glove"}, "--vectors means nothing to --model bert"),
         ("lstm", {"strategy": "full"}, "--strategy means nothing to --model lstm"),
         ("lstm", {"bert_model": "minilm"}, "--bert-model means nothing to --model lstm"),
         ("cnn", {"classifier": "svm"}, "--classifier means nothing to --model cnn"),
-        ("lstm", {"epoch": 3}, "no option 'epoch', only bert_model, classifier, epochs"),
+        ("lstm", {"epoch": 3}, "no option 'epoch', only bert_model, budget_texts, classifier, epochs"),
         ("linear", {"space": "wide"}, "no option 'space'"),
     ],
 )
@@ -48,9 +57,33 @@ def test_settings_give_back_the_options_they_were_made_from(variant: str) -> Non
     assert default_name("r8", settings) == f"r8-{variant}"
 
 
+@pytest.mark.parametrize(
+    ("variant", "texts", "epochs", "budget_texts"),
+    [
+        ("lstm", 20, 70, None),  # ten times as many at most
+        ("lstm", 1_000, 35, None),  # as many texts in all as with 5,000
+        ("lstm", 2_000, 18, None),
+        ("lstm", 4_938, 7, None),  # R8
+        ("cnn", 4_938, 6, None),
+        ("lstm", 35_000, 7, None),
+        ("lstm", 35_001, 7, 245_000),  # an epoch reads 35,000 of them
+        ("bert-full", 200_000, 3, 105_000),
+        ("bert-frozen", 2_500, 40, None),
+    ],
+)
+def test_the_number_of_texts_decides_how_long_to_train(
+    variant: str, texts: int, epochs: int, budget_texts: int | None
+) -> None:
+    assert usual_budget(DEFAULTS[variant], texts) == {"epochs": epochs, "budget_texts": budget_texts}
+
+
+def test_a_model_without_epochs_has_no_budget() -> None:
+    assert usual_budget(DEFAULTS["linear"], 100) == {}
+
+
 def test_fields_that_no_option_sets_are_listed_as_unsettable() -> None:
     old = replace(DEFAULTS["lstm"], model=replace(DEFAULTS["lstm"].model, embedding_size=77))  # type: ignore[call-arg]
-    assert options_of(old) == {"model": "lstm"}
+    assert options_of(old) == {"model": "lstm", "epochs": 7}
     assert unsettable_fields(old) == {"embedding_size": (77, DEFAULTS["lstm"].model.embedding_size)}  # type: ignore[union-attr]
 
 
@@ -92,7 +125,7 @@ def test_vectors_decide_the_size_of_embeddings_and_the_name(tmp_path: Path) -> N
     file.write_text("2 3\nword 1 2 3\nother 3 4 5\n")
     settings = choose_settings("cnn", {"vectors": str(file)})
     assert settings.model.embedding_size == 3  # type: ignore[union-attr]
-    assert options_of(settings) == {"model": "cnn", "vectors": str(file)}
+    assert options_of(settings) == {"model": "cnn", "epochs": 6, "vectors": str(file)}
     assert not unsettable_fields(settings)
     assert default_name("r8", settings) == "r8-cnn-mine.vec"
     assert choose_settings("cnn", {"vectors": "glove"}).model == replace(DEFAULTS["cnn"].model, embedding_size=50)

@@ -10,6 +10,8 @@ from optuna.distributions import FloatDistribution
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
+from models.training.config import TrainingConfig
+from models.training.optimizer import Schedule
 from study.choices import PrunerName, SamplerName
 from study.sampling import RANDOM_TRIALS_BEFORE_TPE, make_pruner, make_sampler
 from study.signals import Interrupted
@@ -19,6 +21,7 @@ from study.storage.trial_queue import TrialQueue
 from study.workers.loop import run_trials
 
 SPACE = {name: FloatDistribution(0, 1) for name in "abc"}
+DEFAULT = TrainingConfig()
 TRIALS = 14  # enough for TPE to draw some of them
 
 
@@ -98,10 +101,12 @@ def test_tpe_draws_all_parameters_together() -> None:
     assert study.sampler.infer_relative_search_space(study, study.ask()._cached_frozen_trial).keys() == SPACE.keys()
 
 
-def is_pruned(reported: list[float], *, complete: int = 5, pruner: PrunerName = "median") -> bool:
+def is_pruned(
+    reported: list[float], *, complete: int = 5, pruner: PrunerName = "median", training: TrainingConfig = DEFAULT
+) -> bool:
     """Whether a trial that has reported these values is pruned, if complete trials had 0.5 at every epoch."""
-    study = optuna.create_study(direction="maximize", pruner=make_pruner(pruner))
-    steps = dict.fromkeys(range(7), 0.5)
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(pruner, training))
+    steps = dict.fromkeys(range(training.epochs), 0.5)
     study.add_trials([create_trial(value=0.5, intermediate_values=steps, state=TrialState.COMPLETE)] * complete)
     trial = study.ask()
     for epoch, value in enumerate(reported):
@@ -125,6 +130,15 @@ def test_a_trial_is_pruned_by_the_value_it_would_have_if_it_ended_now(reported: 
 def test_no_trial_is_pruned_after_its_first_epoch_but_it_may_be_after_the_second() -> None:
     assert not is_pruned([0.1])
     assert is_pruned([0.1, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("epochs", "schedule", "first"), [(35, "one_cycle", 10), (6, "one_cycle", 2), (20, "linear", 2)]
+)
+def test_no_trial_is_pruned_before_the_peak_of_its_learning_rate(epochs: int, schedule: Schedule, first: int) -> None:
+    training = TrainingConfig(epochs=epochs, schedule=schedule)
+    assert not is_pruned([0.1] * (first - 1), training=training)
+    assert is_pruned([0.1] * first, training=training)
 
 
 def test_no_trial_is_pruned_before_five_are_complete() -> None:

@@ -36,7 +36,7 @@ def train_and_save(result_file, checkpoint):
     model = LSTMClassifier(
         LSTMConfig(hidden_size=8, layers=2), vocabulary_size=words, classes=len(prepared.classes)
     )
-    training = TrainingBatches(prepared.training, 32, 20, words, 0)
+    training = TrainingBatches(prepared.training, 16, 20, words, 0, epoch_texts=40)
     result = train(
         model, training, EvaluationBatches(prepared.validation, 20, words), config, device=torch.device("cpu"),
         on_epoch_end=lambda result: heard.append(result.epoch), checkpoint=checkpoint,
