@@ -213,6 +213,7 @@ def _fit_one_against_rest(
     from sklearn.svm import LinearSVC
 
     columns, values, offsets = (tensor.numpy() for tensor in rows)
+    values = values.astype(np.float64)  # as the solver wants it, which would convert it for every class
     matrix = csr_array((values, columns.astype(np.int32), offsets.astype(np.int32)), (len(offsets) - 1, features))
     if config.classifier == "svm":
         classifier = LinearSVC(C=config.C, max_iter=MAX_ITERATIONS, random_state=seed)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,18 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from sklearn.metrics import log_loss
 
-from models.baselines import Baseline, fit_baselines
+from models.baselines import fit_baselines
 from models.learners.learner import Learner
 from models.training.calibration import best_temperature
 from preprocessing.batches import limited_training_texts
 from preprocessing.encoding import EncodedTexts
+from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from preprocessing.prepared import PreparedTexts, prepare_test
 from study.configuration import StudyConfig
 from study.confirmation.predictions import CONFIDENCE_STEPS, HoldoutResults, Numbers, Probabilities, System
 from study.confirmation.trainings import Confirmed
 from study.errors import StudyError
-from study.storage.attributes import OPENINGS, REPEAT, RESULTS
+from study.storage.attributes import BASELINES, OPENINGS, REPEAT, RESULTS
 from study.storage.retrying import RetryingStorage, retry
 from study.storage.study_lock import study_lock
 from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights, prepare_repeat
@@ -80,15 +82,16 @@ def open_test_split(
     predicted, baselines = [], []
     for trials in zip(*(confirmed.trials for confirmed in compared), strict=True):  # those of one repeat
         predicted.append([_predict(sides, trial, checkpoints) for trial in trials])
-        on_event(f"Baselines on repeat {len(predicted)} of {len(compared[0].trials)}.")
-        baselines.append(_predict_baselines(sides, int(trials[0].user_attrs[REPEAT])))
+        repeat, number = int(trials[0].user_attrs[REPEAT]), len(predicted)
+        tell = partial(on_event, f"Baselines on repeat {number} of {len(compared[0].trials)}.")
+        baselines.append(_predict_baselines(confirmation, sides, repeat, tell))
     names = ["winner", "default"][: len(compared)]
     systems = []
     for name, confirmed, trainings in zip(names, compared, zip(*predicted, strict=True), strict=True):
         first = confirmed.trials[0]
         weights = confirmed_learner(configuration, first, device).count_weights(load_weights(checkpoints, first))
         systems.append(_trained_system(name, confirmed, trainings, weights))
-    systems += map(_baseline_system, zip(*baselines, strict=True))
+    systems += map(_over_repeats, zip(*baselines, strict=True))
     results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
     confirmation.set_user_attr(stamp.compared, results.to_dict())
     return results
@@ -200,9 +203,17 @@ def _trained_system(name: str, confirmed: Confirmed, trainings: Sequence[_Predic
     )
 
 
-def _predict_baselines(sides: _Sides, repeat: int) -> list[tuple[Baseline, Numbers]]:
-    """The baselines, fitted on the training texts of a repeat like the networks, with all words of whole texts."""
+def _predict_baselines(confirmation: Study, sides: _Sides, repeat: int, tell: Callable[[], None]) -> list[System]:
+    """The baselines, fitted on the training texts of a repeat like the networks, with all words of whole texts.
+
+    They are stored, since they do not depend on the winner; `tell` is called if they are not there yet.
+    """
     base = sides.configuration.base
+    facts = [split_hash(sides.configuration), repeat, PREPROCESSING_RULES, base.limits.max_training_texts]
+    name = f"{BASELINES} {hashlib.sha256(json.dumps([*facts, base.training.metric]).encode()).hexdigest()[:16]}"
+    if name in confirmation.user_attrs:
+        return [System.from_dict(stored) for stored in confirmation.user_attrs[name]]
+    tell()
     prepared, texts = sides.open_in_words(repeat)
     baselines = fit_baselines(
         limited_training_texts(prepared.training, base.limits),
@@ -211,16 +222,26 @@ def _predict_baselines(sides: _Sides, repeat: int) -> list[tuple[Baseline, Numbe
         classes=len(prepared.classes),
         metric=base.training.metric,
     )
-    return [(baseline, baseline.predict(texts)) for baseline in baselines]
+    systems = [
+        System(
+            baseline.name,
+            baseline.title,
+            {name: [value] for name, value in baseline.parameters.items()},
+            (baseline.validation_score,),
+            baseline.predict(texts)[None],
+        )
+        for baseline in baselines
+    ]
+    confirmation.set_user_attr(name, [system.to_dict() for system in systems])
+    return systems
 
 
-def _baseline_system(fitted: Sequence[tuple[Baseline, Numbers]]) -> System:
-    """A baseline that was fitted on each repeat."""
-    baselines, predictions = zip(*fitted, strict=True)
-    first = baselines[0]
-    parameters = {name: [baseline.parameters[name] for baseline in baselines] for name in first.parameters}
-    scores = tuple(baseline.validation_score for baseline in baselines)
-    return System(first.name, first.title, parameters, scores, np.stack(predictions))
+def _over_repeats(systems: Sequence[System]) -> System:
+    """A baseline that was fitted on each repeat, as one system."""
+    first = systems[0]
+    parameters = {name: [system.parameters[name][0] for system in systems] for name in first.parameters}
+    scores = tuple(system.validation[0] for system in systems)
+    return System(first.name, first.title, parameters, scores, np.concatenate([each.predictions for each in systems]))
 
 
 def _results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:

@@ -34,6 +34,24 @@ class System:
     weights: int = 0  # how many the first repeat's model has
     probabilities: Probabilities | None = None  # None for a baseline
 
+    def to_dict(self) -> dict[str, Any]:
+        """The system as it is stored in the database."""
+        probabilities = None
+        if self.probabilities:
+            steps = np.rint(self.probabilities.confidences * CONFIDENCE_STEPS).astype(np.int64)
+            probabilities = {**asdict(self.probabilities), "confidences": _pack(steps)}
+        return {**vars(self), "predictions": _pack(self.predictions), "probabilities": probabilities}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "System":
+        probabilities = stored["probabilities"]
+        if probabilities:
+            confidences = _unpack(probabilities["confidences"]) / CONFIDENCE_STEPS
+            temperatures, log_losses = (tuple(probabilities[name]) for name in ("temperatures", "log_losses"))
+            probabilities = Probabilities(temperatures, log_losses, confidences)
+        arrays = {"validation": tuple(stored["validation"]), "predictions": _unpack(stored["predictions"])}
+        return cls(**{**stored, **arrays, "probabilities": probabilities})
+
 
 @dataclass(frozen=True)
 class HoldoutResults:
@@ -42,32 +60,13 @@ class HoldoutResults:
     systems: tuple[System, ...]  # the winner, the default configuration if it is another one, the baselines
 
     def to_dict(self) -> dict[str, Any]:
-        systems = [_system_to(system) for system in self.systems]
+        systems = [system.to_dict() for system in self.systems]
         return {"classes": self.classes, "labels": _pack(self.labels[None]), "systems": systems}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "HoldoutResults":
-        systems = tuple(_system_from(system) for system in stored["systems"])
+        systems = tuple(map(System.from_dict, stored["systems"]))
         return cls(_unpack(stored["labels"])[0], tuple(stored["classes"]), systems)
-
-
-def _system_to(system: System) -> dict[str, Any]:
-    """A system as it is stored in the database."""
-    probabilities = None
-    if system.probabilities:
-        steps = np.rint(system.probabilities.confidences * CONFIDENCE_STEPS).astype(np.int64)
-        probabilities = {**asdict(system.probabilities), "confidences": _pack(steps)}
-    return {**vars(system), "predictions": _pack(system.predictions), "probabilities": probabilities}
-
-
-def _system_from(stored: dict[str, Any]) -> System:
-    probabilities = stored["probabilities"]
-    if probabilities:
-        confidences = _unpack(probabilities["confidences"]) / CONFIDENCE_STEPS
-        temperatures, log_losses = (tuple(probabilities[name]) for name in ("temperatures", "log_losses"))
-        probabilities = Probabilities(temperatures, log_losses, confidences)
-    arrays = {"validation": tuple(stored["validation"]), "predictions": _unpack(stored["predictions"])}
-    return System(**{**stored, **arrays, "probabilities": probabilities})
 
 
 def _pack(numbers: Numbers) -> dict[str, Any]:

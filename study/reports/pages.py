@@ -18,10 +18,13 @@ from study.reports.best_params import best_params
 from study.reports.contents import Report
 from study.reports.figures import all_figures, comparison_figure, reliability_figure
 from study.reports.sentences import headline, notes, paragraphs
-from study.reports.tables import tables
+from study.reports.tables import CLASSES_OF_A_MATRIX, confused_pairs, tables
 
 TEMPLATES = Path(__file__).parent / "templates"
-FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model", *(f"{name}.png" for name in PICTURES))
+FILES = (
+    *("report.html", "report.md", "best_params.json", "trials.csv", "confusion.csv", "model"),
+    *(f"{name}.png" for name in PICTURES),
+)
 NO_COLUMNS = ("curve", "worker", "deaths", "beside_others")  # trial attributes without a column in trials.csv
 
 
@@ -72,6 +75,8 @@ def write_report(report: Report, folder: Path) -> None:
         (folder / "report.md").write_text(_markdown_page(content, pictures), encoding="utf-8")
         (folder / "best_params.json").write_text(json.dumps(best_params(report), indent=2) + "\n", encoding="utf-8")
         _trials(report).to_csv(folder / "trials.csv", index=False)
+        if report.test and len(report.test.per_class) > CLASSES_OF_A_MATRIX:
+            pd.DataFrame(confused_pairs(report.test)).to_csv(folder / "confusion.csv", index=False)
     except OSError as error:
         raise StudyError(
             f"The report cannot be written to {folder.parent}: {error.strerror or error}. Fix that, or name another "

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from study.confirmation.candidates import Candidate
 from study.confirmation.leaderboard import ComparedStudy
 from study.confirmation.predictions import System
@@ -11,6 +13,9 @@ from study.confirmation.pruning_audit import Audit
 from study.formatting import METRIC_TITLES, capital, format_parameters, format_seconds
 from study.reports.contents import HoldoutReport, Report
 from study.reports.sentences import interval_in_words
+
+CLASSES_OF_A_MATRIX = 40  # with more, a table of all pairs cannot be read
+MISTAKES = 60  # rows of the table instead
 
 
 @dataclass(frozen=True)
@@ -143,15 +148,53 @@ def _test_tables(test: HoldoutReport) -> list[Table]:
     caption = f"{which} on the test split, the mean of its training runs. Macro-F1 leaves out a class without a text."
     columns = ("Class", "Precision", "Recall", "F1", "Texts")
     test_tables.append(Table("classes", "Class by class", caption, columns, tuple(classes)))
+    test_tables.append(_mistakes_table(test) if len(test.per_class) > CLASSES_OF_A_MATRIX else _matrix_table(test))
+    return test_tables
+
+
+def _matrix_table(test: HoldoutReport) -> Table:
     names = [name for name, _ in test.per_class]
-    counts = [
-        (name, *(f"{count:g}" if count == int(count) else f"{count:.1f}" for count in row))
-        for name, row in zip(names, test.confusion, strict=True)
-    ]
+    counts = tuple((name, *map(_count, row)) for name, row in zip(names, test.confusion, strict=True))
+    which = capital(test.tested[0].system.title)
     caption = f"{which}: texts by class (rows) and predicted class (columns), the mean of its training runs."
     shades = tuple(tuple(math.sqrt(count / max(sum(row), 1)) for count in row) for row in test.confusion)
-    test_tables.append(Table("confusion", "Confusion matrix", caption, ("Class", *names), tuple(counts), shades))
-    return test_tables
+    return Table("confusion", "Confusion matrix", caption, ("Class", *names), counts, shades)
+
+
+def _mistakes_table(test: HoldoutReport) -> Table:
+    mistakes = [pair for pair in confused_pairs(test) if pair.actual != pair.predicted]
+    which = capital(test.tested[0].system.title)
+    caption = (
+        f"{which}: the most frequent of {len(mistakes):,} kinds of mistakes, the mean of its training runs; all pairs "
+        f"of the {len(test.per_class):,} classes that occur are in confusion.csv."
+    )
+    rows = tuple((pair.actual, pair.predicted, _count(pair.texts), f"{pair.share:.1%}") for pair in mistakes[:MISTAKES])
+    return Table("confusion", "Most frequent mistakes", caption, ("Class", "Predicted", "Texts", "Of the class"), rows)
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    actual: str
+    predicted: str
+    texts: float  # the mean over the training runs
+    share: float  # of the class's texts
+
+
+def confused_pairs(test: HoldoutReport) -> list[ConfusedPair]:
+    """The pairs of a class and a predicted class that occur on the test split, the most frequent first."""
+    names = [name for name, _ in test.per_class]
+    counts = np.array(test.confusion)
+    actual, predicted = counts.nonzero()
+    sizes = counts.sum(axis=1)
+    pairs = [
+        ConfusedPair(names[row], names[column], float(counts[row, column]), float(counts[row, column] / sizes[row]))
+        for row, column in zip(actual, predicted, strict=True)
+    ]
+    return sorted(pairs, key=lambda pair: -pair.texts)
+
+
+def _count(texts: float) -> str:
+    return f"{texts:g}" if texts == int(texts) else f"{texts:.1f}"
 
 
 def _systems_table(test: HoldoutReport) -> Table:

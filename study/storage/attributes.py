@@ -13,6 +13,7 @@ CONFIRMED_IDENTITY = "confirmed_identity"  # the `IDENTITY` of the search
 EXTENT = "extent"  # how much of the search was trained again
 OPENINGS = "openings"  # when the test split was opened, and for what
 RESULTS = "test_results"  # prefix, before a digest of what was compared: the predictions on the test texts
+BASELINES = "baselines"  # prefix, before a digest of the repeat: the baselines and their predictions on the test texts
 OUTCOME = "outcome"  # the result of the last report
 
 # Attributes of a trial

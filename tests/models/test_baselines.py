@@ -113,6 +113,18 @@ def test_the_classifiers_are_fitted_on_training_texts_alone() -> None:
         assert np.array_equal(baselines[name].predict(unseen_texts()), expected)
 
 
+def test_larger_values_of_c_are_left_out_after_two_that_were_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    logistic_regression, svm = [0.5, 0.7, 0.6, 0.7, 0.6, 0.6], [0.1, 0.2, 0.3, 0.2, 0.3, 0.4, 0.3]
+    scores = iter([0.2, *logistic_regression, *svm])
+    monkeypatch.setattr("models.baselines.SCORES", {"macro_f1": lambda *_: next(scores)})
+    fits: list[Fit] = []
+    baselines = fit(fits=fits)
+    assert list(scores) == []
+    assert len(fits) == 1 + 6 + 7
+    assert baselines["logistic_regression"].parameters == {"C": 3}
+    assert baselines["linear_svm"].parameters == {"C": 10}
+
+
 def test_the_same_texts_give_the_same_baselines() -> None:
     for first, again in zip(fit().values(), fit().values(), strict=True):
         assert (first.parameters, first.validation_score) == (again.parameters, again.validation_score)

@@ -180,6 +180,31 @@ def test_baselines_are_fitted_on_each_repeat_and_a_line_says_so(house: House, mo
             assert system.predictions[row].tolist() == baseline.predict(test).tolist()
 
 
+def test_baselines_are_fitted_once_for_each_repeat_whoever_has_won(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = 0
+
+    def fit(*arguments: Any, **named: Any) -> Any:
+        nonlocal fits
+        fits += 1
+        if fits == 2:
+            raise KeyboardInterrupt
+        return fit_baselines(*arguments, **named)
+
+    monkeypatch.setattr("study.confirmation.holdout.fit_baselines", fit)
+    with pytest.raises(KeyboardInterrupt):
+        house.open()
+    results, events = house.open()
+    assert events == ["Baselines on repeat 2 of 2."]
+    assert fits == 3
+    house.compared = house.compared[1:]  # another winner
+    others, events = house.open()
+    assert events == []
+    for system, other in zip(results.systems[2:], others.systems[1:], strict=True):
+        np.testing.assert_equal(asdict(system), asdict(other))
+
+
 def test_a_pretrained_encoder_reads_word_pieces_and_its_baselines_are_fitted_on_words(
     house: House, tiny_encoder: PretrainedEncoder
 ) -> None:
@@ -189,7 +214,9 @@ def test_a_pretrained_encoder_reads_word_pieces_and_its_baselines_are_fitted_on_
     base = replace(base, encoder=find_encoder(str(tiny_encoder.folder), cache_dir=cache_dir).version)
     house.configuration = replace(house.configuration, base=base)
     house.compared = [house.confirmed(4, is_default=True, learning_rate=1e-2, dropout=0.0)]
-    results, _ = house.open()
+    house.study = optuna.create_study(storage=house.storage, study_name="bert/confirmation", direction="maximize")
+    results, events = house.open()
+    assert len(events) == len(REPEATS)  # they were fitted again
     assert_predictions(house, results)
     for system, other in zip(results.systems[1:], expected, strict=True):
         np.testing.assert_equal(asdict(system), asdict(other))

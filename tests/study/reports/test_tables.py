@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, create_trial
 
@@ -28,7 +29,7 @@ from study.confirmation.verdict import judge
 from study.reports.contents import Calibration, Exported, HoldoutReport, HoldoutScores, Report
 from study.reports.reproduction import Reproduction
 from study.reports.sentences import paragraphs
-from study.reports.tables import Table, comparison_table, tables
+from study.reports.tables import Table, comparison_table, confused_pairs, tables
 
 CONFIGURATION = StudyConfig(
     DataSource("toy", "00"), str(Path.cwd()), Settings(LSTMConfig(), TrainingConfig(), TextLimits())
@@ -75,6 +76,28 @@ def test_a_baseline_shows_the_parameters_tuned_on_each_repeat() -> None:
 def test_a_class_without_a_text_in_the_test_has_no_scores() -> None:
     rows = tables_of(repeats=3)["classes"].rows
     assert rows == (("there", "0.500", "1.000", "0.667", "3"), ("nowhere", "-", "-", "-", "0"))
+
+
+def test_of_very_many_classes_only_the_most_frequent_mistakes_are_shown() -> None:
+    report = report_of(3)
+    assert report.test is not None
+    counts = np.diag(np.full(1_000, 9.0))
+    counts[np.arange(100), np.arange(100) + 1] = np.linspace(1, 4, 100)
+    scores = ClassScores(0.5, 1.0, 0.667, 3)
+    test = replace(
+        report.test,
+        per_class=tuple((f"class {number}", scores) for number in range(1_000)),
+        confusion=tuple(map(tuple, counts.tolist())),
+    )
+    table = next(table for table in tables(replace(report, test=test)) if table.name == "confusion")
+    assert len(table.rows) == 60
+    assert table.rows[0] == ("class 99", "class 100", "4", "30.8%")
+    assert table.rows[1] == ("class 98", "class 99", "4.0", "30.6%")
+    assert "the most frequent of 100 kinds of mistakes" in table.caption
+    assert "of the 1,000 classes that occur are in confusion.csv" in table.caption
+    pairs = confused_pairs(test)
+    assert len(pairs) == 1_100
+    assert sum(pair.texts for pair in pairs) == pytest.approx(counts.sum())
 
 
 def test_the_intervals_of_a_single_seed_do_not_claim_to_include_seeds() -> None:
