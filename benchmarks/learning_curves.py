@@ -28,6 +28,7 @@ from models.learners.learner import Settings
 from models.lstm import LSTMLearner
 from models.training.precision import multiplies_bfloat16
 from models.training.trainer import EpochResult
+from preprocessing.batches import TextLimits
 from preprocessing.prepared import prepare_for_search
 from study.model_settings import usual_budget
 from study.search_space import Space, apply_parameters, default_parameters, search_space
@@ -78,7 +79,8 @@ def train(task: Task, number: int, seed: int) -> dict[str, Any]:
     name = task.corpus.partition(":")[0]
     prepared = prepare_for_search(Split(find_source(name)[0], repeat=seed or None), cache_dir=CACHE_DIR)
     base = task.settings
-    budget = usual_budget(base, min(len(prepared.training), base.limits.max_training_texts or len(prepared.training)))
+    texts = min(len(prepared.training), base.limits.max_training_texts or len(prepared.training))
+    budget = usual_budget(replace(base, limits=TextLimits()), texts)  # as for a file of so many texts
     epochs = task.epochs or budget["epochs"]
     base = replace(base, training=replace(base.training, seed=seed, epochs=epochs, patience=epochs))
     seconds = [time.process_time()]

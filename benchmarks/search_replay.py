@@ -11,6 +11,7 @@ the other seed.
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,22 @@ import optuna
 import torch
 from learning_curves import SEEDS, Task, read
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, PercentilePruner, SuccessiveHalvingPruner
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from models.training.config import TrainingConfig
 from models.training.trainer import EpochResult, best_epoch
 from study.analysis.surrogate import encode
-from study.sampling import LastValuePruner
+from study.sampling import LastValuePruner, make_pruner
 
 TRIALS = 50
 
@@ -36,21 +44,23 @@ class Table:
 
     def __init__(self, task: Task) -> None:
         rows = {(row["number"], row["seed"]): row for row in read(task)}
-        numbers = sorted({number for number, seed in rows if all((number, other) in rows for other in SEEDS)})
+        self.numbers = sorted(number for number, seed in rows if seed == SEEDS[0] and (number, SEEDS[1]) in rows)
+        assert self.numbers[0] == 0, "the default configuration is missing"
         self.space = task.ranges
-        self.parameters = [task.parameters(number) for number in numbers]
+        self.parameters = [task.parameters(number) for number in self.numbers]
         self.points = encode(self.parameters, self.space)
-        self.epochs = rows[numbers[0], 0]["epochs"]
-        self.seconds = [sum(rows[number, 0]["seconds"]) for number in numbers]
-        training = replace(TrainingConfig(), epochs=self.epochs)
-        self.curves = [[_reported(rows[number, seed]["macro_f1"], training) for number in numbers] for seed in SEEDS]
+        self.epochs = rows[0, SEEDS[0]]["epochs"]
+        self.training = TrainingConfig(epochs=self.epochs)
+        self.seconds = [sum(rows[number, SEEDS[0]]["seconds"]) for number in self.numbers]
+        self.curves = [[self._reported(rows[number, seed]["macro_f1"]) for number in self.numbers] for seed in SEEDS]
         self.values = np.array([[curve[-1] if curve else 0.0 for curve in curves] for curves in self.curves])
+        means = self.values.mean(axis=0)
+        self.top = set(np.argsort(-means)[: max(1, len(means) // 10)].tolist())
 
-
-def _reported(scores: Sequence[float], training: TrainingConfig) -> list[float]:
-    """What a trial reports after each epoch: the value that it would have if it ended there."""
-    results = [EpochResult(epoch, 0, 0, score, score, 0, torch.empty(0)) for epoch, score in enumerate(scores)]
-    return [best_epoch(results[: end + 1], training).macro_f1 for end in range(len(results))]
+    def _reported(self, scores: Sequence[float]) -> list[float]:
+        """What a trial reports after each epoch: the value that it would have if it ended there."""
+        results = [EpochResult(epoch, 0, 0, score, score, 0, torch.empty(0)) for epoch, score in enumerate(scores)]
+        return [best_epoch(results[: end + 1], self.training).macro_f1 for end in range(len(results))]
 
 
 class FromTable(BaseSampler):
@@ -58,7 +68,7 @@ class FromTable(BaseSampler):
 
     def __init__(self, sampler: BaseSampler, table: Table) -> None:
         self.sampler, self.table = sampler, table
-        self.left = set(range(1, len(table.parameters)))
+        self.left = set(range(1, len(table.numbers)))
         self.chosen = 0
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -92,44 +102,42 @@ class FromTable(BaseSampler):
 
 
 MakeSampler = Callable[[int], BaseSampler]
-MakePruner = Callable[[int], BasePruner]
+MakePruner = Callable[[TrainingConfig], BasePruner]
 
 
 def tpe(startup: int) -> MakeSampler:
     return lambda seed: TPESampler(n_startup_trials=startup, multivariate=True, constant_liar=True, seed=seed)
 
 
-def percentile(kept: float, first: int, startup: int = 5) -> MakePruner:
+def percentile(kept: float, first: int) -> MakePruner:
     """Prunes what is not among the best `kept` percent after epoch `first` or a later one."""
-    return lambda _: LastValuePruner(PercentilePruner(kept, n_startup_trials=startup, n_warmup_steps=first - 1))
+    return lambda _: LastValuePruner(PercentilePruner(kept, n_startup_trials=5, n_warmup_steps=first - 1))
 
 
 def halving(first: int, factor: int) -> MakePruner:
     return lambda _: LastValuePruner(SuccessiveHalvingPruner(first, factor))
 
 
-def hyperband(first: int, factor: int) -> MakePruner:
-    return lambda epochs: LastValuePruner(HyperbandPruner(first, epochs, factor))
-
-
 WAYS: dict[str, tuple[MakeSampler, MakePruner]] = {
     "TPE, no pruner": (tpe(10), lambda _: NopPruner()),
-    "TPE, median from epoch 2 (as it was)": (tpe(10), percentile(50, 2)),
+    "TPE, median (as a study has it)": (tpe(10), lambda training: make_pruner("median", training)),
     **{
         f"TPE, best {kept} % from epoch {first}": (tpe(10), percentile(kept, first))
         for kept in (50, 33, 25, 15)
         for first in (1, 2, 3, 4)
-        if (kept, first) != (50, 2)
     },
     **{
         f"TPE, halving from epoch {first}, factor {factor}": (tpe(10), halving(first, factor))
         for first in (1, 2, 3)
         for factor in (2, 3, 4)
     },
-    "TPE, Hyperband from epoch 1, factor 3": (tpe(10), hyperband(1, 3)),
+    "TPE, Hyperband, factor 3": (
+        tpe(10),
+        lambda training: LastValuePruner(HyperbandPruner(1, training.epochs, 3)),
+    ),
+    "TPE, Wilcoxon, p < 0.1": (tpe(10), lambda _: WilcoxonPruner(p_threshold=0.1)),
     "TPE after 5, best 25 % from epoch 2": (tpe(5), percentile(25, 2)),
     "TPE after 20, best 25 % from epoch 2": (tpe(20), percentile(25, 2)),
-    "random, median from epoch 2": (lambda seed: RandomSampler(seed=seed), percentile(50, 2)),
     "random, best 25 % from epoch 2": (lambda seed: RandomSampler(seed=seed), percentile(25, 2)),
     "quasi-random, best 25 % from epoch 2": (lambda seed: QMCSampler(seed=seed, scramble=True), percentile(25, 2)),
     "GP, best 25 % from epoch 2": (
@@ -137,62 +145,78 @@ WAYS: dict[str, tuple[MakeSampler, MakePruner]] = {
         percentile(25, 2),
     ),
 }
+SHORT_FIRST = (5, 10)  # how many of the best of short trainings are trained in full
 
 
 @dataclass(frozen=True)
 class Outcome:
     trainings: float  # epochs run, in full trainings
-    seconds: float
-    other: float  # the value of the found configuration with the other seed
-    is_top: bool  # whether it is among the best tenth, by the mean of both seeds
+    seconds: float  # of a processor
+    values: dict[int, float]  # of the complete trials, by the row of the table
+
+    @property
+    def best(self) -> int:
+        return max(self.values, key=lambda row: self.values[row])
 
 
 def search(table: Table, way: tuple[MakeSampler, MakePruner], *, seed: int, sampler_seed: int) -> Outcome:
-    make_sampler, make_pruner = way
-    sampler = FromTable(make_sampler(sampler_seed), table)
-    pruner = make_pruner(table.epochs)
-    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
-    epochs, seconds, found = 0, 0.0, {}
-    for _ in range(min(TRIALS, len(table.parameters))):
+    sampler = FromTable(way[0](sampler_seed), table)
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=way[1](table.training))
+    epochs, seconds, values = 0, 0.0, {}
+    for _ in range(min(TRIALS, len(table.numbers))):
         trial = study.ask(table.space)
-        number, pruned = sampler.chosen, False
-        curve = table.curves[seed][number]
+        row, pruned = sampler.chosen, False
+        curve = table.curves[seed][row]
         for epoch, score in enumerate(curve):
             trial.report(score, epoch)
             epochs += 1
-            seconds += table.seconds[number] / table.epochs
+            seconds += table.seconds[row] / table.epochs
             if epoch < table.epochs - 1 and trial.should_prune():
                 pruned = True
                 break
         if pruned:
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            study.tell(trial, state=TrialState.PRUNED)
         elif curve:
-            found[number] = curve[-1]
+            values[row] = curve[-1]
             study.tell(trial, curve[-1])
-        else:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    best = max(found, key=lambda number: found[number])
-    means = table.values.mean(axis=0)
-    top = np.argsort(-means)[: max(1, len(means) // 10)]
-    return Outcome(epochs / table.epochs, seconds, float(table.values[1 - seed][best]), best in top)
+        else:  # it has diverged
+            study.tell(trial, state=TrialState.FAIL)
+    return Outcome(epochs / table.epochs, seconds, values)
+
+
+def search_short_first(table: Table, short: Table, kept: int, *, seed: int, sampler_seed: int) -> Outcome:
+    """Every trial with a short schedule, then the best of them with the full one."""
+    first = search(short, WAYS["TPE, no pruner"], seed=seed, sampler_seed=sampler_seed)
+    numbers = [short.numbers[row] for row in sorted(first.values, key=lambda row: -first.values[row])]
+    rows = [table.numbers.index(number) for number in numbers if number in table.numbers][:kept]
+    trainings = first.trainings * short.epochs / table.epochs + len(rows)
+    seconds = first.seconds + sum(table.seconds[row] for row in rows)
+    return Outcome(trainings, seconds, {row: float(table.values[seed][row]) for row in rows})
 
 
 def replay(task: Task, *, times: int) -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     table = Table(task)
+    searches = {name: partial(search, table, way) for name, way in WAYS.items()}
+    for epochs in range(1, table.epochs):
+        if (shorter := replace(task, epochs=epochs)).file.exists():
+            searches |= {
+                f"{epochs} epochs first, then the best {kept}": partial(search_short_first, table, Table(shorter), kept)
+                for kept in SHORT_FIRST
+            }
+    best, default = table.values.mean(axis=0).max(), table.values[:, 0].mean()
     print(
-        f"{task.file.stem}: {len(table.parameters)} configurations; the best by both seeds has "
-        f"{table.values.mean(axis=0).max():.4f}, the default one {table.values[:, 0].mean():.4f}"
+        f"{task.file.stem}: {len(table.numbers)} configurations of {table.epochs} epochs; by the mean of both seeds, "
+        f"the best one has {best:.4f}, the default one {default:.4f}"
     )
-    print(f"{'':<42}{'trainings':>10}{'minutes':>9}{'value with the other seed':>28}{'misses the best tenth':>23}")
-    for name, way in WAYS.items():
-        outcomes = [search(table, way, seed=run % 2, sampler_seed=run) for run in range(times)]
-        other = np.array([outcome.other for outcome in outcomes])
+    print(f"{'':<40}{'trainings':>10}{'minutes':>9}{'value, other seed':>21}{'misses the best tenth':>23}")
+    for name, run in searches.items():
+        outcomes = [run(seed=number % 2, sampler_seed=number) for number in range(times)]
+        others = np.array([table.values[1 - number % 2][outcome.best] for number, outcome in enumerate(outcomes)])
         print(
-            f"{name:<42}{np.mean([outcome.trainings for outcome in outcomes]):>10.1f}"
+            f"{name:<40}{np.mean([outcome.trainings for outcome in outcomes]):>10.1f}"
             f"{np.mean([outcome.seconds for outcome in outcomes]) / 60:>9.1f}"
-            f"{other.mean():>20.4f} ± {other.std(ddof=1) / times**0.5:.4f}"
-            f"{1 - np.mean([outcome.is_top for outcome in outcomes]):>20.0%}",
+            f"{others.mean():>13.4f} ± {others.std(ddof=1) / times**0.5:.4f}"
+            f"{np.mean([outcome.best not in table.top for outcome in outcomes]):>20.0%}",
             flush=True,
         )
 
@@ -203,6 +227,7 @@ def main() -> None:
     parser.add_argument("--space", choices=["default", "wide"], default="default")
     parser.add_argument("--times", type=int, default=100)
     arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     for corpus in arguments.corpora:
         replay(Task(corpus, arguments.space), times=arguments.times)
 

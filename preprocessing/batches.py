@@ -100,7 +100,7 @@ def rows_of_epoch(texts: int, number: int, epoch_texts: int | None, *, seed: int
         return np.arange(texts)
     start, rows = number * epoch_texts, np.zeros(0, np.intp)
     for turn in range(start // texts, (start + epoch_texts - 1) // texts + 1):
-        shuffled = np.random.default_rng([seed, turn, 0]).permutation(texts)
+        shuffled = np.random.default_rng([seed, turn, 1]).permutation(texts)
         rows = np.append(rows, shuffled[max(start - turn * texts, 0) : start + epoch_texts - turn * texts])
     return rows
 

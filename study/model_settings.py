@@ -49,25 +49,35 @@ def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:
     if "vectors" in given:
         vectors = find_vectors(given["vectors"])
         base, values = replace(base, vectors=vectors), {**values, VECTOR_SIZE: vectors.size}
+    budget, epochs = given.get("budget_texts"), given.get("epochs", base.training.epochs)
+    if budget is not None and budget < epochs:
+        raise StudyError(f"--budget-texts {budget} is less than a text for each of {epochs} epochs.")
     return replace(base, **{part: _changed(getattr(base, part), values) for part in PARTS})
 
 
 def usual_budget(settings: Settings, texts: int) -> dict[str, Any]:
-    """The `epochs` and the `budget_texts` of a training on so many texts, if the user asks for none.
+    """The training of a network of word embeddings on so many texts, if the user asks for no number of epochs.
 
-    The models' own defaults suit corpora of `FEW_TEXTS` to `MANY_TEXTS`. With fewer texts, as many are read in all as
-    with `FEW_TEXTS`, since an epoch has fewer steps: of 500 texts of R8, seven epochs give a macro-F1 of 0.50, 35 one
-    of 0.79 (`benchmarks/training_budget.py`). With more, an epoch reads a part of them, so that a trial of 200,000
-    texts takes minutes and is pruned before it has read all of them.
+    The fields `epochs` and `budget_texts`, and a `patience` in proportion to the epochs unless one was asked for. A
+    budget that was asked for decides the epochs. Otherwise, the defaults suit corpora of `FEW_TEXTS` to `MANY_TEXTS`:
+    with fewer texts, as many are read in all as with `FEW_TEXTS`, since an epoch has fewer steps
+    (`benchmarks/training_budget.py`); with more, an epoch reads a part of them, and all epochs together each text at
+    least once.
     """
-    learner = find_learner(name_of(settings.model))
-    epochs = settings.training.epochs
-    if "epochs" in learner.ignored_fields:
+    training, default = settings.training, DEFAULTS[variant_of(settings)].training
+    epochs, budget = training.epochs, training.budget_texts
+    if not find_learner(name_of(settings.model)).fits_budget:
         return {}
-    if texts > MANY_TEXTS:
-        return {"epochs": epochs, "budget_texts": epochs * MANY_TEXTS}
-    more = min(FEW_TEXTS / texts, MOST_EPOCHS)
-    return {"epochs": round(epochs * max(more, 1)), "budget_texts": None}
+    few = FEW_TEXTS if settings.limits.max_training_texts is None else 0  # who takes a part wants less time
+    if budget is None and texts <= MANY_TEXTS:
+        budget = epochs * max(texts, min(few, MOST_EPOCHS * texts))
+    elif budget is None:
+        budget = max(epochs * MANY_TEXTS, texts)
+    if budget < epochs * texts:
+        return {"epochs": epochs, "budget_texts": budget}
+    more = round(budget / texts)
+    patience = {"patience": default.patience * more // epochs} if training.patience == default.patience else {}
+    return {"epochs": more, "budget_texts": None, **patience}
 
 
 def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | None) -> Settings:

@@ -87,21 +87,21 @@ def run(
         count(
             "Epochs per trial, at most.",
             most=10_000,
-            default="7; cnn 6; bert frozen 20, full 3, others 4; up to ten times as many for fewer than 5,000 texts",
+            default="7; cnn 6; up to ten times as many for fewer than 5,000 texts; bert frozen 20, full 3, others 4",
         ),
     ] = None,
     budget_texts: Annotated[
         int | None,
         count(
-            "Texts that a trial reads in all its epochs together, at most; an epoch then reads a part of the texts.",
+            "Texts that a trial reads in all its epochs together, at most; an epoch of many reads a part of them.",
             most=10_000_000_000,
-            default="35,000 per epoch; with --epochs all",
+            default="35,000 per epoch, or each text once; bert, and with --epochs, all in each epoch",
         ),
     ] = None,
     patience: Annotated[
         int | None,
         count(
-            "Epochs without a better score before a trial stops, counted after its learning rate has fallen to half.",
+            "Epochs without a better score before a trial stops, once its learning rate is below half its peak.",
             most=10_000,
             default="2; bert frozen 5, gradual 4",
         ),
@@ -151,7 +151,10 @@ def run(
     ] = None,
     max_training_texts: Annotated[
         int | None,
-        count("Train on a part of the training texts, of each class the same share.", default="all"),
+        count(
+            "Train on a part of the training texts, of each class the same share, with the usual number of epochs.",
+            default="all",
+        ),
     ] = None,
     seed: Annotated[int, count("Seeds the sampler and every training.", least=0, most=2**32 - 1)] = 0,
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = "auto",
@@ -177,7 +180,7 @@ def run(
         Path, typer.Option(metavar="DIR", help="Pictures and a log of each trial, for optuna-dashboard --artifact-dir.")
     ] = Path("artifacts"),
 ) -> None:
-    with interruptible("Running trials continue from their last finished epoch.", module="study.run") as console:
+    with interruptible("A rerun continues each trial from its last finished epoch.", module="study.run") as console:
         from data.source import find_source
 
         source, sentence = find_source(data, label_column=label_column, text_column=text_column)
@@ -229,7 +232,7 @@ def run(
             workers=workers,
             cluster=cluster,
             console=console,
-            fits_budget=epochs is None and budget_texts is None,
+            fits_budget=epochs is None,
         )
 
 

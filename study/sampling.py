@@ -17,7 +17,6 @@ from study.configuration import StudyConfig
 
 RANDOM_TRIALS_BEFORE_TPE = 10
 UNPRUNED_TRIALS = 5  # complete trials, before the median is used
-PRUNING_RULE = 3  # increase when `make_pruner` changes; 2 judged every training from its second epoch on
 
 
 class SeededPerTrialSampler(BaseSampler):
@@ -108,6 +107,11 @@ def may_prune(configuration: StudyConfig) -> bool:
     """Whether a trial can be pruned after some epoch: neither one of the warm-up nor the last."""
     training = configuration.base.training
     return configuration.pruner != "none" and training.epochs - 1 > _warm_up_epochs(training)
+
+
+def pruning_rule(training: TrainingConfig) -> int:
+    """The version of the rule; to be increased when `make_pruner` changes. Rule 2 has a warm-up of one epoch."""
+    return 3 if _warm_up_epochs(training) > 1 else 2
 
 
 def _warm_up_epochs(training: TrainingConfig) -> int:

@@ -56,6 +56,7 @@ class Learner(ABC):
     network_type: ClassVar[type[Network]]
     defaults: ClassVar[Mapping[str, Settings]]  # by variant; a model without variants has the one named ""
     variant_field: ClassVar[str | None] = None  # the field of the configuration that names the variant
+    fits_budget: ClassVar[bool] = False  # whether the number of texts decides how long it trains
     ignored_fields: ClassVar[frozenset[str]] = frozenset()  # fields of the settings that this model does not use
 
     settings: Settings

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class WordLearner(Learner):
     """Trains a network `network_type(config, vocabulary_size=..., classes=..., vectors=...)`."""
 
+    fits_budget = True
+
     def fit(self, *, on_epoch_end: OnEpochEnd | None = None, checkpoint: Checkpoint | None = None) -> TrainingResult:
         config, limits = self.settings.training, self.settings.limits
         vectors = None

@@ -32,6 +32,8 @@ class TrainingConfig:
         for name in ("batch_tokens", "budget_texts"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
+        if self.budget_texts is not None and self.budget_texts < self.epochs:
+            raise ValueError(f"`budget_texts >= epochs` must hold, got {self.budget_texts} for {self.epochs} epochs.")
         for name in ("learning_rate", "gradient_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name} > 0` must hold, got {getattr(self, name)}.")
@@ -51,7 +53,7 @@ class TrainingConfig:
     @property
     def epoch_texts(self) -> int | None:
         """The texts that an epoch reads at most; None: every text."""
-        return None if self.budget_texts is None else math.ceil(self.budget_texts / self.epochs)
+        return None if self.budget_texts is None else self.budget_texts // self.epochs
 
     @property
     def first_settled_epoch(self) -> int:

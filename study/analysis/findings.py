@@ -113,7 +113,7 @@ def find_importances(study: Study, configuration: StudyConfig, *, seed: int = 0)
     result = Importances(len(sample.trials), caveat=sample.caveat)
     if result.trials < TRIALS_FOR_IMPORTANCE:
         there = {0: "there is none", 1: "there is only 1"}.get(result.trials, f"there are only {result.trials}")
-        reason = f"The importance of parameters needs {TRIALS_FOR_IMPORTANCE} complete, sampled trials; {there}."
+        reason = f"Parameter importance needs {TRIALS_FOR_IMPORTANCE} complete trials besides the default one; {there}."
         return replace(result, reason=reason)
     if len({trial.value for trial in sample.trials}) == 1:
         return replace(result, reason="All complete trials have the same value, so no parameter matters.")
@@ -164,7 +164,7 @@ def find_edges(study: Study, configuration: StudyConfig) -> tuple[str, ...]:
         edge = "lower" if place <= EDGE else "upper" if place >= 1 - EDGE else None
         if edge and _may_be_widened(configuration, name, range_, edge):
             notes.append(
-                f"{name} of the best trial, {best.params[name]:.3g}, lies at the {edge} edge of its range, "
+                f"{name} of the search's best trial, {best.params[name]:.3g}, lies at the {edge} edge of its range, "
                 f"{describe({name: range_})[name]}: widen it in study/search_space.py."
             )
     return tuple(notes)

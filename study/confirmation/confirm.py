@@ -224,7 +224,7 @@ def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, c
         ranked = "The best configuration"
     also = "" if candidates == [default] else " and the default configuration"
     trained_on = f"{'is' if not also else 'are'} trained on {plural(extent.seeds, 'further repeat')}"
-    return f"{ranked}{also} {trained_on} (fresh seeds and splits): up to {plural(most, 'training')}.{audits}"
+    return f"{ranked}{also} {trained_on} (fresh seeds and splits): up to {plural(most, 'training run')}.{audits}"
 
 
 def _reference(crew: _Crew, default: Candidate, *, repeats: int) -> Confirmed | None:

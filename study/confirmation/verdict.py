@@ -52,7 +52,7 @@ def judge(
     may exclude zero where no difference is shown. `rivals`: how many configurations the winner has beaten in the
     ranking; `failed`: how many others could not be trained.
     """
-    opponent = f"the best baseline, {baseline_title}"
+    opponent = f"the best baseline on validation, {baseline_title}"
     if default is None:
         judged = _judged(opponent, baseline, baseline.p_value)
         if not is_default:
@@ -71,7 +71,7 @@ def judge(
     conjunction = "and" if first.conclusion == second.conclusion else "but"
     sentence = (
         f"On the test split the winner {_in_words(first, metric)}, {conjunction} {_in_words(second, metric)}; "
-        "p, unlike the intervals, is corrected for two comparisons."
+        "the p values, unlike the intervals, are corrected for two comparisons."
     )
     return Verdict(sentence, first, second)
 

@@ -32,8 +32,12 @@ from study.storage.queries import (
 DISTINCT = 200  # bars of a timeline; of more, the gaps between them would hide all
 
 
+FEW_TRIALS = 10  # with no more, each has a tick
+
+
 def history(study: Study, configuration: StudyConfig) -> go.Figure:
     figure = new_figure("Trial", axis_title(configuration))
+    figure.update_xaxes(dtick=1 if len(finished_trials(study)) <= FEW_TRIALS else None)
     by_state = {state: [t for t in finished_trials(study) if t.state == state] for state in STATES}
     known = [height for trial in finished_trials(study) if (height := height_of(trial)) is not None]
     floor = min(known, default=0.0)
@@ -90,6 +94,7 @@ def learning_curves(study: Study, configuration: StudyConfig) -> go.Figure:
 def durations(study: Study, median: float) -> go.Figure:
     """`median`: of all trials, in seconds."""
     figure = new_figure("Trial", "Training time in seconds")
+    figure.update_xaxes(dtick=1 if len(finished_trials(study)) <= FEW_TRIALS else None)
     trials = finished_trials(study)
     for state, name in STATES.items():
         group = [trial for trial in trials if trial.state == state]

@@ -153,7 +153,7 @@ def figure_titles(configuration: StudyConfig, findings: Findings) -> dict[str, t
         "learning-curves": (
             "Learning curves",
             f"The {metric} after each epoch; pruned trials end at a cross. A trial's value is the best one from epoch "
-            f"{configuration.base.training.first_settled_epoch + 1} on.",
+            f"{configuration.base.training.first_settled_epoch + 1} on, when the learning rate is below half its peak.",
         ),
         "contour": (
             f"{capital(first)} and {second}",

@@ -17,7 +17,7 @@ from models.registry import DEFAULT_MODEL
 from study.configuration import StudyConfig
 from study.formatting import plural
 from study.model_settings import default_name, options_of, unsettable_fields
-from study.sampling import PRUNING_RULE, may_prune
+from study.sampling import may_prune, pruning_rule
 from study.storage.attributes import BESIDE_OTHERS, FINGERPRINT, WORKER
 from study.storage.fingerprint import ENVIRONMENT, PRECISION, PRUNING
 from study.storage.queries import finished_trials
@@ -47,19 +47,19 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
     about = f"{place}, on the same kind of machine and with the same versions, this gives the same trials, bit for bit."
     if waiting := len(study.get_trials(deepcopy=False)) - len(finished_trials(study)):
         about = (
-            f"{place}, this searches in the same way. Not the same trials: {plural(waiting, 'trial')} of this study "
+            f"{place}, this repeats the search, but not with the same trials: {plural(waiting, 'trial')} of this study "
             "had not finished when this was written."
         )
     elif study.user_attrs[FINGERPRINT][DEVICE] != "cpu":
-        about = f"{place}, this searches in the same way. Not the same trials, bit for bit: only a CPU promises that."
+        about = f"{place}, this repeats the search, but not bit for bit: only a CPU promises that."
     elif by_hand := [trial.number for trial in finished_trials(study) if _is_by_hand(trial)]:
         about = (
-            f"{place}, this searches in the same way. Not the same trials: trial "
+            f"{place}, this repeats the search, but not with the same trials: trial "
             f"{', '.join(map(str, by_hand))} of this study was added or queued by hand."
         )
     elif _has_run_in_parallel(study):
         about = (
-            f"{place}, this searches in the same way. Not the same trials: several workers ran this study at a time, "
+            f"{place}, this repeats the search, but not with the same trials: several workers ran this study together, "
             "so what the sampler and the pruner knew depended on which trial ended first."
         )
     differing = unsettable_fields(configuration.base) | _foreign_pruning(study, configuration)
@@ -101,8 +101,9 @@ def search_command(study: Study, configuration: StudyConfig) -> str:
 def _foreign_pruning(study: Study, configuration: StudyConfig) -> dict[str, tuple[Any, Any]]:
     """The pruning rule that the study started with, and the current one, if they differ."""
     began_with = study.user_attrs[FINGERPRINT].get(PRUNING, 1)
-    if may_prune(configuration) and began_with != PRUNING_RULE:
-        return {PRUNING.removeprefix(ENVIRONMENT): (began_with, PRUNING_RULE)}
+    rule = pruning_rule(configuration.base.training)
+    if may_prune(configuration) and began_with != rule:
+        return {PRUNING.removeprefix(ENVIRONMENT): (began_with, rule)}
     return {}
 
 

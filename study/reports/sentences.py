@@ -33,6 +33,11 @@ def paragraphs(report: Report) -> list[str]:
         sentences.append(
             f"All that is compared here was fitted on {most:,} training texts at most (--max-training-texts)."
         )
+    if (budget := report.configuration.base.training.budget_texts) and report.winner:
+        sentences.append(
+            f"Each training run reads {budget:,} texts in all its epochs together (--budget-texts); the baselines are "
+            "fitted on all training texts."
+        )
     sentences += [
         f"Left out, since training failed on a fresh repeat: {format_parameters(failed.candidate.parameters)}"
         f"{' (default)' if failed.candidate.is_default else ''}; {failed.reason}."

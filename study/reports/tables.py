@@ -122,7 +122,7 @@ def _ranking_table(report: Report, metric: str) -> Table:
         "These scores are optimistic, since they chose the winner."
     )
     means = (f"Mean after round {round_ + 1}" for round_ in range(rounds))
-    return Table("ranking", "Ranking", caption, ("Configuration", "In the search", "Repeats", *means), tuple(rows))
+    return Table("ranking", "Ranking", caption, ("Configuration", "In search", "On each repeat", *means), tuple(rows))
 
 
 def _configuration(candidate: Candidate) -> str:

@@ -14,9 +14,8 @@ from study.errors import StudyError
 from study.formatting import safe_url
 from study.storage.file_lock import file_lock
 from study.storage.retrying import RetryingStorage, reason_of, until_it_answers
-from study.storage.urls import locks_beside, parse_url, sqlite_file
+from study.storage.urls import RETRY_SECONDS, locks_beside, parse_url, sqlite_file
 
-RETRY_SECONDS = {"sqlite": 60.0, "postgresql": 120.0}  # how long to wait for a database that is locked or not reachable
 BUSY_SECONDS = 1.0  # how long SQLite itself waits; no signal is handled meanwhile
 SERVER_SETTINGS = {  # per connection; all but the time zone free the locks of a machine that is gone or asleep
     "timezone": "UTC",  # heartbeats are stored without one

@@ -19,7 +19,7 @@ from preprocessing.pretrained import bert_extra
 from study.configuration import RULES, StudyConfig
 from study.errors import StudyError
 from study.model_settings import FIELDS, PARTS
-from study.sampling import PRUNING_RULE, may_prune
+from study.sampling import may_prune, pruning_rule
 from study.search_space import describe
 
 Fingerprint = dict[str, Any]
@@ -58,7 +58,7 @@ def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
     facts |= {f"space.{name}": range_ for name, range_ in describe(configuration.search_space).items()}
     facts |= {f"{ENVIRONMENT}{package}": version(package) for package in VERSIONED_PACKAGES}
     if may_prune(configuration):
-        facts[PRUNING] = PRUNING_RULE
+        facts[PRUNING] = pruning_rule(base.training)
     facts |= {f"{ENVIRONMENT}python": platform.python_version(), f"{ENVIRONMENT}device": device}
     return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # as it comes back from the storage
 
@@ -78,7 +78,8 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
     decisive = [key for key in differences if not key.startswith(ENVIRONMENT)]
     for key in sorted(decisive, key=_is_of_a_version):  # facts set by options first: others may follow from them
         started = f"Study '{name}' was started"
-        facts = f"{_describe(key)} {_short(stored.get(key))}, now it is {_short(asked.get(key))}."
+        now = "now it is not given" if asked.get(key) is None else f"now it is {_short(asked.get(key))}"
+        facts = f"{_describe(key)} {_short(stored.get(key))}, {now}."
         if _is_of_a_version(key):
             way_out = "Continue with that version, or name another study with --name."
             raise StudyError(f"{started} by another version of this project, with {facts} {way_out}")

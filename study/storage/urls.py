@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from study.errors import StudyError
 
-BACKENDS = ("sqlite", "postgresql")
+RETRY_SECONDS = {"sqlite": 60.0, "postgresql": 120.0}  # how long to wait for a database that is locked or not reachable
 
 
 def parse_url(url: str) -> URL:
@@ -17,7 +17,7 @@ def parse_url(url: str) -> URL:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):
         raise StudyError("--storage must be a URL such as sqlite:///study.db or postgresql://HOST/DATABASE.") from None
-    if parsed.get_backend_name() not in BACKENDS:
+    if parsed.get_backend_name() not in RETRY_SECONDS:
         raise StudyError(f"--storage must be a sqlite:/// or postgresql:// URL, not {parsed.get_backend_name()}.")
     file = sqlite_file(parsed)
     if file is not None and not file.name:

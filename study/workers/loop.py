@@ -144,7 +144,7 @@ def run_worker(
 
     `prepared`: the texts of a search; None for a confirmation, which splits them per repeat.
     """
-    checkpoints = checkpoints_of(queue.study, configuration)
+    checkpoints, confirms = checkpoints_of(queue.study, configuration), CONFIRMS in queue.study.user_attrs
 
     def remove_checkpoint(number: int) -> None:
         with suppress(OSError):  # removed at the next start of the study
@@ -157,12 +157,18 @@ def run_worker(
         run_trials(
             queue,
             configuration.search_space,
-            _runner(configuration, prepared, device=held, checkpoints=checkpoints, on_event=on_event),
+            _runner(
+                configuration,
+                None if confirms else prepared,
+                device=held,
+                checkpoints=checkpoints,
+                on_event=on_event,
+            ),
             trials=trials,
             deadline=deadline,
             on_change=on_change,
             on_trial_end=remove_checkpoint,
-            tolerates_failures=CONFIRMS in queue.study.user_attrs,  # its repeats have consecutive numbers
+            tolerates_failures=confirms,  # its repeats have consecutive numbers
         )
 
 

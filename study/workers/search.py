@@ -1,7 +1,6 @@
 """A search from beginning to end: prepare the texts, open the study, run the workers, print the result."""
 
 import time
-from collections.abc import Collection
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
@@ -56,7 +55,10 @@ def search_study(
     if configuration.base.training.precision == "auto":
         chosen["precision"] = choose_precision(configuration.base, device if cluster is None else None)
     if fits_budget:
-        chosen |= usual_budget(configuration.base, training_texts(configuration.base, prepared))
+        budget = usual_budget(configuration.base, training_texts(configuration.base, prepared))
+        asked = configuration.base.training.budget_texts is not None
+        configuration = with_training(configuration, budget)
+        chosen |= {} if asked else budget
     configuration = with_training(configuration, chosen)
     with opened_study(url, name, configuration, device=device, trials=trials, chosen=chosen) as opened:
         queue, configuration, notes = opened
@@ -69,14 +71,14 @@ def search_study(
             if finished >= trials:
                 console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
                 return
-            _announce(configuration, prepared, chosen, console)
+            _announce(configuration, prepared, console)
             deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
             deployment = Deployment(queue, configuration, prepared, url, trials, deadline, console)
             deployment.run(workers, cluster, device)
 
 
-def _announce(configuration: StudyConfig, prepared: PreparedTexts, chosen: Collection[str], console: Console) -> None:
-    """Say what is searched, and what the user has left to the program where that is not usual."""
+def _announce(configuration: StudyConfig, prepared: PreparedTexts, console: Console) -> None:
+    """Say what is searched, and how long each trial trains where that is not usual."""
     training, texts = configuration.base.training, training_texts(configuration.base, prepared)
     console.print(describe_search(configuration))
     if training.epoch_texts is not None and training.epoch_texts < texts:
@@ -84,8 +86,8 @@ def _announce(configuration: StudyConfig, prepared: PreparedTexts, chosen: Colle
             f"Budget: {plural(training.epochs, 'epoch')} of {training.epoch_texts:,} of the {texts:,} training texts "
             "(--budget-texts)."
         )
-    elif "epochs" in chosen and training.epochs != (usual := DEFAULTS[variant_of(configuration.base)].training.epochs):
-        console.print(f"Budget: {training.epochs} epochs for {texts:,} training texts, usually {usual} (--epochs).")
+    elif training.epochs != DEFAULTS[variant_of(configuration.base)].training.epochs:
+        console.print(f"Budget: {plural(training.epochs, 'epoch')} of all {texts:,} training texts (--epochs).")
     if training.precision == "bfloat16":
         console.print("Precision: training in bfloat16, evaluation in float32.")
 

@@ -67,18 +67,37 @@ def test_settings_give_back_the_options_they_were_made_from(variant: str) -> Non
         ("cnn", 4_938, 6, None),
         ("lstm", 35_000, 7, None),
         ("lstm", 35_001, 7, 245_000),  # an epoch reads 35,000 of them
-        ("bert-full", 200_000, 3, 105_000),
-        ("bert-frozen", 2_500, 40, None),
+        ("lstm", 200_000, 7, 245_000),
+        ("lstm", 300_000, 7, 300_000),  # each text once
     ],
 )
 def test_the_number_of_texts_decides_how_long_to_train(
     variant: str, texts: int, epochs: int, budget_texts: int | None
 ) -> None:
-    assert usual_budget(DEFAULTS[variant], texts) == {"epochs": epochs, "budget_texts": budget_texts}
+    budget = usual_budget(DEFAULTS[variant], texts)
+    assert (budget["epochs"], budget["budget_texts"]) == (epochs, budget_texts)
+    assert budget.get("patience", 2) == 2 * epochs // DEFAULTS[variant].training.epochs
 
 
-def test_a_model_without_epochs_has_no_budget() -> None:
-    assert usual_budget(DEFAULTS["linear"], 100) == {}
+@pytest.mark.parametrize(
+    ("asked", "texts", "epochs", "budget_texts"),
+    [(35_000, 1_000, 35, None), (35_000, 100_000, 7, 35_000), (3_000, 1_000, 7, 3_000), (500_000, 100_000, 7, 500_000)],
+)
+def test_a_budget_that_is_asked_for_decides_the_epochs(
+    asked: int, texts: int, epochs: int, budget_texts: int | None
+) -> None:
+    budget = usual_budget(choose_settings("lstm", {"budget_texts": asked, "patience": 3}), texts)
+    assert budget == {"epochs": epochs, "budget_texts": budget_texts}
+
+
+def test_a_budget_of_less_than_a_text_per_epoch_is_refused() -> None:
+    with pytest.raises(StudyError, match="--budget-texts 5 is less than a text for each of 7 epochs"):
+        choose_settings("lstm", {"budget_texts": 5})
+
+
+@pytest.mark.parametrize("variant", ["linear", "bert-frozen", "bert-full"])
+def test_other_models_have_no_usual_budget(variant: str) -> None:
+    assert usual_budget(DEFAULTS[variant], 100) == {}
 
 
 def test_fields_that_no_option_sets_are_listed_as_unsettable() -> None:

@@ -102,7 +102,7 @@ def test_the_best_baseline_is_chosen_by_validation_and_the_best_training_is_expo
     confirmation.set_user_attr(name, stored)
     capsys.readouterr()
     assert report("--seeds", "3", "--workers", "1") == 0
-    assert "the best baseline, majority class" in capsys.readouterr().out
+    assert "the best baseline on validation, majority class" in capsys.readouterr().out
     found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
     assert found["test"]["majority"]["macro_f1"]["value"] < found["test"]["linear_svm"]["macro_f1"]["value"]
     draws = found["confirmed"]["draws"]

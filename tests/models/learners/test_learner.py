@@ -113,12 +113,34 @@ def test_a_batch_of_a_word_network_is_counted_in_tokens(
 ) -> None:
     settings = SETTINGS[kind]
     settings = replace(settings, training=replace(settings.training, epochs=1, **changes))
-    learner = learner_of(settings, toy_csv, tiny_encoder)
-    taken = []
+    assert steps_of(settings, toy_csv, tiny_encoder) == steps
+
+
+def steps_of(settings: Settings, csv: Path, encoder: PretrainedEncoder) -> int:
+    learner, taken = learner_of(settings, csv, encoder), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScheduledAdamW, "advance", lambda _self: taken.append(1))
         learner.fit()
-    assert len(taken) == steps
+    return len(taken)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "cnn", "frozen", "full"])
+def test_an_epoch_reads_no_more_texts_than_its_part_of_the_budget(
+    kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder
+) -> None:
+    settings = SETTINGS[kind]
+    training = replace(settings.training, epochs=2, batch_tokens=None, batch_size=10, budget_texts=80)
+    assert steps_of(replace(settings, training=training), toy_csv, tiny_encoder) == 2 * 4
+
+
+def test_the_batches_of_a_part_of_the_texts_leave_it_enough_steps(
+    toy_csv: Path, tiny_encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preprocessing.batches.LARGEST_SMALL_BATCH", 1)
+    monkeypatch.setattr("preprocessing.batches.STEPS_PER_EPOCH", 10)
+    settings = SETTINGS["lstm"]
+    training = replace(settings.training, epochs=1, budget_texts=40)
+    assert steps_of(replace(settings, training=training), toy_csv, tiny_encoder) == 10
 
 
 @pytest.mark.parametrize("tune", [True, False])

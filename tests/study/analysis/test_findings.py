@@ -291,15 +291,18 @@ def test_failures_are_counted_by_reason(study: Study) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"learning_rate": 0.029}, "learning_rate of the best trial, 0.029, lies at the upper edge of its range"),
+        (
+            {"learning_rate": 0.029},
+            "of the search's best trial, 0.029, lies at the upper edge of its range",
+        ),
         ({"learning_rate": 0.00012}, "lower edge"),
         ({"learning_rate": 0.00015}, ""),  # within 5 % on a linear scale, but the range is logarithmic
         ({"hidden_size": 17}, "16-256 (log): widen it"),
         ({"hidden_size": 230}, "upper edge"),
         ({"dropout": 0.01}, ""),  # 0 cannot be moved lower
-        ({"dropout": 0.69}, "dropout of the best trial"),
+        ({"dropout": 0.69}, "dropout of the search's best trial"),
         ({"layers": 1}, ""),
-        ({"layers": 2}, "layers of the best trial"),
+        ({"layers": 2}, "layers of the search's best trial"),
         ({"pooling": "max"}, ""),
     ],
 )

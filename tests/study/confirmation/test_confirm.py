@@ -62,7 +62,7 @@ def test_the_ranking_and_the_confirmation_use_different_repeats(toy: Any) -> Non
         assert one.mean == pytest.approx(sum(trial.value for trial in one.trials) / 2)
     assert found.winner.optimism == pytest.approx(found.winner.candidate.trial.value - found.winner.mean)
     assert "The best 3 configurations are ranked in 2 rounds; then the winner and the default" in printed
-    assert "up to 9 trainings" in printed
+    assert "up to 9 training runs" in printed
     weights = {int(file.stem) for file in toy.folder.glob(".cache/checkpoints/*/*.safetensors")}
     assert weights == {trial.number for one in found.compared for trial in one.trials}
     validations = [prepare_repeat(configuration, repeat).validation.token_ids.tolist() for repeat in (0, 1, 10, 11)]

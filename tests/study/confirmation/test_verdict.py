@@ -18,9 +18,9 @@ def test_a_clear_win_over_both_is_reported_with_its_figures() -> None:
     verdict = judge("macro_f1", default=WIN, baseline=WIN, baseline_title="linear SVM", is_default=False, rivals=3)
     assert verdict.sentence == (
         "On the test split the winner is better than the default configuration (macro-F1 +0.0120, "
-        "95 % interval +0.0040 to +0.0200, p = 0.0044), and is better than the best baseline, linear SVM (macro-F1 "
-        "+0.0120, 95 % interval +0.0040 to +0.0200, p = 0.0044); p, unlike the intervals, is corrected for two "
-        "comparisons."
+        "95 % interval +0.0040 to +0.0200, p = 0.0044), and is better than the best baseline on validation, linear SVM "
+        "(macro-F1 +0.0120, 95 % interval +0.0040 to +0.0200, p = 0.0044); the p values, unlike the intervals, are "
+        "corrected for two comparisons."
     )
 
 
@@ -28,8 +28,8 @@ def test_a_win_over_the_default_does_not_hide_that_the_baseline_is_better() -> N
     verdict = judge("accuracy", default=WIN, baseline=LOSS, baseline_title="linear SVM", is_default=False, rivals=3)
     assert "winner is better than the default configuration (accuracy +0.0120" in verdict.sentence
     assert (
-        "but is worse than the best baseline, linear SVM (accuracy -0.0300, 95 % interval -0.0410 to -0.0190, "
-        "p < 0.001)" in verdict.sentence
+        "but is worse than the best baseline on validation, linear SVM (accuracy -0.0300, 95 % interval -0.0410 to "
+        "-0.0190, p < 0.001)" in verdict.sentence
     )
     assert verdict.against_baseline.conclusion == "worse"
 
@@ -37,7 +37,7 @@ def test_a_win_over_the_default_does_not_hide_that_the_baseline_is_better() -> N
 def test_a_tie_is_reported_as_not_shown_to_differ() -> None:
     verdict = judge("macro_f1", default=TIE, baseline=TIE, baseline_title="linear SVM", is_default=False, rivals=3)
     assert "winner is not shown to differ from the default configuration (macro-F1 -0.0010" in verdict.sentence
-    assert "and is not shown to differ from the best baseline, linear SVM" in verdict.sentence
+    assert "and is not shown to differ from the best baseline on validation, linear SVM" in verdict.sentence
     assert "better" not in verdict.sentence
     assert "worse" not in verdict.sentence
 
@@ -64,8 +64,8 @@ def test_a_winner_that_is_the_default_is_compared_with_the_baseline_only_and_not
     assert verdict.against_baseline.adjusted_p_value == CLOSE.p_value
     assert verdict.sentence == (
         "None of the search's best configurations came before the default one in the ranking; on the test split "
-        "the default configuration is better than the best baseline, linear SVM (macro-F1 +0.0050, 95 % interval "
-        "+0.0002 to +0.0100, p = 0.0400)."
+        "the default configuration is better than the best baseline on validation, linear SVM (macro-F1 +0.0050, 95 % "
+        "interval +0.0002 to +0.0100, p = 0.0400)."
     )
 
 
@@ -73,7 +73,7 @@ def test_the_default_is_not_said_to_beat_rivals_if_it_alone_was_trained_again() 
     verdict = judge("macro_f1", default=None, baseline=LOSS, baseline_title="linear SVM", is_default=True, rivals=0)
     assert verdict.sentence.startswith(
         "Only the default configuration was trained on fresh repeats; on the test split the default configuration is "
-        "worse than the best baseline"
+        "worse than the best baseline on validation"
     )
 
 
@@ -83,7 +83,7 @@ def test_the_verdict_says_if_every_rival_of_the_default_failed() -> None:
     )
     assert verdict.sentence.startswith(
         "All but the default configuration failed on fresh repeats; on the test split the default configuration is not "
-        "shown to differ from the best baseline"
+        "shown to differ from the best baseline on validation"
     )
 
 
@@ -92,7 +92,7 @@ def test_a_default_configuration_that_failed_is_not_mistaken_for_the_winner() ->
     assert verdict.against_default is None
     assert verdict.sentence.startswith(
         "The default configuration failed on fresh repeats, so that the winner is not compared with it; on the "
-        "test split the winner is better than the best baseline, linear SVM (macro-F1 +0.0120"
+        "test split the winner is better than the best baseline on validation, linear SVM (macro-F1 +0.0120"
     )
 
 

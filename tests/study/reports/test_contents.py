@@ -161,7 +161,7 @@ def test_the_winner_is_compared_with_the_default_and_with_the_baseline_best_on_v
     assert test.verdict.against_default.comparison.difference == pytest.approx(winner - default)
     assert test.verdict.against_default.comparison.difference > 0
     assert test.verdict.against_baseline.comparison.difference == pytest.approx(winner - majority)
-    assert test.verdict.against_baseline.opponent == "the best baseline, majority class"
+    assert test.verdict.against_baseline.opponent == "the best baseline on validation, majority class"
 
 
 def test_a_verdict_without_a_default_configuration_says_why(

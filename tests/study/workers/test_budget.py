@@ -25,7 +25,7 @@ def test_a_small_corpus_gets_more_epochs_and_a_continued_study_keeps_them(
 ) -> None:
     monkeypatch.setattr("study.model_settings.MOST_EPOCHS", 1.5)
     run(toy)
-    assert "Budget: 10 epochs for 144 training texts, usually 7 (--epochs)." in capsys.readouterr().out
+    assert "Budget: 10 epochs of all 144 training texts (--epochs)." in capsys.readouterr().out
     assert training(toy)["epochs"] == 10
     monkeypatch.setattr("study.model_settings.MOST_EPOCHS", 1)  # as in another version
     run(toy, "--trials", 2)
@@ -42,12 +42,20 @@ def test_an_epoch_of_a_large_corpus_reads_a_part_of_it(
     curve = toy.load().trials[0].user_attrs["curve"]
     run(toy, "--epochs", 7, "--budget-texts", 280, "--name", "asked")
     assert toy.load(name="asked").trials[0].user_attrs["curve"] == curve
+    run(toy, "--budget-texts", 280, "--name", "without epochs")
+    assert toy.load(name="without epochs").trials[0].user_attrs["curve"] == curve
     run(toy, "--epochs", 7, "--name", "whole")
     assert training(toy, "whole")["budget_texts"] is None
     assert toy.load(name="whole").trials[0].user_attrs["curve"] != curve
 
 
-def test_a_number_of_epochs_that_is_asked_for_is_kept(toy: Any, capsys: Capture) -> None:
+def test_a_number_of_epochs_that_is_asked_for_is_kept(toy: Any) -> None:
     run(toy, "--epochs", 2)
-    assert "Budget:" not in capsys.readouterr().out
     assert training(toy)["epochs"] == 2
+
+
+def test_another_budget_that_is_asked_for_is_another_study(toy: Any, capsys: Capture) -> None:
+    run(toy, "--budget-texts", 280)
+    capsys.readouterr()
+    assert run_command(app, ["--data", str(toy.csv), *COMMAND, "--budget-texts", "70"]) == 2
+    assert "was started with --budget-texts 280, now it is 70" in capsys.readouterr().err

@@ -164,6 +164,17 @@ def test_a_checkpoint_of_other_parameters_is_not_used(
     assert "0.pt is not used (it is of another training or version)" in line
 
 
+def test_a_checkpoint_of_another_precision_is_not_used(
+    interrupted: tuple[RunTrial, Trial, list[EpochResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, trial, _ = interrupted
+    monkeypatch.setattr("study.trials.objective.compute_type", lambda *_: torch.float16)  # as on another machine
+    told: list[str] = []
+    run(trial, lambda _: None, on_event=told.append)
+    (line,) = told
+    assert "0.pt is not used (it is of another training or version)" in line
+
+
 def test_pruned_and_failed_trials_count_toward_the_budget(study: Study, storage: RetryingStorage) -> None:
     def run(trial: Trial, _: OnEpoch) -> float:
         trial.report(0.5, 0)
