@@ -76,6 +76,7 @@ class Task:
 
 def train(task: Task, number: int, seed: int) -> dict[str, Any]:
     """The whole learning curve of a configuration, without early stopping, and its processor seconds."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # in this process, too
     name = task.corpus.partition(":")[0]
     prepared = prepare_for_search(Split(find_source(name)[0], repeat=seed or None), cache_dir=CACHE_DIR)
     base = task.settings

@@ -198,7 +198,7 @@ def replay(task: Task, *, times: int) -> None:
     table = Table(task)
     searches = {name: partial(search, table, way) for name, way in WAYS.items()}
     for epochs in range(1, table.epochs):
-        if (shorter := replace(task, epochs=epochs)).file.exists():
+        if read(shorter := replace(task, epochs=epochs)):
             searches |= {
                 f"{epochs} epochs first, then the best {kept}": partial(search_short_first, table, Table(shorter), kept)
                 for kept in SHORT_FIRST

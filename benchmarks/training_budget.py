@@ -2,7 +2,8 @@
 
     python benchmarks/training_budget.py r8:500 r8:1000 r8:2000 20ng:1000
 
-The default LSTM (or `--model cnn`) on two splits, each with a seed of its own; all validation texts of the corpus.
+The default LSTM (or `--model cnn`) on two splits, each with a seed of its own; all validation texts of the corpus. The
+patience grows with the epochs.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from models.training.precision import multiplies_bfloat16
 from preprocessing.prepared import prepare_for_search
 
 CACHE_DIR = Path(".cache")
-EPOCHS = (7, 14, 21, 35)
+EPOCHS = (7, 18, 35, 70)
 REPEATS = 2
 CPU = torch.device("cpu")
 
@@ -38,7 +39,8 @@ def main() -> None:
                 prepared = prepare_for_search(Split(source, repeat), cache_dir=CACHE_DIR)
                 base = learner.defaults[""]
                 precision = "bfloat16" if multiplies_bfloat16(CPU) else "float32"
-                training = replace(base.training, epochs=epochs, seed=repeat, precision=precision)
+                patience = base.training.patience * epochs // base.training.epochs
+                training = replace(base.training, epochs=epochs, patience=patience, seed=repeat, precision=precision)
                 limits = replace(base.limits, max_training_texts=int(texts) if texts else None)
                 settings = replace(base, training=training, limits=limits)
                 result = learner(settings, prepared, CACHE_DIR, CPU).fit()

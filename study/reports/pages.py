@@ -66,12 +66,7 @@ def write_report(report: Report, folder: Path) -> None:
             "notes": notes(report),
             "reproduction": report.reproduction,
         }
-        loader = FileSystemLoader(TEMPLATES)
-        html = Environment(loader=loader, autoescape=True, trim_blocks=True, keep_trailing_newline=True).get_template(
-            "report.html"
-        )
-        page = html.render(**content, figures=drawn, figure_style=Markup(PAGE_STYLE), plotly_js=Markup(get_plotlyjs()))
-        (folder / "report.html").write_text(page, encoding="utf-8")
+        (folder / "report.html").write_text(_html_page(content, drawn), encoding="utf-8")
         (folder / "report.md").write_text(_markdown_page(content, pictures), encoding="utf-8")
         (folder / "best_params.json").write_text(json.dumps(best_params(report), indent=2) + "\n", encoding="utf-8")
         _trials(report).to_csv(folder / "trials.csv", index=False)
@@ -82,6 +77,16 @@ def write_report(report: Report, folder: Path) -> None:
             f"The report cannot be written to {folder.parent}: {error.strerror or error}. Fix that, or name another "
             "--output."
         ) from error
+
+
+def _html_page(content: dict[str, Any], figures: list[DrawnFigure]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, keep_trailing_newline=True
+    )
+    style, script = Markup(PAGE_STYLE), Markup(get_plotlyjs())
+    return environment.get_template("report.html").render(
+        **content, figures=figures, figure_style=style, plotly_js=script
+    )
 
 
 def _markdown_page(content: dict[str, Any], pictures: list[tuple[str, str]]) -> str:

@@ -3,7 +3,6 @@
 import time
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -51,15 +50,9 @@ def search_study(
     device = find_study_device(configuration.device) if cluster is None else torch.device("cpu")
     configuration = with_encoder(configuration, console)
     prepared = prepare_texts(configuration, console, device=device)
-    chosen: dict[str, Any] = {}
-    if configuration.base.training.precision == "auto":
-        chosen["precision"] = choose_precision(configuration.base, device if cluster is None else None)
-    if fits_budget:
-        budget = usual_budget(configuration.base, training_texts(configuration.base, prepared))
-        asked = configuration.base.training.budget_texts is not None
-        configuration = with_training(configuration, budget)
-        chosen |= {} if asked else budget
-    configuration = with_training(configuration, chosen)
+    configuration, chosen = _choose_training(
+        configuration, prepared, device if cluster is None else None, fits_budget=fits_budget
+    )
     with opened_study(url, name, configuration, device=device, trials=trials, chosen=chosen) as opened:
         queue, configuration, notes = opened
         for note in notes:
@@ -75,6 +68,20 @@ def search_study(
             deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
             deployment = Deployment(queue, configuration, prepared, url, trials, deadline, console)
             deployment.run(workers, cluster, device)
+
+
+def _choose_training(
+    configuration: StudyConfig, prepared: PreparedTexts, device: torch.device | None, *, fits_budget: bool
+) -> tuple[StudyConfig, set[str]]:
+    """The configuration with the precision and the budget that suit device and texts.
+
+    Also the names of the fields that the user did not ask for.
+    """
+    base = configuration.base
+    precision = {"precision": choose_precision(base, device)} if base.training.precision == "auto" else {}
+    budget = usual_budget(base, training_texts(base, prepared)) if fits_budget else {}
+    chosen = set(precision) | (set(budget) if base.training.budget_texts is None else set())
+    return with_training(configuration, precision | budget), chosen
 
 
 def _announce(configuration: StudyConfig, prepared: PreparedTexts, console: Console) -> None:
