@@ -112,8 +112,8 @@ def find_importances(study: Study, configuration: StudyConfig, *, seed: int = 0)
     sample = sample_of(study, configuration)
     result = Importances(len(sample.trials), caveat=sample.caveat)
     if result.trials < TRIALS_FOR_IMPORTANCE:
-        there = {0: "there is none", 1: "there is only 1"}.get(result.trials, f"there are only {result.trials}")
-        reason = f"Parameter importance needs {TRIALS_FOR_IMPORTANCE} complete trials besides the default one; {there}."
+        there = {0: "there is none", 1: "there is 1"}.get(result.trials, f"there are {result.trials}")
+        reason = f"Importance needs {TRIALS_FOR_IMPORTANCE} complete trials besides the default; {there}."
         return replace(result, reason=reason)
     if len({trial.value for trial in sample.trials}) == 1:
         return replace(result, reason="All complete trials have the same value, so no parameter matters.")

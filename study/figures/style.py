@@ -3,6 +3,7 @@
 Text is grey, readable on white and on nearly black pages; a page with `PAGE_STYLE` gets it in its own text colour.
 """
 
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -75,13 +76,16 @@ def new_figure(x_title: str, y_title: str) -> go.Figure:
     return go.Figure(layout={"template": TEMPLATE, "xaxis": {"title": x_title}, "yaxis": {"title": y_title}})
 
 
+LINE_LENGTH = 45  # characters of a sentence in a figure: a phone has room for no more
+
+
 def or_empty(figure: go.Figure, shown: Any, reason: str) -> go.Figure:
     """The figure, or instead of an empty one the reason."""
     if len(shown):
         return figure
     axis = {"visible": False}
     empty = go.Figure(layout={"template": TEMPLATE, "height": 100, "xaxis": axis, "yaxis": axis})
-    lines = reason.replace(", ", ",<br>").replace(". ", ".<br>")
+    lines = "<br>".join(wrap(reason, LINE_LENGTH))
     return empty.add_annotation(text=lines, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
 
 
