@@ -35,8 +35,8 @@ def paragraphs(report: Report) -> list[str]:
         )
     if (budget := report.configuration.base.training.budget_texts) and report.winner:
         sentences.append(
-            f"Each training run reads {budget:,} texts in all its epochs together (--budget-texts); the baselines are "
-            "fitted on all training texts."
+            f"Each training run of a network reads {budget:,} texts at most, over all its epochs (--budget-texts); the "
+            "baselines are fitted on all training texts."
         )
     sentences += [
         f"Left out, since training failed on a fresh repeat: {format_parameters(failed.candidate.parameters)}"

@@ -225,11 +225,8 @@ def load_configuration(study: Study) -> StudyConfig:
 
 
 def _last_training(study: Study, names: Collection[str]) -> dict[str, Any]:
-    """These fields of `TrainingConfig` as the study was last run; a field that was added later had its default.
-
-    None of them for a study whose creation was interrupted.
-    """
-    if not study.user_attrs.get(CONFIGURATION):
+    """These fields of `TrainingConfig` as the study was last run; a field that was added later had its default."""
+    if not study.user_attrs.get(CONFIGURATION):  # its creation was interrupted
         return {}
     stored = study.user_attrs[CONFIGURATION]["base"]["training"]
     return {name: stored.get(name, getattr(TrainingConfig, name)) for name in names}

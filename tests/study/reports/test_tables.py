@@ -119,6 +119,15 @@ def test_the_exported_training_run_and_the_calibration_are_reported_with_the_mea
     assert "Each was trained once, so neither intervals nor p values include the influence of the seed." in once
 
 
+def test_a_report_says_how_many_texts_a_training_run_reads_if_not_all_in_each_epoch() -> None:
+    winner = Confirmed(Candidate({"hidden_size": 64}, None, is_default=True), (create_trial(value=0.6),))
+    report = replace(report_of(1), winner=winner)
+    base = replace(CONFIGURATION.base, training=TrainingConfig(budget_texts=245_000))
+    part = replace(report, configuration=replace(CONFIGURATION, base=base))
+    assert "reads 245,000 texts at most, over all its epochs" in " ".join(paragraphs(part))
+    assert "--budget-texts" not in " ".join(paragraphs(report))
+
+
 def test_the_ranking_and_the_confirmation_are_shown_separately() -> None:
     def trial(value: float) -> FrozenTrial:
         return create_trial(value=value)
