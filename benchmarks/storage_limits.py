@@ -31,7 +31,7 @@ def make_queue(url: str, name: str) -> TrialQueue:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(url)
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    study.sampler, study.pruner = optuna.samplers.RandomSampler(), make_pruner("median", TrainingConfig())
+    study.sampler, study.pruner = optuna.samplers.RandomSampler(), make_pruner("percentile", TrainingConfig())
     return TrialQueue(study, storage, Path(".cache") / "workers")
 
 

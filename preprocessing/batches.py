@@ -18,6 +18,7 @@ LENGTH_NOISE = 0.1  # relative: texts whose lengths differ by less are shuffled 
 BATCH_TOKENS = 2_700  # tokens per batch by default: those of 32 texts of R8
 LARGEST_SMALL_BATCH = 32  # texts: a batch may be as large, however few steps an epoch has then
 STEPS_PER_EPOCH = 150  # with larger ones at least so many, as R8 has: rare classes are not learned in fewer
+EARLY_VALIDATION_TEXTS = 5_000  # at most, after an epoch that cannot be a training's best
 EVALUATION_BATCH_SIZE = 128  # larger ones are slower: they fit the processor's caches less well
 
 
@@ -118,8 +119,13 @@ def texts_per_batch(texts: EncodedTexts, max_tokens: int, batch_tokens: int, epo
 
 
 def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTexts:
-    """A random part of the texts, stratified by class, always the same one; all texts without a limit."""
-    if limits.max_training_texts is None or limits.max_training_texts >= len(texts):
+    """The part of the texts that the limits allow, as `stratified_part` chooses it; all texts without a limit."""
+    return texts if limits.max_training_texts is None else stratified_part(texts, limits.max_training_texts)
+
+
+def stratified_part(texts: EncodedTexts, size: int) -> EncodedTexts:
+    """At most `size` of the texts, chosen at random within each class, always the same ones."""
+    if size >= len(texts):
         return texts
     shuffled = np.random.default_rng(0).permutation(len(texts))
     by_class = shuffled[np.argsort(texts.labels[shuffled], kind="stable")]
@@ -127,7 +133,7 @@ def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTe
     ranks = np.arange(len(texts)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within the class
     quantiles = (ranks + 0.5) / np.repeat(sizes, sizes)
     quantiles[ranks == 0] = 0  # each class keeps at least one text
-    return texts.take(np.sort(by_class[np.argsort(quantiles, kind="stable")[: limits.max_training_texts]]))
+    return texts.take(np.sort(by_class[np.argsort(quantiles, kind="stable")[:size]]))
 
 
 def make_batch(texts: EncodedTexts, rows: npt.NDArray[np.intp], *, max_tokens: int, vocabulary_size: int) -> Batch:

@@ -11,7 +11,7 @@ from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.pretrained import EncoderVersion
 from preprocessing.word_vectors import VectorSource
-from study.choices import DeviceName, PrunerName, SamplerName, SpaceName
+from study.choices import DeviceName, PrunerName, SamplerName, SpaceName, stored_pruner
 from study.search_space import Space, search_space
 
 # The version of what a trial's value means and of the search space. Increase it when they change: older studies are
@@ -27,7 +27,7 @@ class StudyConfig:
     split_seed: int = 0
     space: SpaceName = "default"
     sampler: SamplerName = "tpe"
-    pruner: PrunerName = "median"
+    pruner: PrunerName = "percentile"
     seed: int = 0  # of the sampler; every training uses `base.training.seed`
     device: DeviceName = "auto"
     heartbeat_seconds: int = 30  # between the heartbeats of a worker, for other machines
@@ -66,7 +66,8 @@ class StudyConfig:
             VectorSource(**base["vectors"]) if base.get("vectors") else None,
             EncoderVersion(**base["encoder"]) if base.get("encoder") else None,
         )
-        return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings})
+        pruner = {"pruner": stored_pruner(stored["pruner"])}
+        return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings, **pruner})
 
 
 def with_training(configuration: StudyConfig, changes: Mapping[str, Any]) -> StudyConfig:

@@ -49,7 +49,7 @@ def report(
     audit: Annotated[
         int | None,
         count(
-            "How many pruned trials to finish: half of them those nearest to the median, the others at random.",
+            "How many pruned trials to finish: half of them those nearest to being kept, the others at random.",
             least=0,
             most=1_000_000,
             default=f"0, {AS_BEFORE}",

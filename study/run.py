@@ -78,7 +78,9 @@ def run(
     sampler: Annotated[
         SamplerName, typer.Option(help="Who chooses parameters; random for an unbiased picture.")
     ] = "tpe",
-    pruner: Annotated[PrunerName, typer.Option(help="Whether trials below the median of others end early.")] = "median",
+    pruner: Annotated[
+        PrunerName, typer.Option(help="Whether trials below the best third of others end early.")
+    ] = "percentile",
     metric: Annotated[
         Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")
     ] = "macro_f1",

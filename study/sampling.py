@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.pruners import BasePruner, NopPruner, PercentilePruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -15,8 +15,11 @@ from models.training.config import TrainingConfig
 from study.choices import PrunerName, SamplerName
 from study.configuration import StudyConfig
 
+PRUNING_RULE = 4  # the version of what `make_pruner` makes; 1 to 3 pruned below the median
 RANDOM_TRIALS_BEFORE_TPE = 10
-UNPRUNED_TRIALS = 5  # complete trials, before the median is used
+UNPRUNED_TRIALS = 5  # complete trials, before any is pruned
+KEPT_PERCENT = 100 / 3  # the share of the complete trials whose scores a trial must reach
+FIRST_JUDGED = 1 / 7  # the share of a trial's epochs after which it may be pruned for the first time
 
 
 class SeededPerTrialSampler(BaseSampler):
@@ -94,26 +97,30 @@ class LastValuePruner(BasePruner):
 
 
 def make_pruner(name: PrunerName, training: TrainingConfig) -> BasePruner:
-    """`median` prunes a trial whose present value is below the median of the complete trials at the same epoch.
+    """`percentile` prunes a trial whose present value is below the best third of the complete trials' at its epoch.
 
-    Not Hyperband: with 50 trials its brackets leave each of TPE's models too few to learn from.
+    `benchmarks/search_replay.py` compares it with others, docs/benchmarks.md has the result.
     """
     if name == "none":
         return NopPruner()
-    return LastValuePruner(MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=_warm_up_epochs(training)))
+    return LastValuePruner(
+        PercentilePruner(
+            KEPT_PERCENT, n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=_first_judged_epoch(training) - 1
+        )
+    )
+
+
+def score_to_reach(complete: Sequence[float]) -> float:
+    """The score below which a trial is pruned, if complete trials had these at its epoch."""
+    return float(np.percentile(complete, 100 - KEPT_PERCENT))
 
 
 def may_prune(configuration: StudyConfig) -> bool:
-    """Whether a trial can be pruned after some epoch: neither one of the warm-up nor the last."""
+    """Whether a trial can be pruned after some epoch: neither a first one that says too little nor the last."""
     training = configuration.base.training
-    return configuration.pruner != "none" and training.epochs - 1 > _warm_up_epochs(training)
+    return configuration.pruner != "none" and training.epochs > _first_judged_epoch(training)
 
 
-def pruning_rule(training: TrainingConfig) -> int:
-    """The version of the rule; to be increased when `make_pruner` changes. Rule 2 has a warm-up of one epoch."""
-    return 3 if _warm_up_epochs(training) > 1 else 2
-
-
-def _warm_up_epochs(training: TrainingConfig) -> int:
-    """The epochs of a trial that say too little to prune it: until the learning rate is about at its peak."""
-    return max(1, int(training.warm_up_share * training.epochs) - 1)
+def _first_judged_epoch(training: TrainingConfig) -> int:
+    """The first epoch, from 1, after which a trial may be pruned."""
+    return max(1, round(FIRST_JUDGED * training.epochs))

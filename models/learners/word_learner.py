@@ -9,7 +9,7 @@ import torch
 from models.learners.learner import Learner, OnEpochEnd
 from models.training.checkpoint import Checkpoint
 from models.training.trainer import TrainingResult, train
-from preprocessing.batches import TrainingBatches, texts_per_batch
+from preprocessing.batches import EARLY_VALIDATION_TEXTS, TrainingBatches, stratified_part, texts_per_batch
 from preprocessing.word_vectors import VectorSource, WordVectors, prepare_vectors
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class WordLearner(Learner):
             classes=len(self.prepared.classes),
             vectors=vectors,
         )
+        validation = self.prepared.validation
         return train(
             network,
             TrainingBatches(
@@ -43,7 +44,8 @@ class WordLearner(Learner):
                 config.seed,
                 config.epoch_texts,
             ),
-            self.evaluation_batches(self.prepared.validation),
+            self.evaluation_batches(validation),
+            early_validation=self.evaluation_batches(stratified_part(validation, EARLY_VALIDATION_TEXTS)),
             config=config,
             device=self.device,
             on_epoch_end=on_epoch_end,

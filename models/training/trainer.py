@@ -35,7 +35,7 @@ class EpochResult:
     accuracy: float  # of validation
     macro_f1: float  # of validation
     seconds: float
-    predictions: Tensor = field(compare=False)  # the class of each validation text, (N,) int32
+    predictions: Tensor = field(compare=False)  # the class of each text that validated this epoch, (N,) int32
 
     def score(self, metric: Metric) -> float:
         """The validation score."""
@@ -70,11 +70,13 @@ def train(
     config: TrainingConfig,
     *,
     device: torch.device,
+    early_validation: AnyEvaluationBatches | None = None,
     on_epoch_end: Callable[[EpochResult], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> TrainingResult:
     """Train with smoothed cross-entropy, AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) and the schedule.
 
+    `early_validation` are the texts that validate epochs before the first settled one, if not all of `validation`.
     `on_epoch_end` may raise to end the training; the exception passes through. An interrupted training continues from
     its `checkpoint`: on the same CPU to the same curve and weights, bit for bit, which a GPU does not guarantee;
     `on_epoch_end` is called for its earlier epochs again. Raises `TrainingDivergedError` when the loss is no longer
@@ -87,11 +89,13 @@ def train(
     if checkpoint and (state := checkpoint.load()):
         run.load_state_dict(state)
     tell = on_epoch_end or (lambda _result: None)
+    early_validation = early_validation or validation
     for result in run.curve:
         tell(result)
     try:
         while not run.is_over:
-            tell(run.train_epoch(training, validation))
+            is_early = len(run.curve) < config.first_settled_epoch
+            tell(run.train_epoch(training, early_validation if is_early else validation))
             if checkpoint and not run.is_over:
                 checkpoint.save(run.state_dict())
     finally:

@@ -1,12 +1,11 @@
 """An audit of pruning: pruned trials are trained to the end, to see how many would have reached the search's top.
 
-One half are the trials that were nearest to the median of the complete trials when they were pruned, the most likely to
+One half are the trials that were nearest to the score to reach when they were pruned, the most likely to
 have been pruned wrongly. The others are a random sample of the rest, to estimate the rate over all. Each is trained
 again on the search's own seed and texts, without a pruner, so that its first epochs are the same.
 """
 
 import math
-import statistics
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from scipy.stats import binomtest
 from study.confirmation.candidates import rank_configurations
 from study.confirmation.trainings import Wanted
 from study.formatting import plural
+from study.sampling import score_to_reach
 from study.search_space import Space, is_configuration
 from study.storage.attributes import AUDITS
 from study.storage.queries import complete_trials
@@ -26,7 +26,7 @@ from study.storage.queries import complete_trials
 class Chosen:
     """The pruned trials to finish."""
 
-    nearest: tuple[FrozenTrial, ...]  # to the median, the nearest first
+    nearest: tuple[FrozenTrial, ...]  # to the score to reach, the nearest first
     random: tuple[FrozenTrial, ...]  # of the rest
 
 
@@ -92,7 +92,7 @@ class Audit:
         if not self.pruned:
             return "The audit of pruning: no trial was pruned, so it has cost nothing."
         count, drawn = len(self.audited), sum(audited.is_random for audited in self.audited)
-        which = f"the {plural(count - drawn, 'trial')} nearest to the median of complete ones at their last epoch"
+        which = f"the {plural(count - drawn, 'trial')} that were nearest to the score to reach"
         which += f", and {drawn} of the others at random" if drawn else ""
         sentences = [
             f"The audit of pruning: of {plural(self.pruned, 'pruned trial')}, {count} were trained to the end "
@@ -174,12 +174,12 @@ def _has_scores(trial: FrozenTrial) -> bool:
 
 
 def _gap(trial: FrozenTrial, complete: list[FrozenTrial]) -> float:
-    """How far a pruned trial's last score lies below the median of the complete trials at the same epoch."""
+    """How far a pruned trial's last score lies below the one to reach at the same epoch."""
     assert trial.last_step is not None
     others = [
         other.intermediate_values[trial.last_step] for other in complete if trial.last_step in other.intermediate_values
     ]
-    return statistics.median(others) - trial.intermediate_values[trial.last_step] if others else float("inf")
+    return score_to_reach(others) - trial.intermediate_values[trial.last_step] if others else float("inf")
 
 
 def _trials(numbers: list[int]) -> str:

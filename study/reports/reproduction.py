@@ -17,7 +17,7 @@ from models.registry import DEFAULT_MODEL
 from study.configuration import StudyConfig
 from study.formatting import plural
 from study.model_settings import default_name, options_of, unsettable_fields
-from study.sampling import may_prune, pruning_rule
+from study.sampling import PRUNING_RULE, may_prune
 from study.storage.attributes import BESIDE_OTHERS, FINGERPRINT, WORKER
 from study.storage.fingerprint import ENVIRONMENT, PRECISION, PRUNING
 from study.storage.queries import finished_trials
@@ -101,9 +101,8 @@ def search_command(study: Study, configuration: StudyConfig) -> str:
 def _foreign_pruning(study: Study, configuration: StudyConfig) -> dict[str, tuple[Any, Any]]:
     """The pruning rule that the study started with, and the current one, if they differ."""
     began_with = study.user_attrs[FINGERPRINT].get(PRUNING, 1)
-    rule = pruning_rule(configuration.base.training)
-    if may_prune(configuration) and began_with != rule:
-        return {PRUNING.removeprefix(ENVIRONMENT): (began_with, rule)}
+    if may_prune(configuration) and began_with != PRUNING_RULE:
+        return {PRUNING.removeprefix(ENVIRONMENT): (began_with, PRUNING_RULE)}
     return {}
 
 

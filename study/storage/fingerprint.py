@@ -16,10 +16,11 @@ from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from preprocessing.pretrained import bert_extra
+from study.choices import stored_pruner
 from study.configuration import RULES, StudyConfig
 from study.errors import StudyError
 from study.model_settings import FIELDS, PARTS
-from study.sampling import may_prune, pruning_rule
+from study.sampling import PRUNING_RULE, may_prune
 from study.search_space import describe
 
 Fingerprint = dict[str, Any]
@@ -58,7 +59,7 @@ def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
     facts |= {f"space.{name}": range_ for name, range_ in describe(configuration.search_space).items()}
     facts |= {f"{ENVIRONMENT}{package}": version(package) for package in VERSIONED_PACKAGES}
     if may_prune(configuration):
-        facts[PRUNING] = pruning_rule(base.training)
+        facts[PRUNING] = PRUNING_RULE
     facts |= {f"{ENVIRONMENT}python": platform.python_version(), f"{ENVIRONMENT}device": device}
     return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # as it comes back from the storage
 
@@ -73,7 +74,7 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
 
     A field that is missing from the stored fingerprint was added later: the study had its default.
     """
-    stored = _field_defaults(asked) | stored
+    stored = _field_defaults(asked) | stored | {"pruner": stored_pruner(stored["pruner"])}
     differences = [key for key in asked | stored if stored.get(key) != asked.get(key)]
     decisive = [key for key in differences if not key.startswith(ENVIRONMENT)]
     for key in sorted(decisive, key=_is_of_a_version):  # facts set by options first: others may follow from them

@@ -14,6 +14,7 @@ from optuna.trial import Trial
 
 from models.learners.learner import Settings
 from models.training.trainer import EpochResult, best_epoch
+from preprocessing.batches import stratified_part
 from preprocessing.prepared import PreparedTexts
 from study.formatting import METRIC_TITLES, format_parameters
 from study.storage.trial_queue import describe_failure
@@ -83,8 +84,9 @@ def write_pictures(folder: Path, record: TrialRecord) -> None:
     from study.figures.learning_curve import save_learning_curve
 
     save_learning_curve(folder / "learning-curve.png", record.curve, record.best.epoch)
-    labels, classes = record.prepared.validation.labels, record.prepared.classes
-    save_confusion(folder, labels, record.best.predictions.numpy(), classes, epoch=record.best.epoch)
+    predictions = record.best.predictions.numpy()
+    labels = stratified_part(record.prepared.validation, len(predictions)).labels
+    save_confusion(folder, labels, predictions, record.prepared.classes, epoch=record.best.epoch)
 
 
 def _log_lines(trial: Trial, record: TrialRecord) -> Iterator[str]:
@@ -125,7 +127,7 @@ def _end(record: TrialRecord) -> str:
     done, training = len(record.curve), record.settings.training
     asked = training.epochs
     if isinstance(record.error, TrialPruned):
-        return f"pruned after epoch {done} of {asked}, its best score being below the median of others at this epoch."
+        return f"pruned after epoch {done} of {asked}, its score being below the best third of others at this epoch."
     if record.error is not None:
         return f"failed in epoch {done + 1} of {asked}: {describe_failure(record.error)}"
     if done < asked:

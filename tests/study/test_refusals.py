@@ -39,7 +39,7 @@ def test_a_changed_range_is_named(toy: Any, capsys: Capture, monkeypatch: pytest
         (["--metric", "accuracy"], "--metric macro_f1, now it is accuracy"),
         (["--space", "wide"], "--space default, now it is wide"),
         (["--seed", 5], "--seed 0, now it is 5"),
-        (["--pruner", "none"], "--pruner median, now it is none"),
+        (["--pruner", "none"], "--pruner percentile, now it is none"),
         (["--max-tokens", 19], "--max-tokens 20, now it is 19"),
     ],
 )
@@ -75,9 +75,9 @@ def test_a_study_of_another_pruning_rule_continues_with_a_warning(toy: Any, caps
     study = toy.load()
     before = dict(study.user_attrs["fingerprint"])
     del before["environment.pruning rule"]  # as in a study from before this was recorded
-    study.set_user_attr("fingerprint", before)
+    study.set_user_attr("fingerprint", {**before, "pruner": "median"})  # as it was called then
     assert toy.run("--trials", 2) == 0
-    assert "pruning rule was 1 when the study began and is 2 now" in capsys.readouterr().out
+    assert "pruning rule was 1 when the study began and is 4 now" in capsys.readouterr().out
     assert len(toy.load().trials) == 2
 
 

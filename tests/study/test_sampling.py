@@ -11,7 +11,6 @@ from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
 from models.training.config import TrainingConfig
-from models.training.optimizer import Schedule
 from study.choices import PrunerName, SamplerName
 from study.sampling import RANDOM_TRIALS_BEFORE_TPE, make_pruner, make_sampler
 from study.signals import Interrupted
@@ -102,12 +101,13 @@ def test_tpe_draws_all_parameters_together() -> None:
 
 
 def is_pruned(
-    reported: list[float], *, complete: int = 5, pruner: PrunerName = "median", training: TrainingConfig = DEFAULT
+    reported: list[float], *, complete: int = 5, pruner: PrunerName = "percentile", training: TrainingConfig = DEFAULT
 ) -> bool:
-    """Whether a trial that has reported these values is pruned, if complete trials had 0.5 at every epoch."""
+    """Whether a trial that has reported these values is pruned, if complete trials had 0.1, 0.2 ... at every epoch."""
     study = optuna.create_study(direction="maximize", pruner=make_pruner(pruner, training))
-    steps = dict.fromkeys(range(training.epochs), 0.5)
-    study.add_trials([create_trial(value=0.5, intermediate_values=steps, state=TrialState.COMPLETE)] * complete)
+    for number in range(1, complete + 1):
+        steps = dict.fromkeys(range(training.epochs), number / 10)
+        study.add_trial(create_trial(value=number / 10, intermediate_values=steps, state=TrialState.COMPLETE))
     trial = study.ask()
     for epoch, value in enumerate(reported):
         trial.report(value, epoch)
@@ -117,27 +117,25 @@ def is_pruned(
 @pytest.mark.parametrize(
     ("reported", "pruned"),
     [
-        ([0.9, 0.9, 0.9, 0.9, 0.4], True),  # its early epochs were lucky, and do not count for its value
-        ([0.1, 0.1, 0.1, 0.1, 0.6], False),
-        ([0.1, 0.5], False),
-        ([0.1, 0.4], True),
+        ([0.9, 0.9, 0.9, 0.9, 0.36], True),  # its early epochs were lucky, and do not count for its value
+        ([0.1, 0.1, 0.1, 0.1, 0.37], False),
+        ([0.1, 0.37], False),
+        ([0.1, 0.36], True),
     ],
 )
 def test_a_trial_is_pruned_by_the_value_it_would_have_if_it_ended_now(reported: list[float], pruned: bool) -> None:
     assert is_pruned(reported) == pruned
 
 
-def test_no_trial_is_pruned_after_its_first_epoch_but_it_may_be_after_the_second() -> None:
-    assert not is_pruned([0.1])
-    assert is_pruned([0.1, 0.1])
+def test_the_best_third_of_the_trials_that_were_complete_is_kept() -> None:
+    assert not is_pruned([0.51], complete=7)
+    assert is_pruned([0.49], complete=7)
 
 
-@pytest.mark.parametrize(
-    ("epochs", "schedule", "first"), [(35, "one_cycle", 10), (6, "one_cycle", 2), (20, "linear", 2)]
-)
-def test_no_trial_is_pruned_before_the_peak_of_its_learning_rate(epochs: int, schedule: Schedule, first: int) -> None:
-    training = TrainingConfig(epochs=epochs, schedule=schedule)
-    assert not is_pruned([0.1] * (first - 1), training=training)
+@pytest.mark.parametrize(("epochs", "first"), [(2, 1), (3, 1), (7, 1), (12, 2), (20, 3), (35, 5)])
+def test_no_trial_is_pruned_before_a_seventh_of_its_epochs(epochs: int, first: int) -> None:
+    training = TrainingConfig(epochs=epochs)
+    assert not any(is_pruned([0.1] * earlier, training=training) for earlier in range(1, first))
     assert is_pruned([0.1] * first, training=training)
 
 

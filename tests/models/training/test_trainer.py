@@ -50,6 +50,14 @@ def test_the_best_epochs_weights_are_kept_and_predict_its_score() -> None:
     assert loss == pytest.approx(result.best.validation_loss)
 
 
+def test_epochs_that_cannot_be_the_best_are_validated_on_the_early_texts_only() -> None:
+    config = TrainingConfig(epochs=6, learning_rate=0.1, patience=6)
+    result = run(config, early_validation=EvaluationBatches(texts(7), 10, 20))
+    validated = [len(epoch.predictions) for epoch in result.curve]
+    assert validated == [7] * config.first_settled_epoch + [40] * (6 - config.first_settled_epoch)
+    assert len(result.best.predictions) == 40
+
+
 def test_training_computes_with_one_thread() -> None:
     torch.set_num_threads(2)
     run(TrainingConfig(epochs=1))

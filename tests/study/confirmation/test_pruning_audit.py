@@ -158,7 +158,7 @@ def numbers_of(trials: Sequence[FrozenTrial]) -> list[int]:
     return [trial.number for trial in trials]
 
 
-def test_half_of_the_audited_trials_are_nearest_to_the_median_and_the_others_random(search: Study) -> None:
+def test_half_of_the_audited_trials_are_nearest_to_being_kept_and_the_others_random(search: Study) -> None:
     chosen = choose_pruned(search, SPACE, trials=3, seed=0)
     assert numbers_of(chosen.nearest) == [6, 5]
     assert len(chosen.random) == 1
@@ -171,11 +171,11 @@ def test_half_of_the_audited_trials_are_nearest_to_the_median_and_the_others_ran
     assert set(numbers_of(everything.random)) == {4, 7}
 
 
-def test_nearness_is_the_gap_to_the_median_at_the_trials_own_epoch_not_the_score() -> None:
+def test_nearness_is_the_gap_to_the_score_to_reach_at_the_trials_own_epoch_not_the_score() -> None:
     study = optuna.create_study(direction="maximize")
     for learning_rate in (0.1, 0.2):
         add(study, COMPLETE, 0.9, learning_rate, curve={0: 0.2, 1: 0.9})
-    add(study, PRUNED, 0.8, 0.3, curve={0: 0.8, 1: 0.5})  # a lucky first epoch, then 0.4 below the median
+    add(study, PRUNED, 0.8, 0.3, curve={0: 0.8, 1: 0.5})  # a lucky first epoch, then 0.4 below the best third
     add(study, PRUNED, 0.15, 0.4, curve={0: 0.15})  # 0.05 below
     add(study, PRUNED, 0.6, 0.5, curve={})  # pruned by hand, at no epoch
     chosen = choose_pruned(study, SPACE, trials=4, seed=0)
@@ -189,8 +189,8 @@ def test_the_rank_is_among_distinct_configurations_and_all_audited_trials(search
     assert found.audited[2].rank == 4  # 0.8 came first in the search
     assert found.into_top == 1
     assert found.describe(0.9).startswith(
-        "The audit of pruning: of 4 pruned trials, 3 were trained to the end (the 2 trials nearest to the median of "
-        "complete ones at their last epoch, and 1 of the others at random); 1 of them scored above 0.8000, the "
+        "The audit of pruning: of 4 pruned trials, 3 were trained to the end (the 2 trials that were nearest to the "
+        "score to reach, and 1 of the others at random); 1 of them scored above 0.8000, the "
         "lowest score of the search's top 2. Over all pruned trials, that is estimated as 25% (95 % "
         "interval 25% to 50%). "
     )

@@ -22,6 +22,7 @@ from study.report import app
 from study.reports.folder import folder_name
 from study.reports.reproduction import DEFAULTS, reproduction, search_command
 from study.run import run
+from study.sampling import PRUNING_RULE
 from study.storage.attributes import BESIDE_OTHERS, WORKER
 from study.storage.studies import load_configuration
 
@@ -137,7 +138,7 @@ def test_no_reproduction_is_promised_for_a_study_started_under_another_pruning_r
     study.set_user_attr("fingerprint", before)
     told = reproduction(study, configuration)
     assert "gives a different study" in told.about
-    assert "pruning rule was 1 and is 2 now" in told.about
+    assert "pruning rule was 1 and is 4 now" in told.about
     assert "bit for bit" in reproduction(study, replace(configuration, pruner="none")).about
 
 
@@ -175,7 +176,7 @@ def test_no_reproduction_is_promised_for_unfinished_trials_or_those_of_several_w
     gap: int, attributes: dict[str, Any], state: TrialState, sentence: str, configuration: StudyConfig
 ) -> None:
     study = optuna.create_study(direction="maximize")
-    environment = {"environment.device": "cpu", "environment.torch": "1", "environment.pruning rule": 2}
+    environment = {"environment.device": "cpu", "environment.torch": "1", "environment.pruning rule": PRUNING_RULE}
     study.set_user_attr("fingerprint", environment)
     for number in range(3):
         trial = create_trial(state=TrialState.COMPLETE, value=0.5, user_attrs={WORKER: "machine"})

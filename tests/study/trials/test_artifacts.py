@@ -21,6 +21,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from data.source import DataSource, Split, find_source
+from models.learners import word_learner
 from models.learners.learner import Settings
 from models.lstm import LSTMConfig
 from models.training.config import TrainingConfig
@@ -111,6 +112,21 @@ def test_every_trial_has_its_files_however_it_ends(
     assert log.endswith("Ended: complete, all 3 epochs.\n")
     assert "Ended: pruned after epoch 1 of 3" in pruned["log.txt"].decode()
     assert "Ended: failed in epoch 1 of 3: TrainingDivergedError: The training loss" in failed["log.txt"].decode()
+
+
+def test_a_trial_pruned_early_shows_the_part_of_many_validation_texts_that_it_was_judged_by(
+    study: Study, storage: RetryingStorage, prepared: PreparedTexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(word_learner, "EARLY_VALIDATION_TEXTS", 6)
+    run = objective(prepared, tmp_path / "artifacts")
+    search_in(study, storage, run, trials=1)
+    study.pruner = ThresholdPruner(lower=1.1)
+    search_in(study, storage, run, trials=2)
+    for trial, texts in zip(study.trials, [18, 6], strict=True):
+        table = pd.read_csv(io.BytesIO(files_of(trial, storage, tmp_path / "artifacts")["confusion.csv"]))
+        assert table["texts"].sum() == texts
+        correct = table[~table["mistake"]]["texts"].sum()
+        assert correct / texts == pytest.approx(trial.user_attrs["accuracy"])
 
 
 def test_value_reports_attributes_and_log_are_those_of_the_best_settled_epoch(
