@@ -4,12 +4,14 @@ import sqlite3
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from study.storage.file_lock import LONG_SECONDS
@@ -22,6 +24,7 @@ NEVER_ALIVE = """
     SELECT trial_id FROM trials WHERE study_id = :study_id AND state = 'RUNNING'
     AND NOT EXISTS (SELECT 1 FROM trial_heartbeats WHERE trial_heartbeats.trial_id = trials.trial_id)
 """
+TRIALS_BY_STATE = "SELECT state, COUNT(*) FROM trials WHERE study_id = :study_id GROUP BY state"
 IDEMPOTENT_CALLS = (  # safe to repeat when a connection breaks after the call has been executed
     *("get_all_studies", "get_study_directions", "get_study_id_from_name", "get_study_name_from_id"),
     *("get_study_system_attrs", "get_study_user_attrs", "set_study_system_attr", "set_study_user_attr"),
@@ -41,6 +44,18 @@ class RetryingStorage(RDBStorage):
         """The ids of running trials without a heartbeat within the grace period, or without any at all."""
         never_alive = retry(self, lambda: self._never_alive(study_id))
         return never_alive.union(self._get_stale_trial_ids(study_id))
+
+    def count_trials(self, study_id: int) -> Counter[TrialState]:
+        """The number of trials of each state, without reading the trials: of 10,000, that takes seconds."""
+        return retry(self, lambda: self._count_trials(study_id))
+
+    def _count_trials(self, study_id: int) -> Counter[TrialState]:
+        session = self.scoped_session()
+        try:
+            rows = session.execute(sqlalchemy.text(TRIALS_BY_STATE), {"study_id": study_id})
+            return Counter({TrialState[state]: count for state, count in rows})
+        finally:
+            session.close()
 
     def _never_alive(self, study_id: int) -> set[int]:
         """The running trials without any heartbeat: those of earlier versions of this project, or of other programs."""

@@ -25,7 +25,7 @@ from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS
 from study.storage.connection import close_storage, open_storage
 from study.storage.dashboard import note_search
 from study.storage.fingerprint import check_same_study, fingerprint
-from study.storage.queries import complete_trials, finished_trials
+from study.storage.queries import FINISHED
 from study.storage.retrying import STORAGE_ERRORS, RetryingStorage, reason_of, retry
 from study.storage.study_lock import study_lock
 from study.storage.trial_queue import TrialQueue
@@ -113,8 +113,9 @@ def started_studies(url: str) -> list[Progress]:
         for name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
             if CONFIGURATION in study.user_attrs and not name.endswith(SUFFIX):
-                trials = len(complete_trials(study)), len(finished_trials(study))
-                studies.append(Progress(name, *trials, budget=load_budget(study)))
+                counts = storage.count_trials(study._study_id)
+                finished = sum(counts[state] for state in FINISHED)
+                studies.append(Progress(name, counts[TrialState.COMPLETE], finished, load_budget(study)))
         if not studies:
             raise StudyError(f"There is no study of study.run in {safe_url(url)}; start one with study.run.")
         return studies

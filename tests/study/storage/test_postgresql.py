@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from study.command_line import command_again, run_command
 from study.formatting import safe_url
 from study.report import app as report_app
+from study.storage.studies import started_studies
 
 SLOW = ("--epochs", 40, "--patience", 40)
 
@@ -45,6 +46,9 @@ def test_the_table_is_the_same_as_on_sqlite_and_the_password_is_nowhere(toy: Any
     assert "wrong" not in printed
     study = toy.load(name=name, url=postgres.url)
     assert "secret" not in str([study.user_attrs, [[trial.user_attrs, trial.system_attrs] for trial in study.trials]])
+    counted = next(one for one in started_studies(postgres.url) if one.name == name)
+    assert (counted.finished, counted.budget) == (12, 12)
+    assert counted.complete == sum(trial.state == TrialState.COMPLETE for trial in study.trials)
     assert run_command(report_app, ["--no-retrain", "--name", name, "--storage", postgres.url]) == 0
     assert (toy.folder / "reports").is_dir()
     left = [path for path in Path(toy.folder).rglob("*") if path.is_file()]
