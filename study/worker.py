@@ -130,12 +130,15 @@ def _join(
     with joined_study(url, name) as (study, storage), ExitStack() as stack:
         configuration = paths.put_into(load_configuration(study))
         configuration = replace(configuration, device=device or configuration.device)
-        trials = trials or load_budget(study)
+        confirms = CONFIRMS in study.user_attrs
+        if trials is None and (show or not confirms):  # else the supervisor says when it is over
+            trials = load_budget(study)
         torch_device = find_study_device(configuration.device)
         prepared = open_prepared(prepared_in) if prepared_in else None
-        if prepared is None and CONFIRMS not in study.user_attrs:
+        if prepared is None and not confirms:
             prepared = prepare_texts(configuration, console, device=torch_device)
         if show:
+            assert trials is not None
             console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")
             display = SearchDisplay(console, study, configuration, trials=trials)
             stack.enter_context(display)

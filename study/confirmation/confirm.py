@@ -7,12 +7,13 @@ audit of pruning is requested.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import optuna
 import torch
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from study.configuration import StudyConfig
@@ -25,9 +26,12 @@ from study.confirmation.trainings import (
     Wanted,
     confirming,
     enqueue,
+    left,
     left_out,
     ranking,
     trained,
+    under_way,
+    withdraw_all_but,
 )
 from study.errors import StudyError
 from study.formatting import plural
@@ -36,11 +40,11 @@ from study.storage.retrying import RetryingStorage, retry
 from study.storage.snapshots import snapshot
 from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
 from study.storage.study_lock import only_one, study_lock
-from study.storage.trial_queue import TrialQueue
 from study.trials.repeats import prepare_repeat
 from study.trials.texts import compute_features, shares_features
 from study.workers.deployment import Deployment
 from study.workers.devices import find_study_device
+from study.workers.supervision import Team
 
 BUSY = "Another report on this study is running. Start the same command again when it has ended."
 
@@ -89,10 +93,10 @@ def confirmed_search(
         candidates = find_candidates(search, configuration, top=extent.top)
         default = default_candidate(search, configuration)
         chosen = _choose_pruned(search, configuration, extent.audit, console)
-        crew = _open_crew(search, storage, configuration, url=url, workers=workers, console=console)
-        crew.plan.append(_plan(candidates, default, extent, chosen))
-        along = [*confirming(default, repeats=extent.seeds), *to_finish(chosen)]
-        ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds)
+        with _open_crew(search, storage, configuration, url=url, workers=workers, console=console) as crew:
+            crew.plan.append(_plan(candidates, default, extent, chosen))
+            along = [*confirming(default, repeats=extent.seeds), *to_finish(chosen)]
+            ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds)
         reference = None if winner.candidate.is_default else _reference(crew, default, repeats=extent.seeds)
         if not winner.candidate.is_default:
             failed = [candidate for candidate in failed if candidate != default]
@@ -120,51 +124,79 @@ def confirmed_search(
 class _Crew:
     """The study of the confirmation, and how its trainings are run."""
 
-    study: Study
     storage: RetryingStorage
-    queue: TrialQueue
-    configuration: StudyConfig
+    deployment: Deployment
+    team: Team
     checkpoints: Path
     device: torch.device
-    url: str
-    workers: int | None
-    console: Console
+    asked_workers: int | None
     since: int  # the number of the first trial that this report may make
     plan: list[str] = field(default_factory=list)  # printed before the first training
+
+    @property
+    def study(self) -> Study:
+        return self.deployment.queue.study
+
+    @cached_property
+    def workers(self) -> int:
+        return self.asked_workers or self.deployment.default_workers(self.device)
 
     def train(self, step: str, wanted: Sequence[Wanted], *, along: Sequence[Wanted] = ()) -> list[FrozenTrial | None]:
         """The trial of each wanted training, None for one that failed twice; missing ones are run.
 
         If any is missing, `step` is printed. The trainings of `along` keep workers busy that would otherwise wait for
-        the end of the step.
+        the end of the step; it may end before they do.
         """
-
-        def ask() -> int:
-            with study_lock(self.storage, self.study.study_name):
-                return enqueue(self.queue, wanted, along=along, checkpoints=self.checkpoints, since=self.since)
-
         lines = [*self.plan, step]
-        while total := retry(self.storage, ask):
+        while self._left(wanted):
             for line in lines:
-                self.console.print(line)
+                self.deployment.console.print(line)
             lines = ["Trying once more what has failed."]
             self.plan.clear()
-            self.study.set_user_attr(TRIALS, total)
-            self._compute_features()
-            Deployment(self.queue, self.configuration, None, self.url, total, float("inf"), self.console).run(
-                self.workers, None, self.device
-            )
+            todo = self._left([*wanted, *along])
+            self._compute_features(todo)
+            with study_lock(self.storage, self.study.study_name):
+                withdraw_all_but(self.deployment.queue, todo)
+            total = self._enqueue(wanted)
+            if self.team or min(self.workers, len(todo)) > 1:
+                self._run_team(wanted, along)
+            else:
+                replace(self.deployment, trials=total).run_here(self.device)
         return trained(self.study, wanted, checkpoints=self.checkpoints)
 
-    def _compute_features(self) -> None:
-        """Compute the features of a frozen encoder for the waiting repeats, so that workers find them in the cache."""
-        if shares_features(self.configuration):
-            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            for repeat in sorted({trial.user_attrs[REPEAT] for trial in waiting if REPEAT in trial.user_attrs}):
-                prepared = prepare_repeat(self.configuration, repeat)
-                compute_features(self.configuration, prepared, self.console, device=self.device)
+    def _run_team(self, wanted: Sequence[Wanted], along: Sequence[Wanted]) -> None:
+        """Until no wanted training is under way."""
+        if not self.team:
+            self.deployment.console.print(f"Workers: {self.workers} on {self.device.type}.")
+        with self.deployment.display() as display:
+            while any(one in wanted for one in under_way(self.study)):
+                self._enqueue(along, room=self.workers)
+                self.team.grow(min(self.workers, len(under_way(self.study))))
+                self.team.watch()
+                display.update()
+
+    def _left(self, asked: Sequence[Wanted]) -> list[Wanted]:
+        return left(self.study, asked, checkpoints=self.checkpoints, since=self.since)
+
+    def _enqueue(self, asked: Sequence[Wanted], *, room: int | None = None) -> int:
+        def enqueue_left() -> int:
+            with study_lock(self.storage, self.study.study_name):
+                total = enqueue(self.deployment.queue, self._left(asked), room=room)
+                self.study.set_user_attr(TRIALS, total)
+                return total
+
+        return retry(self.storage, enqueue_left)
+
+    def _compute_features(self, todo: Sequence[Wanted]) -> None:
+        """Compute the features of a frozen encoder, so that workers find them in the cache."""
+        configuration, console = self.deployment.configuration, self.deployment.console
+        if shares_features(configuration):
+            for repeat in sorted({purpose[REPEAT] for _, purpose in todo if REPEAT in purpose}):
+                prepared = prepare_repeat(configuration, repeat)
+                compute_features(configuration, prepared, console, device=self.device)
 
 
+@contextmanager
 def _open_crew(
     search: Study,
     storage: RetryingStorage,
@@ -173,7 +205,9 @@ def _open_crew(
     url: str,
     workers: int | None,
     console: Console,
-) -> _Crew:
+) -> Iterator[_Crew]:
+    """The crew, whose workers are stopped when the context is left."""
+
     def open_alone() -> Study:
         with study_lock(storage, search.study_name):
             return open_confirmation(search, storage, configuration)
@@ -184,7 +218,9 @@ def _open_crew(
     queue.recover(count_crashes=False)
     device = find_study_device(configuration.device)
     checkpoints, since = checkpoints_of(study, configuration), len(study.get_trials(deepcopy=False))
-    return _Crew(study, storage, queue, own, checkpoints, device, url, workers, console, since)
+    deployment = Deployment(queue, own, None, url, None, float("inf"), console)
+    with deployment.local_team() as team:
+        yield _Crew(storage, deployment, team, checkpoints, device, workers, since)
 
 
 def _rank_and_confirm(

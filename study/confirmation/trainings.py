@@ -93,41 +93,45 @@ def ranking(candidates: Sequence[Candidate], repeat: int) -> list[Wanted]:
     return [(candidate.parameters, {REPEAT: repeat}) for candidate in candidates]
 
 
-def enqueue(
-    queue: TrialQueue, wanted: Sequence[Wanted], *, along: Sequence[Wanted] = (), checkpoints: Path, since: int = 0
-) -> int:
-    """Queue the wanted trainings that are missing; returns the study's number of trials, or 0 if nothing is to be run.
+def left(study: Study, asked: Sequence[Wanted], *, checkpoints: Path, since: int = 0) -> list[Wanted]:
+    """The trainings that are not complete, under way or not; a confirming one is not complete without its weights.
 
-    If any is missing, the trainings of `along` are queued, too. A confirming training is missing without its weights.
-    Waiting trainings that are no longer wanted are withdrawn. A training that failed, in a trial numbered `since` or
-    higher, is tried once more. To be called by one process at a time.
+    One that failed `TRIES` times in trials numbered `since` or higher is not tried again.
     """
-    study = queue.study
-    there: list[Wanted] = []
-    under_way: list[Wanted] = []
+    complete: list[Wanted] = []
     failed: list[Wanted] = []
-    unwanted: list[FrozenTrial] = []
     for trial in study.get_trials(deepcopy=False):
-        asked = _asked(trial)
         if trial.state == TrialState.COMPLETE:
-            there += [asked] if _is_there(trial, checkpoints) else []
-        elif trial.state.is_finished():
-            failed += [asked] if trial.number >= since else []
-        elif asked in wanted or asked in along:
-            under_way.append(asked)
-        elif trial.state == TrialState.WAITING:
-            unwanted.append(trial)
-    missing: list[Wanted] = []
-    for asked in (*wanted, *along):
-        if asked not in [*there, *under_way, *missing] and failed.count(asked) < TRIES:
-            missing.append(asked)
-    if not any(asked in wanted for asked in (*missing, *under_way)):
-        return 0
-    for trial in unwanted:
-        queue.withdraw(trial)
-    for parameters, purpose in missing:
-        study.enqueue_trial(parameters, user_attrs=purpose)
-    return len(study.get_trials(deepcopy=False))
+            complete += [_asked(trial)] if _is_there(trial, checkpoints) else []
+        elif trial.state.is_finished() and trial.number >= since:
+            failed.append(_asked(trial))
+    return [one for one in asked if one not in complete and failed.count(one) < TRIES]
+
+
+def under_way(study: Study) -> list[Wanted]:
+    """The trainings that wait or run."""
+    return [_asked(trial) for trial in study.get_trials(deepcopy=False) if not trial.state.is_finished()]
+
+
+def enqueue(queue: TrialQueue, todo: Sequence[Wanted], *, room: int | None = None) -> int:
+    """Queue those trainings that are not under way; returns the study's number of trials.
+
+    `room`: how many trainings may be under way, so that what comes next does not wait for these. To be called by one
+    process at a time.
+    """
+    there = under_way(queue.study)
+    for parameters, purpose in todo:
+        if (parameters, purpose) not in there and (room is None or len(there) < room):
+            queue.study.enqueue_trial(parameters, user_attrs=purpose)
+            there.append((parameters, purpose))
+    return len(queue.study.get_trials(deepcopy=False))
+
+
+def withdraw_all_but(queue: TrialQueue, asked: Sequence[Wanted]) -> None:
+    """Withdraw the waiting trainings of an earlier report that are not asked for. By one process at a time."""
+    for trial in queue.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if _asked(trial) not in asked:
+            queue.withdraw(trial)
 
 
 def trained(study: Study, wanted: Sequence[Wanted], *, checkpoints: Path) -> list[FrozenTrial | None]:

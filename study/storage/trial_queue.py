@@ -73,8 +73,8 @@ class TrialQueue:
             self._worker = None
             lock.release(force=True)
 
-    def claim(self, space: Space, *, trials: int) -> Trial | None:
-        """The next trial, or None when `trials` have finished or are being run by others.
+    def claim(self, space: Space, *, trials: int | None) -> Trial | None:
+        """The next trial, or None when `trials` have finished or are being run by others; no number: when none waits.
 
         Waiting trials come first, under their own numbers; no trial is given to two workers. Waiting trials with
         values outside the space fail with their reason.
@@ -150,7 +150,7 @@ class TrialQueue:
             self._locks.clean_up()
             lock.acquire()
 
-    def _claim(self, space: Space, trials: int) -> Trial | None:
+    def _claim(self, space: Space, trials: int | None) -> Trial | None:
         assert self._worker is not None
         with study_lock(self._storage, self.study.study_name):
             self._recover(own=True)
@@ -167,12 +167,12 @@ class TrialQueue:
             self._beating = trial._trial_id
             return trial
 
-    def _begun(self, space: Space, trials: int) -> list[FrozenTrial] | None:
+    def _begun(self, space: Space, trials: int | None) -> list[FrozenTrial] | None:
         """All trials that have started, or None when no more may start."""
         while True:
             every = self.study.get_trials(deepcopy=False)
             waiting = [trial for trial in every if trial.state == TrialState.WAITING]
-            if len(every) - len(waiting) >= trials:
+            if not waiting if trials is None else len(every) - len(waiting) >= trials:
                 return None
             reason = misfit(space, asked_parameters(waiting[0])) if waiting else None
             if reason is None:

@@ -20,7 +20,7 @@ from study.storage.trial_queue import TrialQueue
 from study.workers.devices import default_workers
 from study.workers.display import SearchDisplay
 from study.workers.loop import run_worker
-from study.workers.supervision import LocalWorker, Worker, supervise
+from study.workers.supervision import LocalWorker, Team, Worker
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Deployment:
     configuration: StudyConfig
     prepared: PreparedTexts | None  # of the search; a confirmation has a split per repeat
     url: str
-    trials: int  # in all
+    trials: int | None  # in all; None: those that wait, until the workers are stopped
     deadline: float  # on the monotonic clock: no new trial starts after it
     console: Console
 
@@ -40,23 +40,27 @@ class Deployment:
 
         Raises `UserError`, also when workers fail; `Interrupted` when it is asked to end.
         """
+        assert self.trials is not None
         missing = self.trials - len(finished_trials(self.queue.study))
         if cluster is not None:
             self._run_on_cluster(cluster, workers, missing)
-        elif (count := min(workers or self._default_workers(device, missing), missing)) > 1:
-            self._run_workers(count, device)
+        elif (count := min(workers or self.default_workers(device, missing), missing)) > 1:
+            self.console.print(f"Workers: {count} on {device.type}.")
+            self._run_team(self.local_team(), count)
         else:
-            self._run_here(device)
+            self.run_here(device)
 
-    def _default_workers(self, device: torch.device, missing: int) -> int:
+    def default_workers(self, device: torch.device, missing: int | None = None) -> int:
+        """The number of workers on this machine; a note says when there is too little memory for more."""
         workers = default_workers(device, are_small=self.configuration.base.pretrained is None)
-        if device.type == "cpu" and workers < min(joblib.cpu_count(), missing):
+        if device.type == "cpu" and workers < min(joblib.cpu_count(), missing or workers + 1):
             self.console.print(f"Note: the free memory is enough for {plural(workers, 'worker')}; --workers sets more.")
         return workers
 
-    def _run_here(self, device: torch.device) -> None:
+    def run_here(self, device: torch.device) -> None:
+        """Run the trials in this process."""
         self.console.print(f"Workers: 1 on {device.type}.")
-        with self._display() as display:
+        with self.display() as display:
             run_worker(
                 self.queue,
                 self.configuration,
@@ -68,8 +72,8 @@ class Deployment:
                 on_event=partial(self.console.print, "Note:"),
             )
 
-    def _run_workers(self, count: int, device: torch.device) -> None:
-        self.console.print(f"Workers: {count} on {device.type}.")
+    def local_team(self) -> Team:
+        """A team of processes on this machine, none of which has started yet."""
         paths = ["--cache-dir", self.configuration.cache_dir]
         if self.configuration.artifact_dir:
             paths += ["--artifact-dir", self.configuration.artifact_dir]
@@ -77,7 +81,7 @@ class Deployment:
             paths += ["--prepared", str(self.prepared.entry.folder)]
         elsewhere = (DATA_VARIABLE, VECTORS_VARIABLE, BERT_MODEL_VARIABLE)  # for workers on other machines
         environment = {STORAGE_VARIABLE: self.url, **dict.fromkeys(elsewhere, "")}
-        self._supervise(count, lambda number: LocalWorker(number, [*self._arguments(), *paths], environment))
+        return self._team(lambda number: LocalWorker(number, [*self._arguments(), *paths], environment))
 
     def _run_on_cluster(self, address: str, workers: int | None, missing: int) -> None:
         try:
@@ -87,31 +91,29 @@ class Deployment:
         with cluster.connected(address) as client:
             count = min(workers or cluster.default_workers(client), missing)
             self.console.print(f"Workers: {count} on the cluster {address}.")
-            self._supervise(
-                count,
-                lambda number: cluster.ClusterWorker(client, number, self._arguments(), self.url),
-                homogeneous=False,
-            )
+            start = lambda number: cluster.ClusterWorker(client, number, self._arguments(), self.url)  # noqa: E731
+            self._run_team(self._team(start, homogeneous=False), count)
 
-    def _supervise(self, count: int, start_worker: Callable[[int], Worker], *, homogeneous: bool = True) -> None:
-        with self._display() as display:
-            supervise(
-                self.queue,
-                start_worker,
-                workers=count,
-                trials=self.trials,
-                homogeneous=homogeneous,
-                on_change=display.update,
-                on_event=self.console.print,
-            )
+    def _team(self, start_worker: Callable[[int], Worker], *, homogeneous: bool = True) -> Team:
+        return Team(self.queue, start_worker, trials=self.trials, homogeneous=homogeneous, on_event=self.console.print)
 
-    def _display(self) -> SearchDisplay:
+    def _run_team(self, team: Team, count: int) -> None:
+        with self.display() as display, team:
+            team.grow(count)
+            while team.watch():
+                display.update()
+            display.update()
+
+    def display(self) -> SearchDisplay:
+        """The display of the trials; of those that wait, there may be more later."""
         study = self.queue.study
         noun = "training" if CONFIRMS in study.user_attrs else "trial"  # trial numbers are the search's
-        return SearchDisplay(self.console, study, self.configuration, trials=self.trials, noun=noun)
+        return SearchDisplay(self.console, study, self.configuration, trials=self.trials or 0, noun=noun)
 
     def _arguments(self) -> list[str]:
-        arguments = ["--name", self.queue.study.study_name, "--trials", str(self.trials)]
+        arguments = ["--name", self.queue.study.study_name]
+        if self.trials is not None:
+            arguments += ["--trials", str(self.trials)]
         if self.deadline < float("inf"):
             arguments += ["--timeout", str(max(self.deadline - time.monotonic(), 0.001))]
         return arguments

@@ -51,14 +51,15 @@ def run_trials(
     space: Space,
     run_trial: RunTrial,
     *,
-    trials: int,
+    trials: int | None,
     deadline: float,
     on_change: Callable[[], None],
     on_trial_end: Callable[[int], None] = lambda _number: None,
     tolerates_failures: bool = False,
 ) -> None:
-    """Run trials until `trials` have finished in all; none starts after the `deadline` (`time.monotonic()`).
+    """Run trials until `trials` have finished in all; None: those that wait, as they come, until it is interrupted.
 
+    None starts after the `deadline` (`time.monotonic()`).
     `on_change` is called when there may be something new to show, `on_trial_end` with the number of a trial whose end
     is stored. When an exception ends this function, the running trial goes back into the queue. Raises
     `TooManyFailuresError` unless `tolerates_failures` is set; `STORAGE_ERRORS`; `UserError`.
@@ -77,7 +78,7 @@ def run_trials(
                         on_trial_end(ended.number)
                     if ended is not None and ended.state == TrialState.FAIL and not tolerates_failures:
                         _check_failures(queue, ended, earlier=earlier)
-                elif len(finished_trials(queue.study)) >= trials:
+                elif trials is not None and len(finished_trials(queue.study)) >= trials:
                     return
                 else:
                     time.sleep(queue.poll_seconds)
@@ -135,7 +136,7 @@ def run_worker(
     prepared: PreparedTexts | None,
     *,
     device: torch.device,
-    trials: int,
+    trials: int | None,
     deadline: float,
     on_change: Callable[[], None],
     on_event: Callable[[str], None],

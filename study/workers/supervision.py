@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Protocol
 
 from study.errors import StudyError
@@ -86,65 +87,63 @@ class LocalWorker:
         self._errors.close()
 
 
-def supervise(
-    queue: TrialQueue,
-    start_worker: Callable[[int], Worker],
-    *,
-    workers: int,
-    trials: int,
-    homogeneous: bool,
-    on_change: Callable[[], None],
-    on_event: Callable[[str], None],
-) -> None:
-    """Keep `workers` processes running until they report that nothing is left to do.
+class Team:
+    """Worker processes: watched, replaced when they die, and stopped at the end of the context.
 
-    `homogeneous`: an error of one worker would occur in all; otherwise, as on several machines, the others continue.
-    `on_change` is called about once a second, `on_event` with a sentence for the user. In the end, no worker is left.
-    Raises `WorkerError` when they cannot continue.
+    `trials`: once so many have finished, a dead worker is not replaced; None: it always is. `homogeneous`: an error of
+    one worker would occur in all; otherwise, as on several machines, the others continue. `on_event` is called with a
+    sentence for the user.
     """
-    team = _Team(queue, start_worker, trials=trials, homogeneous=homogeneous, on_event=on_event)
-    shown = 0.0
-    try:
-        for number in range(1, workers + 1):
-            team.start(number)
-        while team.workers:
-            time.sleep(LOOK_SECONDS)
-            for worker in list(team.workers):
-                team.look_at(worker)
-            if time.monotonic() - shown > SHOW_SECONDS:
-                shown = time.monotonic()
-                on_change()
-        on_change()
-    except BaseException:
-        hold_signals()
-        team.stop()
-        queue.release()
-        raise
-
-
-class _Team:
-    """The running workers and their messages."""
 
     def __init__(
         self,
         queue: TrialQueue,
         start_worker: Callable[[int], Worker],
         *,
-        trials: int,
-        homogeneous: bool,
+        trials: int | None,
+        homogeneous: bool = True,
         on_event: Callable[[str], None],
     ) -> None:
-        self.workers: list[Worker] = []
+        self._workers: list[Worker] = []
         self._queue, self._start_worker, self._on_event = queue, start_worker, on_event
         self._trials, self._homogeneous = trials, homogeneous
         self._watch = _DeathWatch(queue, on_event)
         self._last_lines: dict[Worker, str] = {}
         self._notes: set[str] = set()
 
-    def start(self, number: int) -> None:
-        self.workers.append(self._start_worker(number))
+    def __enter__(self) -> "Team":
+        return self
 
-    def look_at(self, worker: Worker) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            hold_signals()
+        self._stop()
+        if kind is not None:
+            self._queue.release()
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def grow(self, workers: int) -> None:
+        """Start what is missing of so many workers."""
+        for number in range(len(self) + 1, workers + 1):
+            self._start(number)
+
+    def watch(self) -> bool:
+        """Watch for about a second; returns whether a worker is left. Raises `WorkerError` if they cannot continue."""
+        end = time.monotonic() + SHOW_SECONDS
+        while self._workers and time.monotonic() < end:
+            time.sleep(LOOK_SECONDS)
+            for worker in list(self._workers):
+                self._look_at(worker)
+        return bool(self._workers)
+
+    def _start(self, number: int) -> None:
+        self._workers.append(self._start_worker(number))
+
+    def _look_at(self, worker: Worker) -> None:
         """Pass on its messages, and handle its end. Raises `WorkerError` when the others cannot continue."""
         code = worker.exit_code
         for line in worker.new_lines():
@@ -154,27 +153,28 @@ class _Team:
                 self._notes.add(line)
                 self._on_event(line)
         if code is not None:
-            self.workers.remove(worker)
+            self._workers.remove(worker)
             worker.wait(0)
             self._has_ended(worker.number, code, self._last_lines.pop(worker, ""))
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """Ask all workers to stop, and kill those that take too long."""
-        for worker in self.workers:
+        for worker in self._workers:
             worker.ask_to_stop()
         deadline = time.monotonic() + STOP_SECONDS
-        for worker in self.workers:
+        for worker in self._workers:
             worker.wait(deadline - time.monotonic())
+        self._workers.clear()
 
     def _has_ended(self, number: int, code: int, error: str) -> None:
         if code and error.startswith(ERROR):
-            if self._homogeneous or not self.workers or code == ENDS_ALL:
+            if self._homogeneous or not self._workers or code == ENDS_ALL:
                 raise WorkerError(error.removeprefix(ERROR))
             self._on_event(f"{NOTE}worker {number} has left: {error.removeprefix(ERROR)}")
         elif code:
             self._watch.died(number, _reason(code, error))
-            if len(finished_trials(self._queue.study)) < self._trials:
-                self.start(number)
+            if self._trials is None or len(finished_trials(self._queue.study)) < self._trials:
+                self._start(number)
 
 
 class _DeathWatch:

@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from study.confirmation.candidates import Candidate
-from study.confirmation.trainings import enqueue, left_out, ranking
+from study.confirmation.trainings import enqueue, left, left_out, ranking, under_way, withdraw_all_but
 from study.storage.attributes import AUDITS, FAILURE, REPEAT, WITHDRAWN
 from study.storage.connection import close_storage, open_storage
 from study.storage.trial_queue import TrialQueue
@@ -33,23 +33,45 @@ def in_state(queue: TrialQueue, state: TrialState) -> list[tuple[float, int]]:
     return [(trial.system_attrs["fixed_params"]["C"], trial.user_attrs[REPEAT]) for trial in trials]
 
 
-def test_waiting_trials_are_withdrawn_unless_they_are_wanted_or_go_along(queue: TrialQueue, tmp_path: Path) -> None:
-    assert enqueue(queue, ranking([ONE, TWO, THREE], 0), checkpoints=tmp_path) == 3
-    total = enqueue(queue, ranking([ONE], 0), along=ranking([TWO], 0), checkpoints=tmp_path)
-    assert total == 3
+def test_waiting_trainings_are_withdrawn_unless_they_are_asked_for(queue: TrialQueue) -> None:
+    assert enqueue(queue, ranking([ONE, TWO, THREE], 0)) == 3
+    withdraw_all_but(queue, ranking([ONE, TWO], 0))
+    assert enqueue(queue, ranking([ONE], 0)) == 3
     assert in_state(queue, TrialState.WAITING) == [(1.0, 0), (2.0, 0)]
     (withdrawn,) = queue.study.get_trials(states=(TrialState.FAIL,))
     assert withdrawn.user_attrs[WITHDRAWN]
     assert "the last report did not ask for it" in withdrawn.user_attrs[FAILURE]
 
 
-def test_a_trial_that_another_worker_runs_is_not_withdrawn(queue: TrialQueue, tmp_path: Path) -> None:
-    enqueue(queue, ranking([ONE], 0), checkpoints=tmp_path)
+def test_a_training_that_another_worker_runs_is_neither_withdrawn_nor_queued_again(queue: TrialQueue) -> None:
     with queue.worker():
-        assert queue.claim(SPACE, trials=1) is not None
-        enqueue(queue, ranking([TWO], 0), checkpoints=tmp_path)
+        assert queue.claim(SPACE, trials=None) is None  # none waits, and none is invented
+        enqueue(queue, ranking([ONE], 0))
+        assert queue.claim(SPACE, trials=None) is not None
+        withdraw_all_but(queue, ranking([TWO], 0))
+        enqueue(queue, ranking([ONE, TWO], 0))
         assert in_state(queue, TrialState.RUNNING) == [(1.0, 0)]
         assert in_state(queue, TrialState.WAITING) == [(2.0, 0)]
+        assert [asked[0]["C"] for asked in under_way(queue.study)] == [1.0, 2.0]
+
+
+def test_no_more_trainings_are_queued_than_there_is_room_for(queue: TrialQueue) -> None:
+    enqueue(queue, ranking([ONE], 0), room=2)
+    enqueue(queue, ranking([TWO, THREE], 0), room=2)
+    assert in_state(queue, TrialState.WAITING) == [(1.0, 0), (2.0, 0)]
+
+
+def test_a_training_is_left_until_it_is_complete_or_has_failed_twice_in_this_report(
+    queue: TrialQueue, tmp_path: Path
+) -> None:
+    asked = ranking([ONE, TWO], 0)
+    for tries in range(2):
+        assert left(queue.study, asked, checkpoints=tmp_path) == asked
+        fail(queue, ONE, **{REPEAT: 0})
+        assert left(queue.study, asked, checkpoints=tmp_path, since=1) == asked, tries
+    assert left(queue.study, asked, checkpoints=tmp_path) == asked[1:]
+    queue.study.add_trial(create_trial(value=0.5, params=TWO.parameters, distributions=SPACE, user_attrs={REPEAT: 0}))
+    assert left(queue.study, asked, checkpoints=tmp_path) == []
 
 
 def fail(queue: TrialQueue, candidate: Candidate, **attributes: Any) -> None:
