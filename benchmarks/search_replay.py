@@ -151,7 +151,7 @@ WAYS: dict[str, Way] = {
         for first in (1, 2)
         for factor in (2, 3, 4)
     },
-    "TPE, Hyperband, factor 3": Way(
+    "TPE, brackets of Hyperband, factor 3": Way(  # TPE learns from all brackets together
         tpe(10),
         lambda training: LastValuePruner(HyperbandPruner(1, training.epochs, 3)),
     ),

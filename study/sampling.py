@@ -1,6 +1,7 @@
 """Optuna's samplers and pruners, as studies use them."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ PRUNING_RULE = 4  # the version of what `make_pruner` makes; 1 to 3 pruned below
 RANDOM_TRIALS_BEFORE_TPE = 10
 UNPRUNED_TRIALS = 5  # complete trials, before any is pruned
 KEPT_PERCENT = 100 / 3  # the share of the complete trials whose scores a trial must reach
-FIRST_JUDGED = 1 / 7  # the share of a trial's epochs after which it may be pruned for the first time
+JUDGED_AFTER = 7  # a trial may be pruned for the first time after this part of its epochs, a seventh, rounded up
 
 
 class SeededPerTrialSampler(BaseSampler):
@@ -110,9 +111,9 @@ def make_pruner(name: PrunerName, training: TrainingConfig) -> BasePruner:
     )
 
 
-def score_to_reach(complete: Sequence[float]) -> float:
-    """The score below which a trial is pruned, if complete trials had these at its epoch."""
-    return float(np.percentile(complete, 100 - KEPT_PERCENT))
+def score_to_reach(complete: Sequence[float], rule: int) -> float:
+    """The score below which a trial was pruned under this version of the rule, if these were complete."""
+    return float(np.percentile(complete, 50 if rule < PRUNING_RULE else 100 - KEPT_PERCENT))
 
 
 def may_prune(configuration: StudyConfig) -> bool:
@@ -123,4 +124,4 @@ def may_prune(configuration: StudyConfig) -> bool:
 
 def _first_judged_epoch(training: TrainingConfig) -> int:
     """The first epoch, from 1, after which a trial may be pruned."""
-    return max(1, round(FIRST_JUDGED * training.epochs))
+    return math.ceil(training.epochs / JUDGED_AFTER)

@@ -6,8 +6,7 @@ audit of pruning is requested.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -18,6 +17,7 @@ from rich.console import Console
 
 from study.configuration import StudyConfig
 from study.confirmation.candidates import Candidate, Ranked, default_candidate, find_candidates, rank, rounds, trainings
+from study.confirmation.crew import Crew, open_crew
 from study.confirmation.pruning_audit import Audit, Chosen, audit, choose_pruned, to_finish
 from study.confirmation.trainings import (
     Confirmed,
@@ -25,26 +25,18 @@ from study.confirmation.trainings import (
     LeftOut,
     Wanted,
     confirming,
-    enqueue,
-    left,
     left_out,
     ranking,
     trained,
-    under_way,
-    withdraw_all_but,
 )
 from study.errors import StudyError
 from study.formatting import plural
-from study.storage.attributes import CONFIRMS, EXTENT, REPEAT, SUFFIX, TRIALS
-from study.storage.retrying import RetryingStorage, retry
+from study.storage.attributes import CONFIRMS, EXTENT, SUFFIX
+from study.storage.retrying import RetryingStorage
 from study.storage.snapshots import snapshot
-from study.storage.studies import checkpoints_of, joined_study, load_configuration, make_queue, open_confirmation
-from study.storage.study_lock import only_one, study_lock
-from study.trials.repeats import prepare_repeat
-from study.trials.texts import compute_features, shares_features
-from study.workers.deployment import Deployment
-from study.workers.devices import find_study_device
-from study.workers.supervision import Team
+from study.storage.studies import joined_study, load_configuration
+from study.storage.study_lock import only_one
+from study.trials.repeats import FIRST_CONFIRMING
 
 BUSY = "Another report on this study is running. Start the same command again when it has ended."
 
@@ -93,7 +85,10 @@ def confirmed_search(
         candidates = find_candidates(search, configuration, top=extent.top)
         default = default_candidate(search, configuration)
         chosen = _choose_pruned(search, configuration, extent.audit, console)
-        with _open_crew(search, storage, configuration, url=url, workers=workers, console=console) as crew:
+        repeats = [*range(rounds(len(candidates))), *range(FIRST_CONFIRMING, FIRST_CONFIRMING + extent.seeds)]
+        with open_crew(
+            search, storage, configuration, url=url, repeats=repeats, workers=workers, console=console
+        ) as crew:
             crew.plan.append(_plan(candidates, default, extent, chosen))
             along = [*confirming(default, repeats=extent.seeds), *to_finish(chosen)]
             ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds)
@@ -120,111 +115,8 @@ def confirmed_search(
         )
 
 
-@dataclass(frozen=True)
-class _Crew:
-    """The study of the confirmation, and how its trainings are run."""
-
-    storage: RetryingStorage
-    deployment: Deployment
-    team: Team
-    checkpoints: Path
-    device: torch.device
-    asked_workers: int | None
-    since: int  # the number of the first trial that this report may make
-    plan: list[str] = field(default_factory=list)  # printed before the first training
-
-    @property
-    def study(self) -> Study:
-        return self.deployment.queue.study
-
-    @cached_property
-    def workers(self) -> int:
-        return self.asked_workers or self.deployment.default_workers(self.device)
-
-    def train(self, step: str, wanted: Sequence[Wanted], *, along: Sequence[Wanted] = ()) -> list[FrozenTrial | None]:
-        """The trial of each wanted training, None for one that failed twice; missing ones are run.
-
-        If any is missing, `step` is printed. The trainings of `along` keep workers busy that would otherwise wait for
-        the end of the step; it may end before they do.
-        """
-        lines = [*self.plan, step]
-        while self._left(wanted):
-            for line in lines:
-                self.deployment.console.print(line)
-            lines = ["Trying once more what has failed."]
-            self.plan.clear()
-            todo = self._left([*wanted, *along])
-            self._compute_features(todo)
-            with study_lock(self.storage, self.study.study_name):
-                withdraw_all_but(self.deployment.queue, todo)
-            total = self._enqueue(wanted)
-            if self.team or min(self.workers, len(todo)) > 1:
-                self._run_team(wanted, along)
-            else:
-                replace(self.deployment, trials=total).run_here(self.device)
-        return trained(self.study, wanted, checkpoints=self.checkpoints)
-
-    def _run_team(self, wanted: Sequence[Wanted], along: Sequence[Wanted]) -> None:
-        """Until no wanted training is under way."""
-        if not self.team:
-            self.deployment.console.print(f"Workers: {self.workers} on {self.device.type}.")
-        with self.deployment.display() as display:
-            while any(one in wanted for one in under_way(self.study)):
-                self._enqueue(along, room=self.workers)
-                self.team.grow(min(self.workers, len(under_way(self.study))))
-                self.team.watch()
-                display.update()
-
-    def _left(self, asked: Sequence[Wanted]) -> list[Wanted]:
-        return left(self.study, asked, checkpoints=self.checkpoints, since=self.since)
-
-    def _enqueue(self, asked: Sequence[Wanted], *, room: int | None = None) -> int:
-        def enqueue_left() -> int:
-            with study_lock(self.storage, self.study.study_name):
-                total = enqueue(self.deployment.queue, self._left(asked), room=room)
-                self.study.set_user_attr(TRIALS, total)
-                return total
-
-        return retry(self.storage, enqueue_left)
-
-    def _compute_features(self, todo: Sequence[Wanted]) -> None:
-        """Compute the features of a frozen encoder, so that workers find them in the cache."""
-        configuration, console = self.deployment.configuration, self.deployment.console
-        if shares_features(configuration):
-            for repeat in sorted({purpose[REPEAT] for _, purpose in todo if REPEAT in purpose}):
-                prepared = prepare_repeat(configuration, repeat)
-                compute_features(configuration, prepared, console, device=self.device)
-
-
-@contextmanager
-def _open_crew(
-    search: Study,
-    storage: RetryingStorage,
-    configuration: StudyConfig,
-    *,
-    url: str,
-    workers: int | None,
-    console: Console,
-) -> Iterator[_Crew]:
-    """The crew, whose workers are stopped when the context is left."""
-
-    def open_alone() -> Study:
-        with study_lock(storage, search.study_name):
-            return open_confirmation(search, storage, configuration)
-
-    study = retry(storage, open_alone)
-    own = load_configuration(study)
-    queue = make_queue(study, storage, own)
-    queue.recover(count_crashes=False)
-    device = find_study_device(configuration.device)
-    checkpoints, since = checkpoints_of(study, configuration), len(study.get_trials(deepcopy=False))
-    deployment = Deployment(queue, own, None, url, None, float("inf"), console)
-    with deployment.local_team() as team:
-        yield _Crew(storage, deployment, team, checkpoints, device, workers, since)
-
-
 def _rank_and_confirm(
-    crew: _Crew, candidates: list[Candidate], along: list[Wanted], *, repeats: int
+    crew: Crew, candidates: list[Candidate], along: list[Wanted], *, repeats: int
 ) -> tuple[tuple[Ranked, ...], Confirmed, list[Candidate]]:
     """The ranking, the first candidate of it that trained on all further repeats, and the candidates that failed.
 
@@ -263,7 +155,7 @@ def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, c
     return f"{ranked}{also} {trained_on} (fresh seeds and splits): up to {plural(most, 'training run')}.{audits}"
 
 
-def _reference(crew: _Crew, default: Candidate, *, repeats: int) -> Confirmed | None:
+def _reference(crew: Crew, default: Candidate, *, repeats: int) -> Confirmed | None:
     """The default configuration on the winner's further repeats, which were trained along; None if one failed."""
     wanted = confirming(default, repeats=repeats)
     return _confirmed(default, trained(crew.study, wanted, checkpoints=crew.checkpoints))

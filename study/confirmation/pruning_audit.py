@@ -1,7 +1,7 @@
 """An audit of pruning: pruned trials are trained to the end, to see how many would have reached the search's top.
 
-One half are the trials that were nearest to the score to reach when they were pruned, the most likely to
-have been pruned wrongly. The others are a random sample of the rest, to estimate the rate over all. Each is trained
+One half are the trials that were nearest to the score to reach when they were pruned, the most likely to have been
+pruned wrongly. The others are a random sample of the rest, to estimate the rate over all. Each is trained
 again on the search's own seed and texts, without a pruner, so that its first epochs are the same.
 """
 
@@ -16,9 +16,10 @@ from scipy.stats import binomtest
 from study.confirmation.candidates import rank_configurations
 from study.confirmation.trainings import Wanted
 from study.formatting import plural
-from study.sampling import score_to_reach
+from study.sampling import PRUNING_RULE, score_to_reach
 from study.search_space import Space, is_configuration
-from study.storage.attributes import AUDITS
+from study.storage.attributes import AUDITS, FINGERPRINT
+from study.storage.fingerprint import PRUNING
 from study.storage.queries import complete_trials
 
 
@@ -113,7 +114,9 @@ class Audit:
             sentences.append(f"{_trials(failed)} failed on the way.")
         finished = [audited for audited in self.audited if audited.rank is not None]
         if others := [audited.pruned.number for audited in finished if not audited.is_repeated]:
-            sentences.append(f"{_trials(others)} did not repeat the first epochs bit for bit, as on another machine.")
+            sentences.append(
+                f"{_trials(others)} did not repeat the first epochs bit for bit, as on other machines or versions."
+            )
         return " ".join(sentences)
 
     def _reaches_top(self, audited: Audited) -> bool:
@@ -123,7 +126,8 @@ class Audit:
 def choose_pruned(search: Study, space: Space, *, trials: int, seed: int) -> Chosen:
     """Choose pruned trials to finish: half of them (rounded up) the nearest, the others a random sample of the rest."""
     complete = complete_trials(search)
-    pruned = [(_gap(trial, complete), trial) for trial in _pruned(search, space)]
+    rule = search.user_attrs.get(FINGERPRINT, {PRUNING: PRUNING_RULE}).get(PRUNING, 1)
+    pruned = [(_gap(trial, complete, rule), trial) for trial in _pruned(search, space)]
     by_gap = [trial for _, trial in sorted(pruned, key=lambda pair: (pair[0], pair[1].number))]
     trials = min(trials, len(pruned))
     nearest = by_gap[: (trials + 1) // 2]
@@ -173,13 +177,13 @@ def _has_scores(trial: FrozenTrial) -> bool:
     return len(scores) > 1 and all(score is not None and math.isfinite(score) for score in scores)
 
 
-def _gap(trial: FrozenTrial, complete: list[FrozenTrial]) -> float:
+def _gap(trial: FrozenTrial, complete: list[FrozenTrial], rule: int) -> float:
     """How far a pruned trial's last score lies below the one to reach at the same epoch."""
     assert trial.last_step is not None
     others = [
         other.intermediate_values[trial.last_step] for other in complete if trial.last_step in other.intermediate_values
     ]
-    return score_to_reach(others) - trial.intermediate_values[trial.last_step] if others else float("inf")
+    return score_to_reach(others, rule) - trial.intermediate_values[trial.last_step] if others else float("inf")
 
 
 def _trials(numbers: list[int]) -> str:

@@ -105,7 +105,11 @@ def left(study: Study, asked: Sequence[Wanted], *, checkpoints: Path, since: int
             complete += [_asked(trial)] if _is_there(trial, checkpoints) else []
         elif trial.state.is_finished() and trial.number >= since:
             failed.append(_asked(trial))
-    return [one for one in asked if one not in complete and failed.count(one) < TRIES]
+    found: list[Wanted] = []
+    for one in asked:
+        if one not in [*complete, *found] and failed.count(one) < TRIES:
+            found.append(one)
+    return found
 
 
 def under_way(study: Study) -> list[Wanted]:
@@ -116,8 +120,8 @@ def under_way(study: Study) -> list[Wanted]:
 def enqueue(queue: TrialQueue, todo: Sequence[Wanted], *, room: int | None = None) -> int:
     """Queue those trainings that are not under way; returns the study's number of trials.
 
-    `room`: how many trainings may be under way, so that what comes next does not wait for these. To be called by one
-    process at a time.
+    `room`: how many trainings may be under way, so that what comes next waits only for those that have started. To be
+    called by one process at a time.
     """
     there = under_way(queue.study)
     for parameters, purpose in todo:

@@ -20,6 +20,7 @@ from study.reports.contents import HoldoutReport, Report, confirmed_report, sear
 from study.reports.folder import folder_name, new_folder, publish
 from study.reports.pages import write_report
 from study.reports.sentences import comparison_lines, headline, paragraphs
+from study.signals import release_signals
 from study.storage.attributes import REPEAT
 from study.storage.dashboard import browse_command, note_verdict
 from study.storage.retrying import RetryingStorage
@@ -102,6 +103,7 @@ def _step(step: str, name: str, console: Console, *, alone: bool) -> Iterator[No
     except UserError as error:
         if alone:
             raise
+        release_signals()  # which workers that were stopped may have held; the other studies can be interrupted
         console.print(f"Note: no report on study '{name}': {error}")
 
 

@@ -237,7 +237,7 @@ def _audit_table(audit: Audit, metric: str) -> Table:
     caption = (
         f"Validation {metric} of pruned trials that were trained again to the end, on the search's own seed and "
         "split, and their rank among all of them and the configurations that the search has completed. They are the "
-        "nearest to the best third of the complete trials at the epoch of pruning, and a random sample of the others."
+        "nearest to being kept at the epoch of pruning, and a random sample of the others."
     )
     columns = ("Trial", "Configuration", "Chosen as", "When pruned", "Finished", "Rank")
     return Table("audit", "Audit of pruning", caption, columns, tuple(rows))

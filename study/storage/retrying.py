@@ -24,7 +24,10 @@ NEVER_ALIVE = """
     SELECT trial_id FROM trials WHERE study_id = :study_id AND state = 'RUNNING'
     AND NOT EXISTS (SELECT 1 FROM trial_heartbeats WHERE trial_heartbeats.trial_id = trials.trial_id)
 """
-TRIALS_BY_STATE = "SELECT state, COUNT(*) FROM trials WHERE study_id = :study_id GROUP BY state"
+TRIALS_BY_STATE = """
+    SELECT state, COALESCE(value_type, 'FINITE') = 'FINITE', COUNT(*) FROM trials
+    LEFT JOIN trial_values ON trial_values.trial_id = trials.trial_id WHERE study_id = :study_id GROUP BY 1, 2
+"""
 IDEMPOTENT_CALLS = (  # safe to repeat when a connection breaks after the call has been executed
     *("get_all_studies", "get_study_directions", "get_study_id_from_name", "get_study_name_from_id"),
     *("get_study_system_attrs", "get_study_user_attrs", "set_study_system_attr", "set_study_user_attr"),
@@ -45,15 +48,15 @@ class RetryingStorage(RDBStorage):
         never_alive = retry(self, lambda: self._never_alive(study_id))
         return never_alive.union(self._get_stale_trial_ids(study_id))
 
-    def count_trials(self, study_id: int) -> Counter[TrialState]:
-        """The number of trials of each state, without reading the trials: of 10,000, that takes seconds."""
+    def count_trials(self, study_id: int) -> Counter[tuple[TrialState, bool]]:
+        """The number of trials by state and whether the value is finite; to read 10,000 trials would take seconds."""
         return retry(self, lambda: self._count_trials(study_id))
 
-    def _count_trials(self, study_id: int) -> Counter[TrialState]:
+    def _count_trials(self, study_id: int) -> Counter[tuple[TrialState, bool]]:
         session = self.scoped_session()
         try:
             rows = session.execute(sqlalchemy.text(TRIALS_BY_STATE), {"study_id": study_id})
-            return Counter({TrialState[state]: count for state, count in rows})
+            return Counter({(TrialState[state], bool(is_finite)): count for state, is_finite, count in rows})
         finally:
             session.close()
 

@@ -114,8 +114,8 @@ def started_studies(url: str) -> list[Progress]:
             study = optuna.load_study(study_name=name, storage=storage)
             if CONFIGURATION in study.user_attrs and not name.endswith(SUFFIX):
                 counts = storage.count_trials(study._study_id)
-                finished = sum(counts[state] for state in FINISHED)
-                studies.append(Progress(name, counts[TrialState.COMPLETE], finished, load_budget(study)))
+                finished = sum(count for (state, _), count in counts.items() if state in FINISHED)
+                studies.append(Progress(name, counts[TrialState.COMPLETE, True], finished, load_budget(study)))
         if not studies:
             raise StudyError(f"There is no study of study.run in {safe_url(url)}; start one with study.run.")
         return studies

@@ -50,10 +50,10 @@ class Deployment:
         else:
             self.run_here(device)
 
-    def default_workers(self, device: torch.device, missing: int | None = None) -> int:
+    def default_workers(self, device: torch.device, missing: int) -> int:
         """The number of workers on this machine; a note says when there is too little memory for more."""
         workers = default_workers(device, are_small=self.configuration.base.pretrained is None)
-        if device.type == "cpu" and workers < min(joblib.cpu_count(), missing or workers + 1):
+        if device.type == "cpu" and workers < min(joblib.cpu_count(), missing):
             self.console.print(f"Note: the free memory is enough for {plural(workers, 'worker')}; --workers sets more.")
         return workers
 
@@ -105,7 +105,7 @@ class Deployment:
             display.update()
 
     def display(self) -> SearchDisplay:
-        """The display of the trials; of those that wait, there may be more later."""
+        """The display of the trials."""
         study = self.queue.study
         noun = "training" if CONFIRMS in study.user_attrs else "trial"  # trial numbers are the search's
         return SearchDisplay(self.console, study, self.configuration, trials=self.trials or 0, noun=noun)

@@ -40,7 +40,7 @@ class SearchDisplay:
             TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
             expand=True,
         )
-        self._trials = trials
+        self.trials = trials  # in all; may grow
         self._all = self._bars.add_task(f"{noun}s", total=trials, completed=len(self._shown), note="")
         self._rows: dict[int, TaskID] = {}  # by trial number
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4)
@@ -80,7 +80,7 @@ class SearchDisplay:
         states = Counter(trial.state for trial in ended if WITHDRAWN not in trial.user_attrs)
         self._ended = f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed"
         self._best = _describe_best(best_of(ended, self._space), self._noun)
-        self._bars.update(self._all, completed=len(ended), total=max(self._trials, len(trials)))
+        self._bars.update(self._all, completed=len(ended), total=self.trials)
 
     def _render(self) -> RenderableType:
         every = self._bars.tasks[0]

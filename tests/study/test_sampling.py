@@ -132,7 +132,7 @@ def test_the_best_third_of_the_trials_that_were_complete_is_kept() -> None:
     assert is_pruned([0.49], complete=7)
 
 
-@pytest.mark.parametrize(("epochs", "first"), [(2, 1), (3, 1), (7, 1), (12, 2), (20, 3), (35, 5)])
+@pytest.mark.parametrize(("epochs", "first"), [(2, 1), (3, 1), (7, 1), (8, 2), (12, 2), (20, 3), (35, 5)])
 def test_no_trial_is_pruned_before_a_seventh_of_its_epochs(epochs: int, first: int) -> None:
     training = TrainingConfig(epochs=epochs)
     assert not any(is_pruned([0.1] * earlier, training=training) for earlier in range(1, first))
