@@ -26,6 +26,7 @@ from optuna.samplers import RandomSampler
 from data.source import Split, find_source
 from models.learners.learner import Settings
 from models.lstm import LSTMLearner
+from models.training.optimizer import WARM_UP_SHARES, Schedule
 from models.training.precision import multiplies_bfloat16
 from models.training.trainer import EpochResult
 from preprocessing.batches import TextLimits
@@ -47,10 +48,12 @@ class Task:
     corpus: str  # with the number of training texts after a colon, if it is a part of them
     space: str = "default"
     epochs: int | None = None  # None: as a study of this corpus has
+    schedule: Schedule = "one_cycle"
 
     @property
     def file(self) -> Path:
         parts = [self.corpus.replace(":", "-"), self.space, *([f"{self.epochs}-epochs"] if self.epochs else [])]
+        parts += [] if self.schedule == "one_cycle" else [self.schedule]
         return FOLDER / f"{'-'.join(parts)}.jsonl"
 
     @property
@@ -59,7 +62,7 @@ class Task:
         part = self.corpus.partition(":")[2]
         limits = replace(base.limits, max_training_texts=int(part) if part else None)
         precision = "bfloat16" if multiplies_bfloat16(CPU) else "float32"
-        training = replace(base.training, precision=precision)
+        training = replace(base.training, precision=precision, schedule=self.schedule)
         return replace(base, limits=limits, training=training)
 
     @property
@@ -129,11 +132,12 @@ def main() -> None:
     parser.add_argument("corpus")
     parser.add_argument("--space", choices=["default", "wide"], default="default")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--schedule", choices=list(WARM_UP_SHARES), default="one_cycle")
     parser.add_argument("--configurations", type=int, default=80)
     parser.add_argument("--minutes", type=float, default=120)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    task = Task(arguments.corpus, arguments.space, arguments.epochs)
+    task = Task(arguments.corpus, arguments.space, arguments.epochs, arguments.schedule)
     collect(task, configurations=arguments.configurations, minutes=arguments.minutes)
 
 

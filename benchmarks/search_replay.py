@@ -32,6 +32,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from models.training.config import TrainingConfig
+from models.training.optimizer import WARM_UP_SHARES
 from models.training.trainer import EpochResult, best_epoch
 from study.analysis.surrogate import encode
 from study.sampling import LastValuePruner, make_pruner
@@ -50,7 +51,7 @@ class Table:
         self.parameters = [task.parameters(number) for number in self.numbers]
         self.points = encode(self.parameters, self.space)
         self.epochs = rows[0, SEEDS[0]]["epochs"]
-        self.training = TrainingConfig(epochs=self.epochs)
+        self.training = TrainingConfig(epochs=self.epochs, schedule=task.schedule)
         self.seconds = [sum(rows[number, SEEDS[0]]["seconds"]) for number in self.numbers]
         self.curves = [[self._reported(rows[number, seed]["macro_f1"]) for number in self.numbers] for seed in SEEDS]
         self.values = np.array([[curve[-1] if curve else 0.0 for curve in curves] for curves in self.curves])
@@ -251,12 +252,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("corpora", nargs="*", default=["r8"])
     parser.add_argument("--space", choices=["default", "wide"], default="default")
+    parser.add_argument("--schedule", choices=list(WARM_UP_SHARES), default="one_cycle")
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--only", default="", help="ways of searching whose names contain this")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for corpus in arguments.corpora:
-        replay(Task(corpus, arguments.space), times=arguments.times, only=arguments.only)
+        replay(Task(corpus, arguments.space, schedule=arguments.schedule), times=arguments.times, only=arguments.only)
 
 
 if __name__ == "__main__":
