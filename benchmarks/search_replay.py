@@ -43,8 +43,9 @@ TRIALS = 50
 class Table:
     """The curves of configurations that were trained with both seeds, as a search would see them."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, configurations: int | None = None) -> None:
         rows = {(row["number"], row["seed"]): row for row in read(task)}
+        rows = {key: row for key, row in rows.items() if configurations is None or key[0] < configurations}
         self.numbers = sorted(number for number, seed in rows if seed == SEEDS[0] and (number, SEEDS[1]) in rows)
         assert self.numbers[0] == 0, "the default configuration is missing"
         self.space = task.ranges
@@ -219,8 +220,8 @@ def search_short_first(table: Table, short: Table, kept: int, *, seed: int, samp
     return Outcome(trainings, seconds, {row: float(table.values[seed][row]) for row in rows})
 
 
-def replay(task: Task, *, times: int, only: str = "") -> None:
-    table = Table(task)
+def replay(task: Task, arguments: argparse.Namespace) -> None:
+    table, times = Table(task, arguments.configurations), arguments.times
     searches = {name: partial(search, table, way) for name, way in WAYS.items()}
     for epochs in range(1, table.epochs):
         if read(shorter := replace(task, epochs=epochs)):
@@ -235,7 +236,7 @@ def replay(task: Task, *, times: int, only: str = "") -> None:
     )
     print(f"{'':<48}{'trainings':>10}{'minutes':>9}{'value, other seed':>21}{'misses the best tenth':>23}")
     for name, run in searches.items():
-        if only not in name:
+        if arguments.only not in name:
             continue
         outcomes = [run(seed=number % 2, sampler_seed=number) for number in range(times)]
         others = np.array([table.values[1 - number % 2][outcome.best] for number, outcome in enumerate(outcomes)])
@@ -255,10 +256,11 @@ def main() -> None:
     parser.add_argument("--schedule", choices=list(WARM_UP_SHARES), default="one_cycle")
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--only", default="", help="ways of searching whose names contain this")
+    parser.add_argument("--configurations", type=int, help="only the first so many of a table")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for corpus in arguments.corpora:
-        replay(Task(corpus, arguments.space, schedule=arguments.schedule), times=arguments.times, only=arguments.only)
+        replay(Task(corpus, arguments.space, schedule=arguments.schedule), arguments)
 
 
 if __name__ == "__main__":

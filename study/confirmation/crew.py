@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial
@@ -61,7 +61,7 @@ class Crew:
                 self.workers = self.deployment.default_workers(self.device, len(todo))
             if not self.team:
                 self._compute_features(todo)
-            there, total = retry(self.storage, lambda: self._enqueue(wanted, todo))  # noqa: B023
+            there, total = retry(self.storage, partial(self._enqueue, wanted, todo))
             if self.team or min(self.workers, len(todo)) > 1:
                 self._run_team(wanted, along, total=total, workers=min(self.workers, len(todo)))
             else:

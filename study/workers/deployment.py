@@ -91,8 +91,10 @@ class Deployment:
         with cluster.connected(address) as client:
             count = min(workers or cluster.default_workers(client), missing)
             self.console.print(f"Workers: {count} on the cluster {address}.")
-            start = lambda number: cluster.ClusterWorker(client, number, self._arguments(), self.url)  # noqa: E731
-            self._run_team(self._team(start, homogeneous=False), count)
+            team = self._team(
+                lambda number: cluster.ClusterWorker(client, number, self._arguments(), self.url), homogeneous=False
+            )
+            self._run_team(team, count)
 
     def _team(self, start_worker: Callable[[int], Worker], *, homogeneous: bool = True) -> Team:
         return Team(self.queue, start_worker, trials=self.trials, homogeneous=homogeneous, on_event=self.console.print)
