@@ -1,6 +1,7 @@
 """Every model as a user meets it: searched, continued, reported side by side, used for prediction."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,7 @@ def test_a_study_that_cannot_be_reported_on_does_not_prevent_the_reports_of_othe
 def test_a_study_without_a_complete_trial_is_left_out(toy: Any, capsys: Capture) -> None:
     assert run("--trials", "2", "--model", "linear") == 0
     assert toy.run("--trials", 1, "--timeout", 0.001, "--name", "empty") == 0
+    toy.load(name="empty").add_trial(create_trial(value=math.inf))  # told by hand
     assert run_command(report_app, ["--no-retrain"]) == 0
     assert "Note: study 'empty' has no complete trial yet and is left out." in capsys.readouterr().out
     assert Path("reports/toy-linear-search/report.html").exists()

@@ -1,5 +1,6 @@
 """Fresh seeds for the best configurations: what is trained, what is reused, and how the test split is opened."""
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -308,7 +309,11 @@ def test_several_workers_give_the_same_confirmation_scores(toy: Any) -> None:
     text = StringIO()
     with confirmed_search(URL, "toy-lstm", top=2, seeds=2, workers=2, console=Console(file=text)) as found:
         together = curves(found)
-    assert "Workers: 2 on cpu." in text.getvalue()
+    assert text.getvalue().count("Workers: 2 on cpu.") == 1  # they stay from step to step
+    trained = toy.load(name="toy-lstm/confirmation").trials
+    assert len({trial.user_attrs["worker"] for trial in trained}) == 2
+    printed = re.findall(r"^training +(\d+)  ", text.getvalue(), re.MULTILINE)
+    assert sorted(map(int, printed)) == [trial.number for trial in trained]
     storage = toy.load()._storage
     storage.delete_study(storage.get_study_id_from_name("toy-lstm/confirmation"))
     assert curves(confirm(top=2, seeds=2)[0]) == together

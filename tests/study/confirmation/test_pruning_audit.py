@@ -18,7 +18,9 @@ from rich.console import Console
 
 from study.confirmation.confirm import confirmed_search
 from study.confirmation.pruning_audit import Audit, Chosen, audit, choose_pruned
-from study.storage.attributes import AUDITS
+from study.sampling import PRUNING_RULE
+from study.storage.attributes import AUDITS, FINGERPRINT
+from study.storage.fingerprint import PRUNING
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 SPACE = {"learning_rate": FloatDistribution(0, 1)}
@@ -181,6 +183,17 @@ def test_nearness_is_the_gap_to_the_score_to_reach_at_the_trials_own_epoch_not_t
     chosen = choose_pruned(study, SPACE, trials=4, seed=0)
     assert numbers_of(chosen.nearest) == [3]
     assert numbers_of(chosen.random) == [2]
+
+
+@pytest.mark.parametrize(("rule", "nearest"), [(1, 3), (3, 3), (PRUNING_RULE, 4)])
+def test_a_trial_is_near_to_the_score_that_its_studys_own_pruning_rule_asked_for(rule: int, nearest: int) -> None:
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr(FINGERPRINT, {PRUNING: rule} if rule > 1 else {})
+    for first, second in ((0.1, 0.5), (0.3, 0.6), (0.9, 0.61)):  # medians 0.3 and 0.6, best third from 0.5 and 0.603
+        add(study, COMPLETE, second, first, curve={0: first, 1: second})
+    add(study, PRUNED, 0.25, 0.4, curve={0: 0.25})
+    add(study, PRUNED, 0.5, 0.5, curve={0: 0.6, 1: 0.5})
+    assert numbers_of(choose_pruned(study, SPACE, trials=1, seed=0).nearest) == [nearest]
 
 
 def test_the_rank_is_among_distinct_configurations_and_all_audited_trials(search: Study) -> None:
