@@ -50,10 +50,10 @@ def epoch(sevenths: int, training: TrainingConfig) -> int:
     return max(1, round(sevenths / 7 * training.epochs))
 
 
-THIRD = percentile(33, 1)
+QUARTER = percentile(25, 1, 3)
 WAYS: dict[str, Way] = {
     "TPE, no pruner": Way(tpe(10), lambda _: NopPruner()),
-    "TPE, best 50 % from 2/7, as before": Way(tpe(10), percentile(50, 2)),
+    "TPE, best 50 % from 2/7, as at first": Way(tpe(10), percentile(50, 2)),
     "TPE, as a study has it": Way(tpe(10), lambda training: make_pruner("percentile", training)),
     **{
         f"TPE, best {kept} % from {first}/7, {unpruned} unpruned": Way(tpe(10), percentile(kept, first, unpruned))
@@ -73,13 +73,13 @@ WAYS: dict[str, Way] = {
         lambda training: LastValuePruner(HyperbandPruner(1, training.epochs, 3)),
     ),
     "TPE, Wilcoxon, p < 0.1": Way(tpe(10), lambda _: WilcoxonPruner(p_threshold=0.1)),
-    "TPE after 5, best 33 % from 1/7": Way(tpe(5), THIRD),
-    "TPE after 20, best 33 % from 1/7": Way(tpe(20), THIRD),
-    "random, best 33 % from 1/7": Way(lambda seed: RandomSampler(seed=seed), THIRD),
-    "quasi-random, best 33 % from 1/7": Way(lambda seed: QMCSampler(seed=seed, scramble=True), THIRD),
-    "GP, best 33 % from 1/7": Way(
+    "TPE after 5, as a study has it": Way(tpe(5), QUARTER),
+    "TPE after 20, as a study has it": Way(tpe(20), QUARTER),
+    "random, pruned as a study": Way(lambda seed: RandomSampler(seed=seed), QUARTER),
+    "quasi-random, pruned as a study": Way(lambda seed: QMCSampler(seed=seed, scramble=True), QUARTER),
+    "GP, pruned as a study": Way(
         lambda seed: GPSampler(seed=seed, n_startup_trials=10, deterministic_objective=False),
-        THIRD,
+        QUARTER,
     ),
-    **{f"as above with TPE, ends after {patience} no better": Way(tpe(10), THIRD, patience) for patience in (10, 20)},
+    **{f"TPE, as a study, ends after {patience} no better": Way(tpe(10), QUARTER, patience) for patience in (10, 20)},
 }

@@ -4,7 +4,8 @@
 
 On R8 with one thread: real tokens per second (padding does not count) and useful GFLOP/s of the whole training step,
 the optimiser included, as a share of this process's own matrix-multiply peak. Then the time of a step of the default
-configuration for vocabularies of several sizes, whose embeddings are trained by rows or as a whole.
+configuration for vocabularies of several sizes, whose embeddings are trained by rows or as a whole, and in both
+precisions.
 """
 
 import time
@@ -20,6 +21,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from data.source import Split, find_source
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.training.config import TrainingConfig
+from models.training.precision import Precision
 from models.training.trainer import _trained_by_rows, train
 from preprocessing.batches import Batch, EvaluationBatches, TextLimits, TrainingBatches, make_batch
 from preprocessing.encoding import EncodedTexts
@@ -29,6 +31,8 @@ EMBEDDING_SIZE, HIDDEN_SIZE, BATCH_SIZE, MAX_TOKENS = 128, 128, 64, 200
 FLOPS_PER_TOKEN = 3 * 2 * 4 * HIDDEN_SIZE * (EMBEDDING_SIZE + HIDDEN_SIZE)  # of the LSTM; backward costs two forwards
 ROUNDS = 3
 VOCABULARIES = 5_000, 11_671, 30_000, 50_000  # words; R8 has the second
+HIDDEN_SIZES = 64, 128, 192  # for which precisions are compared
+PRECISIONS: tuple[Precision, ...] = "float32", "bfloat16"
 STEPS = 50
 CPU = torch.device("cpu")
 
@@ -93,13 +97,22 @@ def tokens_per_second(model: nn.Module, batches: TrainingBatches) -> float:
     return float(np.minimum(texts.lengths, batches.max_tokens).sum() / result.curve[0].seconds)
 
 
-def milliseconds_per_step(prepared: PreparedTexts, vocabulary_size: int, *, by_rows: bool) -> float:
-    """Of some steps, with the default configuration; the vocabulary may be larger than R8's."""
-    config, limits = TrainingConfig(epochs=1), TextLimits()
+def milliseconds_per_step(
+    prepared: PreparedTexts,
+    vocabulary_size: int,
+    *,
+    hidden_size: int = 64,
+    by_rows: bool = True,
+    precision: Precision = "float32",
+) -> float:
+    """Of some steps, otherwise with the default configuration; the vocabulary may be larger than R8's."""
+    config, limits = TrainingConfig(epochs=1, precision=precision), TextLimits()
     words = min(vocabulary_size, limits.kept_words(prepared.word_counts))
     texts = prepared.training.take(np.arange(0, len(prepared.training), len(prepared.training) // (STEPS * 32)))
     batches = TrainingBatches(texts, config.batch_size, limits.max_tokens, words, 0)
-    model = LSTMClassifier(LSTMConfig(), vocabulary_size=vocabulary_size, classes=len(prepared.classes))
+    model = LSTMClassifier(
+        LSTMConfig(hidden_size=hidden_size), vocabulary_size=vocabulary_size, classes=len(prepared.classes)
+    )
     with patch("models.training.trainer._trained_by_rows", _trained_by_rows if by_rows else lambda *_: []):
         seconds = train(model, batches, one_text(texts, limits.max_tokens, words), config, device=CPU).curve[0].seconds
     return 1000 * seconds / len(batches)
@@ -119,12 +132,23 @@ def compare_vocabularies(prepared: PreparedTexts) -> None:
         print(f"{size:>6,} words: {rows:5.1f} ms a step by rows ({ratio:.2f} of the first), {whole:5.1f} ms as a whole")
 
 
+def compare_precisions(prepared: PreparedTexts, vocabulary_size: int) -> None:
+    for size in HIDDEN_SIZES:
+        times = [
+            [milliseconds_per_step(prepared, vocabulary_size, hidden_size=size, precision=each) for each in PRECISIONS]
+            for _ in range(ROUNDS)
+        ]
+        single, half = np.min(times, axis=0)
+        print(f"hidden size {size}: {single:5.1f} ms a step in float32, {half:5.1f} in bfloat16 ({single / half:.2f}x)")
+
+
 def main() -> None:
     """Measure in turns, so that a busy moment of the machine does not hit one way alone; print the best of each."""
     torch.set_num_threads(1)
     prepared = prepare_for_search(Split(find_source("r8")[0]), cache_dir=Path(".cache"), on_event=print)
     compare_vocabularies(prepared)
     words, classes = TextLimits().kept_words(prepared.word_counts), len(prepared.classes)
+    compare_precisions(prepared, words)
     config = LSTMConfig(EMBEDDING_SIZE, HIDDEN_SIZE, bidirectional=False, dropout=0, embedding_dropout=0)
     arguments = prepared.training, BATCH_SIZE, MAX_TOKENS, words, 0
     ways = {

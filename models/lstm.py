@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.learners.learner import Settings
 from models.learners.word_learner import WordLearner
@@ -86,10 +87,10 @@ class LSTMClassifier(Network):
             if layer:
                 outputs[1:] = [_reorder(output, backwards) for output in outputs[1:]]
                 features = self.dropout(torch.cat(outputs, dim=2))
-            outputs = [lstm(features)[0]]
+            outputs = [_run(lstm, features)]
             if self.config.bidirectional:
                 # Each text is reversed by itself, so that padding comes last in this direction, too.
-                outputs.append(self.reversed_lstms[layer](_reorder(features, backwards))[0])
+                outputs.append(_run(self.reversed_lstms[layer], _reorder(features, backwards)))
         pooled = torch.cat([_pool(output, mask, lengths, self.config.pooling) for output in outputs], dim=1)
         logits: Tensor = self.head(self.dropout(pooled.float()))
         return logits
@@ -98,7 +99,31 @@ class LSTMClassifier(Network):
 class LSTMLearner(WordLearner):
     config_type = LSTMConfig
     network_type = LSTMClassifier
-    defaults: ClassVar = {"": Settings(LSTMConfig(), TrainingConfig(batch_tokens=BATCH_TOKENS), TextLimits())}
+    defaults: ClassVar = {
+        "": Settings(LSTMConfig(), TrainingConfig(batch_tokens=BATCH_TOKENS, schedule="linear"), TextLimits())
+    }
+
+
+def _run(lstm: nn.Module, features: Tensor) -> Tensor:
+    """Features (T, B, F) to hidden states (T, B, H).
+
+    In half precision, oneDNN takes up to twice as long for an odd number of features or units as for the next even one.
+    Then there is one more, with weights of zero: its state and its gradients are zero, too.
+    """
+    assert isinstance(lstm, nn.LSTM)
+    units, more_features, more_units = lstm.hidden_size, lstm.input_size % 2, lstm.hidden_size % 2
+    if features.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not (more_features or more_units):
+        outputs: Tensor = lstm(features)[0]
+        return outputs
+    of_gates = (weights.view(4, units, *weights.shape[1:]) for weights in lstm.parameters())
+    of_inputs, of_states, *biases = (
+        functional.pad(weights, [0, 0] * (weights.dim() - 2) + [0, more_units]).flatten(0, 1) for weights in of_gates
+    )
+    weights = [functional.pad(of_inputs, [0, more_features]), functional.pad(of_states, [0, more_units]), *biases]
+    start = features.new_zeros(1, features.shape[1], units + more_units)
+    features = functional.pad(features, [0, more_features])
+    outputs, _, _ = torch.lstm(features, (start, start), weights, True, 1, 0.0, lstm.training, False, False)
+    return outputs[:, :, :units]
 
 
 def _reorder(features: Tensor, positions: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def run(
         SamplerName, typer.Option(help="Who chooses parameters; random for an unbiased picture.")
     ] = "tpe",
     pruner: Annotated[
-        PrunerName, typer.Option(help="Whether trials below the best third of others end early.")
+        PrunerName, typer.Option(help="Whether trials below the best quarter of others end early.")
     ] = "percentile",
     metric: Annotated[
         Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")

@@ -16,10 +16,10 @@ from models.training.config import TrainingConfig
 from study.choices import PrunerName, SamplerName
 from study.configuration import StudyConfig
 
-PRUNING_RULE = 4  # the version of what `make_pruner` makes; 1 to 3 pruned below the median
 RANDOM_TRIALS_BEFORE_TPE = 10
-UNPRUNED_TRIALS = 5  # complete trials, before any is pruned
-KEPT_PERCENT = 100 / 3  # the share of the complete trials whose scores a trial must reach
+PRUNING_RULE = 5  # the version of what `make_pruner` makes
+KEPT_PERCENT = {1: 50, 2: 50, 3: 50, 4: 100 / 3, 5: 25}  # by version: of the complete trials, whose scores are to reach
+UNPRUNED_TRIALS = 3  # complete trials, before any is pruned
 JUDGED_AFTER = 7  # a trial may be pruned for the first time after this part of its epochs, a seventh, rounded up
 
 
@@ -98,7 +98,7 @@ class LastValuePruner(BasePruner):
 
 
 def make_pruner(name: PrunerName, training: TrainingConfig) -> BasePruner:
-    """`percentile` prunes a trial whose present value is below the best third of the complete trials' at its epoch.
+    """`percentile` prunes a trial whose present value is below the best quarter of the complete trials' at its epoch.
 
     `benchmarks/search_replay.py` compares it with others, docs/benchmarks.md has the result.
     """
@@ -106,14 +106,16 @@ def make_pruner(name: PrunerName, training: TrainingConfig) -> BasePruner:
         return NopPruner()
     return LastValuePruner(
         PercentilePruner(
-            KEPT_PERCENT, n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=_first_judged_epoch(training) - 1
+            KEPT_PERCENT[PRUNING_RULE],
+            n_startup_trials=UNPRUNED_TRIALS,
+            n_warmup_steps=_first_judged_epoch(training) - 1,
         )
     )
 
 
 def score_to_reach(complete: Sequence[float], rule: int) -> float:
     """The score below which a trial was pruned under this version of the rule, if these were complete."""
-    return float(np.percentile(complete, 50 if rule < PRUNING_RULE else 100 - KEPT_PERCENT))
+    return float(np.percentile(complete, 100 - KEPT_PERCENT.get(rule, KEPT_PERCENT[PRUNING_RULE])))
 
 
 def may_prune(configuration: StudyConfig) -> bool:

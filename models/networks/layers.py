@@ -89,4 +89,4 @@ class FastDropout(nn.Module):
             return functional.dropout(features, self.probability)
         numbers = torch.empty(-(-features.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
         kept = numbers.view(torch.uint8)[: features.numel()].view(features.shape) >= dropped_levels
-        return features * kept * (LEVELS / (LEVELS - dropped_levels))
+        return features * (kept.to(features.dtype) * (LEVELS / (LEVELS - dropped_levels)))

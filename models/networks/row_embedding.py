@@ -128,7 +128,7 @@ class Rows:
         """Token ids (...) to features (..., size)."""
         with_padding = functional.pad(token_ids.flatten(), (1, 0), value=PAD_ID)  # so that it is the first row
         ids, places = with_padding.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        rows, momentum, square = (table[ids] for table in (self._weight, self._momentum, self._square))
+        rows, momentum, square = (table.index_select(0, ids) for table in (self._weight, self._momentum, self._square))
         self._missed.catch_up(rows, momentum, square, self._since[ids], self._taken)
         self._batch, self.batch_rows = (ids, momentum, square), rows.requires_grad_()
         return functional.embedding(places[1:].view(token_ids.shape), rows, padding_idx=0)

@@ -127,7 +127,7 @@ def _end(record: TrialRecord) -> str:
     done, training = len(record.curve), record.settings.training
     asked = training.epochs
     if isinstance(record.error, TrialPruned):
-        return f"pruned after epoch {done} of {asked}, its score being below the best third of others at this epoch."
+        return f"pruned after epoch {done} of {asked}, its score being below the best quarter of others at this epoch."
     if record.error is not None:
         return f"failed in epoch {done + 1} of {asked}: {describe_failure(record.error)}"
     if done < asked:

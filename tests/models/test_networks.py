@@ -15,6 +15,7 @@ from models.cnn import CNNClassifier, CNNConfig
 from models.linear import ClassifierName, LinearClassifier, LinearConfig, fit_linear
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.training.config import TrainingConfig
+from models.training.precision import Precision, autocast
 from models.training.trained_weights import trained_weights
 from models.training.trainer import TrainingResult, train
 from preprocessing.batches import EvaluationBatches, TrainingBatches
@@ -160,6 +161,28 @@ def test_the_same_seed_gives_the_same_scores(make_network: MakeNetwork) -> None:
     (first_scores, first_weights), (scores, weights) = (learn(make_network, epochs=2) for _ in range(2))
     assert first_scores == scores
     assert all(torch.equal(first_weights[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize(("embedding_size", "hidden_size"), [(12, 10), (12, 9), (11, 10), (11, 9), (9, 9)])
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_odd_sizes_of_an_lstm_mean_the_same_in_half_precision(
+    embedding_size: int, hidden_size: int, bidirectional: bool
+) -> None:
+    torch.manual_seed(0)
+    sizes = {"embedding_size": embedding_size, "hidden_size": hidden_size, "layers": 2, "bidirectional": bidirectional}
+    network = lstm(**sizes, pooling="mean", dropout=0.0, embedding_dropout=0.0, word_dropout=0.0)()
+    results: list[list[torch.Tensor]] = []
+    precisions: tuple[Precision, ...] = "float32", "bfloat16"
+    for precision in precisions:
+        network.zero_grad()
+        with autocast(precision, torch.device("cpu")):
+            logits = network(*random_batch([7, 3, 4, 12]))
+        logits[:, 0].sum().backward()
+        results.append(
+            [logits.detach(), *(parameter.grad for parameter in network.parameters() if parameter.grad is not None)]
+        )
+    for single, half in zip(*results, strict=True):
+        assert (half - single).norm() < 0.05 * single.norm()
 
 
 def test_a_cnn_configuration_survives_json() -> None:

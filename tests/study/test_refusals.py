@@ -17,6 +17,7 @@ from preprocessing.pretrained import PretrainedEncoder
 from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.model_settings import DEFAULTS
+from study.sampling import PRUNING_RULE
 from study.storage.fingerprint import check_same_study, fingerprint
 
 Capture = pytest.CaptureFixture[str]
@@ -77,7 +78,7 @@ def test_a_study_of_another_pruning_rule_continues_with_a_warning(toy: Any, caps
     del before["environment.pruning rule"]  # as in a study from before this was recorded
     study.set_user_attr("fingerprint", {**before, "pruner": "median"})  # as it was called then
     assert toy.run("--trials", 2) == 0
-    assert "pruning rule was 1 when the study began and is 4 now" in capsys.readouterr().out
+    assert f"pruning rule was 1 when the study began and is {PRUNING_RULE} now" in capsys.readouterr().out
     assert len(toy.load().trials) == 2
 
 

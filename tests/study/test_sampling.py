@@ -117,19 +117,19 @@ def is_pruned(
 @pytest.mark.parametrize(
     ("reported", "pruned"),
     [
-        ([0.9, 0.9, 0.9, 0.9, 0.36], True),  # its early epochs were lucky, and do not count for its value
-        ([0.1, 0.1, 0.1, 0.1, 0.37], False),
-        ([0.1, 0.37], False),
-        ([0.1, 0.36], True),
+        ([0.9, 0.9, 0.9, 0.9, 0.39], True),  # its early epochs were lucky, and do not count for its value
+        ([0.1, 0.1, 0.1, 0.1, 0.41], False),
+        ([0.1, 0.41], False),
+        ([0.1, 0.39], True),
     ],
 )
 def test_a_trial_is_pruned_by_the_value_it_would_have_if_it_ended_now(reported: list[float], pruned: bool) -> None:
     assert is_pruned(reported) == pruned
 
 
-def test_the_best_third_of_the_trials_that_were_complete_is_kept() -> None:
-    assert not is_pruned([0.51], complete=7)
-    assert is_pruned([0.49], complete=7)
+def test_the_best_quarter_of_the_trials_that_were_complete_is_kept() -> None:
+    assert not is_pruned([0.56], complete=7)
+    assert is_pruned([0.54], complete=7)
 
 
 @pytest.mark.parametrize(("epochs", "first"), [(2, 1), (3, 1), (7, 1), (8, 2), (12, 2), (20, 3), (35, 5)])
@@ -139,9 +139,9 @@ def test_no_trial_is_pruned_before_a_seventh_of_its_epochs(epochs: int, first: i
     assert is_pruned([0.1] * first, training=training)
 
 
-def test_no_trial_is_pruned_before_five_are_complete() -> None:
-    assert not is_pruned([0.1, 0.1], complete=4)
-    assert is_pruned([0.1, 0.1], complete=5)
+def test_no_trial_is_pruned_before_three_are_complete() -> None:
+    assert not is_pruned([0.1, 0.1], complete=2)
+    assert is_pruned([0.1, 0.1], complete=3)
 
 
 def test_nothing_is_pruned_before_the_first_report_or_without_a_pruner() -> None:

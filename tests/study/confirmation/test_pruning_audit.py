@@ -177,7 +177,7 @@ def test_nearness_is_the_gap_to_the_score_to_reach_at_the_trials_own_epoch_not_t
     study = optuna.create_study(direction="maximize")
     for learning_rate in (0.1, 0.2):
         add(study, COMPLETE, 0.9, learning_rate, curve={0: 0.2, 1: 0.9})
-    add(study, PRUNED, 0.8, 0.3, curve={0: 0.8, 1: 0.5})  # a lucky first epoch, then 0.4 below the best third
+    add(study, PRUNED, 0.8, 0.3, curve={0: 0.8, 1: 0.5})  # a lucky first epoch, then 0.4 below the best quarter
     add(study, PRUNED, 0.15, 0.4, curve={0: 0.15})  # 0.05 below
     add(study, PRUNED, 0.6, 0.5, curve={})  # pruned by hand, at no epoch
     chosen = choose_pruned(study, SPACE, trials=4, seed=0)
@@ -185,14 +185,18 @@ def test_nearness_is_the_gap_to_the_score_to_reach_at_the_trials_own_epoch_not_t
     assert numbers_of(chosen.random) == [2]
 
 
-@pytest.mark.parametrize(("rule", "nearest"), [(1, 3), (3, 3), (PRUNING_RULE, 4)])
-def test_a_trial_is_near_to_the_score_that_its_studys_own_pruning_rule_asked_for(rule: int, nearest: int) -> None:
+@pytest.mark.parametrize(
+    ("rule", "second_score", "nearest"), [(1, 0.5, 3), (3, 0.5, 3), (4, 0.5, 4), (4, 0.3, 3), (PRUNING_RULE, 0.3, 4)]
+)
+def test_a_trial_is_near_to_the_score_that_its_studys_own_pruning_rule_asked_for(
+    rule: int, second_score: float, nearest: int
+) -> None:
     study = optuna.create_study(direction="maximize")
     study.set_user_attr(FINGERPRINT, {PRUNING: rule} if rule > 1 else {})
-    for first, second in ((0.1, 0.5), (0.3, 0.6), (0.9, 0.61)):  # medians 0.3 and 0.6, best third from 0.5 and 0.603
+    for first, second in ((0.1, 0.5), (0.3, 0.6), (0.9, 0.61)):  # medians 0.3 and 0.6, best quarter from 0.6 and 0.605
         add(study, COMPLETE, second, first, curve={0: first, 1: second})
     add(study, PRUNED, 0.25, 0.4, curve={0: 0.25})
-    add(study, PRUNED, 0.5, 0.5, curve={0: 0.6, 1: 0.5})
+    add(study, PRUNED, second_score, 0.5, curve={0: 0.6, 1: second_score})
     assert numbers_of(choose_pruned(study, SPACE, trials=1, seed=0).nearest) == [nearest]
 
 
