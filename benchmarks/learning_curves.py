@@ -2,7 +2,7 @@
 
     python benchmarks/learning_curves.py r8 --minutes 60             # adds to benchmarks/curves/
     python benchmarks/learning_curves.py 20ng:3000 --space wide      # 3,000 of the training texts
-    python benchmarks/learning_curves.py r8 --epochs 3               # short schedules, each with its own cycle
+    python benchmarks/learning_curves.py r8 --epochs 3               # short schedules
 
 A table holds configurations of the LSTM's space, drawn at random after the default one, each trained to its end with
 two seeds, the second on another split. All of it is validation; the test split stays closed.
@@ -48,7 +48,7 @@ class Task:
     corpus: str  # with the number of training texts after a colon, if it is a part of them
     space: str = "default"
     epochs: int | None = None  # None: as a study of this corpus has
-    schedule: Schedule = "one_cycle"
+    schedule: Schedule = "linear"
 
     @property
     def file(self) -> Path:
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("corpus")
     parser.add_argument("--space", choices=["default", "wide"], default="default")
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--schedule", choices=list(WARM_UP_SHARES), default="one_cycle")
+    parser.add_argument("--schedule", choices=list(WARM_UP_SHARES), default="linear")
     parser.add_argument("--configurations", type=int, default=80)
     parser.add_argument("--minutes", type=float, default=120)
     arguments = parser.parse_args()

@@ -178,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("corpora", nargs="*", default=["r8"])
     parser.add_argument("--space", choices=["default", "wide"], default="default")
-    parser.add_argument("--schedule", choices=list(WARM_UP_SHARES), default="one_cycle")
+    parser.add_argument("--schedule", choices=list(WARM_UP_SHARES), default="linear")
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--only", default="", help="ways of searching whose names contain this")
     parser.add_argument("--configurations", type=int, help="only the first so many of a table")

@@ -50,11 +50,14 @@ def epoch(sevenths: int, training: TrainingConfig) -> int:
     return max(1, round(sevenths / 7 * training.epochs))
 
 
-QUARTER = percentile(25, 1, 3)
+def as_a_study(training: TrainingConfig) -> BasePruner:
+    return make_pruner("percentile", training)
+
+
 WAYS: dict[str, Way] = {
     "TPE, no pruner": Way(tpe(10), lambda _: NopPruner()),
     "TPE, best 50 % from 2/7, as at first": Way(tpe(10), percentile(50, 2)),
-    "TPE, as a study has it": Way(tpe(10), lambda training: make_pruner("percentile", training)),
+    "TPE, as a study has it": Way(tpe(10), as_a_study),
     **{
         f"TPE, best {kept} % from {first}/7, {unpruned} unpruned": Way(tpe(10), percentile(kept, first, unpruned))
         for kept, first, unpruned in [
@@ -73,13 +76,15 @@ WAYS: dict[str, Way] = {
         lambda training: LastValuePruner(HyperbandPruner(1, training.epochs, 3)),
     ),
     "TPE, Wilcoxon, p < 0.1": Way(tpe(10), lambda _: WilcoxonPruner(p_threshold=0.1)),
-    "TPE after 5, as a study has it": Way(tpe(5), QUARTER),
-    "TPE after 20, as a study has it": Way(tpe(20), QUARTER),
-    "random, pruned as a study": Way(lambda seed: RandomSampler(seed=seed), QUARTER),
-    "quasi-random, pruned as a study": Way(lambda seed: QMCSampler(seed=seed, scramble=True), QUARTER),
+    "TPE after 5, as a study has it": Way(tpe(5), as_a_study),
+    "TPE after 20, as a study has it": Way(tpe(20), as_a_study),
+    "random, pruned as a study": Way(lambda seed: RandomSampler(seed=seed), as_a_study),
+    "quasi-random, pruned as a study": Way(lambda seed: QMCSampler(seed=seed, scramble=True), as_a_study),
     "GP, pruned as a study": Way(
         lambda seed: GPSampler(seed=seed, n_startup_trials=10, deterministic_objective=False),
-        QUARTER,
+        as_a_study,
     ),
-    **{f"TPE, as a study, ends after {patience} no better": Way(tpe(10), QUARTER, patience) for patience in (10, 20)},
+    **{
+        f"TPE, as a study, ends after {patience} no better": Way(tpe(10), as_a_study, patience) for patience in (10, 20)
+    },
 }

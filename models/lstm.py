@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, is_autocast_enabled, nn
 from torch.nn import functional
 
 from models.learners.learner import Settings
@@ -112,7 +112,7 @@ def _run(lstm: nn.Module, features: Tensor) -> Tensor:
     """
     assert isinstance(lstm, nn.LSTM)
     units, more_features, more_units = lstm.hidden_size, lstm.input_size % 2, lstm.hidden_size % 2
-    if features.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not (more_features or more_units):
+    if features.device.type != "cpu" or not is_autocast_enabled("cpu") or not (more_features or more_units):
         outputs: Tensor = lstm(features)[0]
         return outputs
     of_gates = (weights.view(4, units, *weights.shape[1:]) for weights in lstm.parameters())

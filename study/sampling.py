@@ -18,7 +18,7 @@ from study.configuration import StudyConfig
 
 RANDOM_TRIALS_BEFORE_TPE = 10
 PRUNING_RULE = 5  # the version of what `make_pruner` makes
-KEPT_PERCENT = {1: 50, 2: 50, 3: 50, 4: 100 / 3, 5: 25}  # by version: of the complete trials, whose scores are to reach
+KEPT_PERCENT = {1: 50, 2: 50, 3: 50, 4: 100 / 3, 5: 25}  # by version: of the complete trials, those that set the bar
 UNPRUNED_TRIALS = 3  # complete trials, before any is pruned
 JUDGED_AFTER = 7  # a trial may be pruned for the first time after this part of its epochs, a seventh, rounded up
 
@@ -109,6 +109,7 @@ def make_pruner(name: PrunerName, training: TrainingConfig) -> BasePruner:
             KEPT_PERCENT[PRUNING_RULE],
             n_startup_trials=UNPRUNED_TRIALS,
             n_warmup_steps=_first_judged_epoch(training) - 1,
+            n_min_trials=UNPRUNED_TRIALS,  # at the same epoch, to which others may not have come
         )
     )
 

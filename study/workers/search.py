@@ -75,12 +75,12 @@ def _choose_training(
 ) -> tuple[StudyConfig, set[str]]:
     """The configuration with the precision and the budget that suit device and texts.
 
-    Also the names of the fields that the user did not ask for.
+    Also the names of the fields that the user did not ask for: a continued study keeps its own.
     """
     base = configuration.base
     precision = {"precision": choose_precision(base, device)} if base.training.precision == "auto" else {}
     budget = usual_budget(base, training_texts(base, prepared)) if fits_budget else {}
-    chosen = set(precision) | (set(budget) if base.training.budget_texts is None else set())
+    chosen = {"schedule", *precision, *(budget if base.training.budget_texts is None else ())}
     return with_training(configuration, precision | budget), chosen
 
 

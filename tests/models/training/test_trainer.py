@@ -177,8 +177,8 @@ def test_the_linear_schedule_also_works_for_short_training_runs(epochs: int) -> 
     assert 0 < min(used) < 0.1
 
 
-def test_the_one_cycle_schedule_is_the_default_and_peaks_after_a_quarter_of_the_steps() -> None:
-    used = rates(TrainingConfig(epochs=4, batch_size=20, patience=4, learning_rate=0.1))
+def test_the_one_cycle_schedule_peaks_after_three_tenths_of_the_steps() -> None:
+    used = rates(TrainingConfig(epochs=4, batch_size=20, patience=4, learning_rate=0.1, schedule="one_cycle"))
     assert used.index(max(used)) == 5  # of 20 steps
     assert used[0] == pytest.approx(0.1 / 25)
 

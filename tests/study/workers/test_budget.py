@@ -1,9 +1,11 @@
 """How many texts a trial reads: chosen by the size of the corpus, or asked for; a continued study keeps its own."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from models.lstm import LSTMLearner
 from study.command_line import run_command
 from study.run import app
 from study.storage.attributes import CONFIGURATION
@@ -30,6 +32,18 @@ def test_a_small_corpus_gets_more_epochs_and_a_continued_study_keeps_them(
     monkeypatch.setattr("study.model_settings.MOST_EPOCHS", 1)  # as in another version
     run(toy, "--trials", 2)
     assert training(toy)["epochs"] == 10
+
+
+def test_a_study_that_began_with_another_schedule_keeps_it(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    default = LSTMLearner.defaults[""]
+    before = replace(default, training=replace(default.training, schedule="one_cycle"))
+    with monkeypatch.context() as context:
+        context.setattr(LSTMLearner, "defaults", {"": before})  # as in another version
+        run(toy)
+    run(toy, "--trials", 2)
+    assert training(toy)["schedule"] == "one_cycle"
+    run(toy, "--name", "new")
+    assert training(toy, "new")["schedule"] == "linear"
 
 
 def test_an_epoch_of_a_large_corpus_reads_a_part_of_it(
