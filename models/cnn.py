@@ -68,7 +68,8 @@ class CNNClassifier(Network):
         self.word_dropout = WordDropout(config.word_dropout)
         self.embedding_dropout = FastDropout(config.embedding_dropout)
         # `Conv2d` over images one pixel high, channels last: an epoch on R8 takes 0.9 times as long as with `Conv1d`.
-        # Matrix products, shifted or over unfolded windows, take twice as long (`benchmarks/convolution_speed.py`).
+        # Matrix products, shifted or over unfolded windows, take twice as long
+        # (`benchmarks/speed/convolution_speed.py`).
         self.convolutions = nn.ModuleList(
             nn.Conv2d(config.embedding_size, config.filters, (1, width)) for width in config.widths
         )

@@ -1,7 +1,7 @@
 """An LSTM classifier (Hochreiter & Schmidhuber 1997) whose scores do not depend on padding.
 
 It takes padded batches, since packed ones do not use oneDNN's fused kernel and are several times slower on a CPU
-(`benchmarks/training_speed.py`).
+(`benchmarks/speed/training_speed.py`).
 """
 
 from dataclasses import dataclass

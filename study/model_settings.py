@@ -61,8 +61,8 @@ def usual_budget(settings: Settings, texts: int) -> dict[str, Any]:
     The fields `epochs` and `budget_texts`, and a `patience` in proportion to the epochs unless one was asked for. A
     budget that was asked for decides the epochs. Otherwise, the defaults suit corpora of `FEW_TEXTS` to `MANY_TEXTS`:
     with fewer texts, as many are read in all as with `FEW_TEXTS`, since an epoch has fewer steps
-    (`benchmarks/training_budget.py`); with more, an epoch reads a part of them, and all epochs together each text at
-    least once.
+    (`benchmarks/method/training_budget.py`); with more, an epoch reads a part of them, and all epochs together each
+    text at least once.
     """
     training, default = settings.training, DEFAULTS[variant_of(settings)].training
     epochs, budget = training.epochs, training.budget_texts

@@ -100,7 +100,7 @@ class LastValuePruner(BasePruner):
 def make_pruner(name: PrunerName, training: TrainingConfig) -> BasePruner:
     """`percentile` prunes a trial whose present value is below the best quarter of the complete trials' at its epoch.
 
-    `benchmarks/search_replay.py` compares it with others, docs/benchmarks.md has the result.
+    `benchmarks/search/search_replay.py` compares it with others, docs/benchmarks.md has the result.
     """
     if name == "none":
         return NopPruner()

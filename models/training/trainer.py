@@ -53,7 +53,7 @@ def best_epoch(curve: Sequence[EpochResult], config: TrainingConfig) -> EpochRes
     """The epoch that a training is judged by: the best settled one, or the best of all before; the last of equals.
 
     On R8, this changes macro-F1 on held-out texts by 0.000 ± 0.001 (LSTM) and +0.001 ± 0.001 (CNN, means of 8 splits,
-    `benchmarks/epoch_choice.py`), but a lucky early epoch can no longer make a configuration look good.
+    `benchmarks/method/epoch_choice.py`), but a lucky early epoch can no longer make a configuration look good.
     """
     settled = [result for result in curve if result.epoch >= config.first_settled_epoch]
     return max(settled or curve, key=lambda result: (result.score(config.metric), result.epoch))

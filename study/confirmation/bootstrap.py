@@ -122,7 +122,7 @@ def _mean_over_seeds(resampled: Floats, generator: np.random.Generator) -> Float
     difference between 20 of 100 equal systems, where it should be 5. So noise is drawn from Student's t, scaled by the
     variance between seeds in excess of that which the texts explain. Of 1,000 pairs of equal configurations, in each
     of 36 settings with 3 or 5 seeds that spread by 0.2 to 3 points, winners came out as better (p < 0.05) in 2.1 % on
-    average and as worse in 2.4 % (`benchmarks/verdict_errors.py`). A single seed adds no noise.
+    average and as worse in 2.4 % (`benchmarks/method/verdict_errors.py`). A single seed adds no noise.
     """
     mean: Floats
     mean, seeds = resampled.mean(axis=1), resampled.shape[1]

@@ -2,7 +2,7 @@
 
 Each round trains the remaining candidates on one more repeat and keeps the better half. A candidate is ranked by the
 mean of all its trainings, including that of the search: the winner's score comes from further repeats, which rank
-nothing (`study.confirmation.trainings`), so the ranking may be biased, but must be good. `benchmarks/ranking.py`
+nothing (`study.confirmation.trainings`), so the ranking may be biased, but must be good. `benchmarks/method/ranking.py`
 compares this rule with others.
 """
 

@@ -18,7 +18,7 @@ from study.errors import StudyError
 FASTER = 1.2  # times as fast bfloat16 must be, to be worth its rounding
 MEMORY, MEMORY_OF_LARGE = 900 * 2**20, 2_000 * 2**20  # bytes that a worker on the CPU may need; the second for BERT
 CONTAINER = Path("/sys/fs/cgroup")
-SHARING = 8  # workers per GPU by default, for networks that leave most of it idle (`benchmarks/gpu_workers.py`)
+SHARING = 8  # workers per GPU by default, for networks that leave most of it idle (`benchmarks/speed/gpu_workers.py`)
 SHARING_AT_MOST = 32
 MEMORY_OF_WORKER = 4 * 2**30  # bytes of a GPU that one of them may need
 

@@ -1,6 +1,6 @@
 """How often the verdict tells equal configurations apart, and by how much the winner's fresh mean is too high.
 
-    python benchmarks/verdict_errors.py [--pairs 1000] [--old]
+    python benchmarks/method/verdict_errors.py [--pairs 1000] [--old]
 
 A search's best configurations, all equally good, are simulated on as many texts as R8's test split, in classes of the
 same sizes: a training is right on a text or not by what makes the text hard for all, for this configuration, and for

@@ -1,6 +1,6 @@
 """How many epochs a small corpus needs: macro-F1 on validation for parts of the training texts and numbers of epochs.
 
-    python benchmarks/training_budget.py r8:500 r8:1000 r8:2000 20ng:1000
+    python benchmarks/method/training_budget.py r8:500 r8:1000 r8:2000 20ng:1000
 
 The default LSTM (or `--model cnn`) on two splits, each with a seed of its own; all validation texts of the corpus. The
 patience grows with the epochs.

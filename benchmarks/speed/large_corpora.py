@@ -1,7 +1,7 @@
 """Whether time and memory stay linear in the number of texts: synthetic corpora, prepared and trained on.
 
-    python benchmarks/large_corpora.py 54000 108000 217000              # a few minutes
-    python benchmarks/large_corpora.py 2000000 --most 100000            # with --max-training-texts
+    python benchmarks/speed/large_corpora.py 54000 108000 217000              # a few minutes
+    python benchmarks/speed/large_corpora.py 2000000 --most 100000            # with --max-training-texts
 
 For each size, in a process of its own: seconds and peak memory to prepare the texts, then seconds, tokens per second
 and peak memory of the default LSTM's first epochs, one before and one after which the validation is whole.

@@ -1,7 +1,7 @@
 """How many trials a storage bears: workers that train nothing, but claim, report six epochs and tell as all do.
 
-python benchmarks/storage_limits.py sqlite:////tmp/limits.db
-python benchmarks/storage_limits.py postgresql://study@127.0.0.1/limits
+python benchmarks/speed/storage_limits.py sqlite:////tmp/limits.db
+python benchmarks/speed/storage_limits.py postgresql://study@127.0.0.1/limits
 """
 
 import subprocess

@@ -1,6 +1,6 @@
 """How fast the LSTM trains, beside what the machine can do and beside the two usual ways to feed it.
 
-    python benchmarks/training_speed.py
+    python benchmarks/speed/training_speed.py
 
 On R8 with one thread: real tokens per second (padding does not count) and useful GFLOP/s of the whole training step,
 the optimiser included, as a share of this process's own matrix-multiply peak. Then the time of a step of the default

@@ -1,6 +1,6 @@
 """How long `study.predict` takes for 10,000 texts of 100 words, from file to file, the start of Python included.
 
-python benchmarks/prediction_speed.py
+python benchmarks/speed/prediction_speed.py
 """
 
 import subprocess

@@ -1,6 +1,6 @@
 """What workers bring and cost: trials per minute, the storage's share, shared memory, and the time after a kill.
 
-    python benchmarks/workers.py
+    python benchmarks/speed/workers.py
 
 On R8 with trials of one epoch; memory on 200,000 texts of biography length, made of R8's words. Takes ten minutes.
 """

@@ -1,6 +1,6 @@
 """How good a winner the rules find by which a report could rank a search's best configurations, and what they cost.
 
-    python benchmarks/ranking.py
+    python benchmarks/method/ranking.py
 
 Simulated searches of 20 complete trials: their true scores lie below a plateau (half a normal distribution of some
 width), and every training adds noise. The loss of a rule is how far below the plateau the true score of its winner is,

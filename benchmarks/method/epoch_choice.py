@@ -1,6 +1,6 @@
 """What word dropout, and not counting a training's first epochs, are worth on texts that have decided nothing.
 
-    python benchmarks/epoch_choice.py
+    python benchmarks/method/epoch_choice.py
 
 On R8: the LSTM with its default settings and with twice its default hidden size, and the CNN. Of each of eight repeats
 the validation texts are kept apart, and a tenth of the training texts takes their place. Macro-F1, means and standard

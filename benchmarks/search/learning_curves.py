@@ -1,8 +1,8 @@
 """Tables of learning curves, on which `search_replay.py` tries ways of searching.
 
-    python benchmarks/learning_curves.py r8 --minutes 60             # adds to benchmarks/curves/
-    python benchmarks/learning_curves.py 20ng:3000 --space wide      # 3,000 of the training texts
-    python benchmarks/learning_curves.py r8 --epochs 3               # short schedules
+    python benchmarks/search/learning_curves.py r8 --minutes 60             # adds to the folder curves/
+    python benchmarks/search/learning_curves.py 20ng:3000 --space wide      # 3,000 of the training texts
+    python benchmarks/search/learning_curves.py r8 --epochs 3               # short schedules
 
 A table holds configurations of the LSTM's space, drawn at random after the default one, each trained to its end with
 two seeds, the second on another split. All of it is validation; the test split stays closed.

@@ -1,6 +1,6 @@
 """What a batch should hold: always 32 texts, or as many as have so many tokens, whatever the length of the texts.
 
-    python benchmarks/batch_tokens.py r8 r52 20ng r52:7 r52:60 20ng:7 20ng:60
+    python benchmarks/method/batch_tokens.py r8 r52 20ng r52:7 r52:60 20ng:7 20ng:60
 
 The default LSTM on each corpus, its texts cut to the number of words after the colon: real tokens per second of
 training with one thread, and validation macro-F1 on two splits, each with a seed of its own.

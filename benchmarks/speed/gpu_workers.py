@@ -1,6 +1,6 @@
 """What it brings to share a GPU: trials per hour with one, four, eight and sixteen workers.
 
-    python benchmarks/gpu_workers.py r8 corpus.csv:1
+    python benchmarks/speed/gpu_workers.py r8 corpus.csv:1
 
 The default LSTM on each corpus; the number of epochs per trial may follow a colon. Counted while the workers train,
 without their start.

@@ -1,6 +1,6 @@
 """Texts per second of MiniLM on R8: its features, a head trained on them, and each strategy of fine-tuning.
 
-python benchmarks/bert_speed.py
+python benchmarks/speed/bert_speed.py
 """
 
 import tempfile

@@ -1,6 +1,6 @@
 """How fast raw texts become ids, beside scikit-learn's CountVectorizer on the same texts.
 
-    python benchmarks/preprocessing_speed.py
+    python benchmarks/speed/preprocessing_speed.py
 
 Both go from texts to a vocabulary and to numbers per text, on one core; the best of some rounds in turns.
 """

@@ -1,7 +1,7 @@
 """A corpus of the size of the biographies that this project began with, or of any other size.
 
-    python benchmarks/synthetic_corpus.py corpus.csv --texts 217000
-    python benchmarks/synthetic_corpus.py lines.csv --texts 51000 --words 7 --classes 58
+    python benchmarks/speed/synthetic_corpus.py corpus.csv --texts 217000
+    python benchmarks/speed/synthetic_corpus.py lines.csv --texts 51000 --words 7 --classes 58
 
 Texts of about 60 words, drawn by Zipf's law from 60,000. 28 classes hold from 32 to 0.4 % of them. Two neighbouring
 classes have the same words of their own, which stand in another order: a model that ignores the order tells them apart

@@ -1,6 +1,6 @@
 """Four ways to compute the convolutions of a CNN with one thread: forward, masked maximum, and backward.
 
-    python benchmarks/convolution_speed.py
+    python benchmarks/speed/convolution_speed.py
 
 On random features of 32 texts, with filters of 3, 4 and 5 words: milliseconds of the processor, and the ratio to the
 first way.

@@ -1,6 +1,6 @@
 """How many full trainings a search needs, and what it finds: samplers and pruners on tables of learning curves.
 
-    python benchmarks/search_replay.py r8 r52 20ng:3000               # every way of searching, 100 times each
+    python benchmarks/search/search_replay.py r8 r52 20ng:3000               # every way of searching, 100 times each
 
 The tables are those of `learning_curves.py`. A replay searches with one of the two seeds: whatever the sampler
 suggests, the nearest configuration of the table that was not tried is run, and its curve reported, epoch by epoch.

@@ -1,6 +1,6 @@
 """How fast a warm cache opens, and whether memory grows with the number of trials.
 
-    python benchmarks/cache_and_memory.py
+    python benchmarks/speed/cache_and_memory.py
 
 100 trials on the first words of R8's texts in one process; then 200,000 texts of biography length, made of R8's words.
 """
