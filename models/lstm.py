@@ -71,7 +71,7 @@ class LSTMClassifier(Network):
         self.reversed_lstms = nn.ModuleList(
             nn.LSTM(size, config.hidden_size) for size in input_sizes if config.bidirectional
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = FastDropout(config.dropout)
         self.head = Head(config.hidden_size * directions, classes)
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ def _pool(outputs: Tensor, mask: Tensor, lengths: Tensor, pooling: Pooling) -> T
     """(T, B, H) to (B, H), over the positions where `mask` (T, B) holds."""
     if pooling == "max":
         additive_mask = torch.where(mask, 0.0, float("-inf"))  # several times faster than `masked_fill`
-        return (outputs + additive_mask[:, :, None].to(outputs.dtype)).amax(dim=0)
+        return (outputs + additive_mask[:, :, None].to(outputs.dtype)).max(dim=0).values  # backward faster than `amax`'s
     if pooling == "mean":
         return outputs.masked_fill(~mask[:, :, None], 0).sum(dim=0) / lengths[:, None]
     return outputs[lengths - 1, torch.arange(outputs.shape[1], device=outputs.device)]

@@ -16,7 +16,7 @@ import torch
 from data.errors import UserError
 from data.files import replacing
 
-FORMAT_VERSION = 5  # of the state that the trainer saves, and of the steps that lead to it
+FORMAT_VERSION = 6  # of the state that the trainer saves, and of the steps that lead to it
 CHECKSUM_BYTES = 4  # of a CRC-32 before the content
 
 
