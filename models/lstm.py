@@ -137,7 +137,7 @@ def _pool(outputs: Tensor, mask: Tensor, lengths: Tensor, pooling: Pooling) -> T
     """(T, B, H) to (B, H), over the positions where `mask` (T, B) holds."""
     if pooling == "max":
         additive_mask = torch.where(mask, 0.0, float("-inf"))  # several times faster than `masked_fill`
-        return (outputs + additive_mask[:, :, None].to(outputs.dtype)).max(dim=0).values  # backward faster than `amax`'s
+        return (outputs + additive_mask[:, :, None].to(outputs.dtype)).max(dim=0).values  # `amax` has a slower backward
     if pooling == "mean":
         return outputs.masked_fill(~mask[:, :, None], 0).sum(dim=0) / lengths[:, None]
     return outputs[lengths - 1, torch.arange(outputs.shape[1], device=outputs.device)]
