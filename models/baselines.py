@@ -5,7 +5,7 @@ which no network gets either. Also holds the results that others have published 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import joblib
@@ -78,20 +78,23 @@ def fit_baselines(
     vocabulary_size: int,
     classes: int,
     metric: Metric,
+    chosen: Mapping[str, dict[str, float]] | None = None,
     on_fit: Callable[[Fit], None] | None = None,
 ) -> tuple[Baseline, ...]:
     """The baselines in the order of `CANDIDATES`, each with the C that is best on validation by `metric`.
 
     C is the inverse regularisation strength; of equally good values, the smallest is chosen. Larger ones, which take
-    longer, are left out once `WORSE_IN_A_ROW` of them were worse. The features are sublinear TF-IDF of single words;
-    ids from `vocabulary_size` on are unknown. Uses all cores; deterministic.
+    longer, are left out once `WORSE_IN_A_ROW` of them were worse. No other parameters are tried than those `chosen`
+    before, by the candidate's name. The features are sublinear TF-IDF of single words; ids from `vocabulary_size` on
+    are unknown. Uses all cores; deterministic.
     """
+    grids = {candidate.name: [chosen[candidate.name]] if chosen else candidate.grid for candidate in CANDIDATES}
     features = fit_features(WORDS, training, validation, vocabulary_size=vocabulary_size)
-    fits = sum(len(candidate.grid) for candidate in CANDIDATES)
+    fits = sum(map(len, grids.values()))
     baselines, number = [], 0
     for candidate in CANDIDATES:
         start, best_score, best, worse = time.perf_counter(), -1.0, None, 0
-        for parameters in candidate.grid:
+        for parameters in grids[candidate.name]:
             if worse == WORSE_IN_A_ROW:
                 break
             fit_start = time.perf_counter()

@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("path", type=Path)
     parser.add_argument("--texts", type=int, default=217_000)
     parser.add_argument("--words", type=int, default=60, help="of a text, on average")
-    parser.add_argument("--classes", type=int, default=28, help="an even number")
+    parser.add_argument("--classes", type=int, default=28, help="an even number, at most 100")
     arguments = parser.parse_args()
     write(arguments.path, arguments.texts, words_per_text=arguments.words, classes=arguments.classes)
 

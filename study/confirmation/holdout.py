@@ -79,12 +79,14 @@ def open_test_split(
     )
     retry(storage, lambda: _count(confirmation, storage, stamp))
     sides = _Sides(configuration, device)
-    predicted, baselines = [], []
+    predicted: list[list[_Predicted]] = []
+    baselines: list[list[System]] = []
     for trials in zip(*(confirmed.trials for confirmed in compared), strict=True):  # those of one repeat
         predicted.append([_predict(sides, trial, checkpoints) for trial in trials])
         repeat, number = int(trials[0].user_attrs[REPEAT]), len(predicted)
         tell = partial(on_event, f"Baselines on repeat {number} of {len(compared[0].trials)}.")
-        baselines.append(_predict_baselines(confirmation, sides, repeat, tell))
+        chosen = _parameters_of(baselines[0]) if baselines else None
+        baselines.append(_predict_baselines(confirmation, sides, repeat, tell, chosen))
     names = ["winner", "default"][: len(compared)]
     systems = []
     for name, confirmed, trainings in zip(names, compared, zip(*predicted, strict=True), strict=True):
@@ -203,10 +205,17 @@ def _trained_system(name: str, confirmed: Confirmed, trainings: Sequence[_Predic
     )
 
 
-def _predict_baselines(confirmation: Study, sides: _Sides, repeat: int, tell: Callable[[], None]) -> list[System]:
+def _predict_baselines(
+    confirmation: Study,
+    sides: _Sides,
+    repeat: int,
+    tell: Callable[[], None],
+    chosen: dict[str, dict[str, float]] | None,
+) -> list[System]:
     """The baselines, fitted on the training texts of a repeat like the networks, with all words of whole texts.
 
-    They are stored, since they do not depend on the winner; `tell` is called if they are not there yet.
+    Their parameters are those `chosen` on the first repeat, as the networks have the same ones on all. They are stored,
+    since they do not depend on the winner; `tell` is called if they are not there yet.
     """
     base = sides.configuration.base
     facts = [split_hash(sides.configuration), repeat, PREPROCESSING_RULES, base.limits.max_training_texts]
@@ -221,6 +230,7 @@ def _predict_baselines(confirmation: Study, sides: _Sides, repeat: int, tell: Ca
         vocabulary_size=len(prepared.word_counts),
         classes=len(prepared.classes),
         metric=base.training.metric,
+        chosen=chosen,
     )
     systems = [
         System(
@@ -234,6 +244,11 @@ def _predict_baselines(confirmation: Study, sides: _Sides, repeat: int, tell: Ca
     ]
     confirmation.set_user_attr(name, [system.to_dict() for system in systems])
     return systems
+
+
+def _parameters_of(baselines: Sequence[System]) -> dict[str, dict[str, float]]:
+    """The parameters of each baseline that was fitted on one repeat."""
+    return {system.name: {name: values[0] for name, values in system.parameters.items()} for system in baselines}
 
 
 def _over_repeats(systems: Sequence[System]) -> System:

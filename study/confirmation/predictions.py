@@ -28,7 +28,7 @@ class System:
 
     name: str
     title: str
-    parameters: dict[str, Any]  # for a baseline, a list of values: it is tuned on each repeat
+    parameters: dict[str, Any]  # for a baseline, a list of the values on each repeat
     validation: tuple[float, ...]  # the score on each repeat's own validation texts
     predictions: Numbers
     weights: int = 0  # how many the first repeat's model has

@@ -210,8 +210,9 @@ def _systems_table(test: HoldoutReport) -> Table:
     if len(test.tested[0].system.predictions) > 1:
         caption = (
             "Means over the repeats, with 95 % intervals over texts and seeds. On each repeat all are fitted on the "
-            "same training texts, and the baselines tuned again. The intervals hold for this pool of training texts, "
-            "most of which the repeats share; they do not show what other training texts would give."
+            "same training texts; the baselines have the parameters that were best on the first repeat's validation "
+            "texts. The intervals hold for this pool of training texts, most of which the repeats share; they do not "
+            "show what other training texts would give."
         )
     else:
         caption = (

@@ -125,6 +125,22 @@ def test_larger_values_of_c_are_left_out_after_two_that_were_worse(monkeypatch: 
     assert baselines["linear_svm"].parameters == {"C": 10}
 
 
+def test_parameters_that_were_chosen_before_are_not_tuned_again() -> None:
+    training, chosen = EncodedTexts(*TRAINING, make_texts(200, 0)[1].astype(np.int32)), {"C": 0.1}
+    fits: list[Fit] = []
+    found = fit_baselines(
+        training,
+        validation_texts(),
+        vocabulary_size=len(VOCABULARY),
+        classes=3,
+        metric="macro_f1",
+        chosen={"majority": {}, "logistic_regression": chosen, "linear_svm": chosen},
+        on_fit=fits.append,
+    )
+    assert [baseline.parameters for baseline in found] == [{}, chosen, chosen]
+    assert [(fit.number, fit.fits) for fit in fits] == [(1, 3), (2, 3), (3, 3)]
+
+
 def test_the_same_texts_give_the_same_baselines() -> None:
     for first, again in zip(fit().values(), fit().values(), strict=True):
         assert (first.parameters, first.validation_score) == (again.parameters, again.validation_score)
