@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from optuna.trial import FrozenTrial, create_trial
 from sklearn.metrics import log_loss
 
 from data.source import DataSource, Split, find_source, load_test_texts
-from models.baselines import fit_baselines
+from models.baselines import Fit, fit_baselines
 from models.learners.learner import Learner
 from models.training.calibration import best_temperature
 from preprocessing.encoding import EncodedTexts
@@ -154,13 +155,20 @@ def test_probabilities_are_calibrated_on_validation_texts(house: House) -> None:
 
 
 @pytest.mark.parametrize("most", [None, 60])
-def test_baselines_are_tuned_on_the_first_repeat_and_fitted_on_each(house: House, most: int | None) -> None:
+def test_baselines_are_tuned_on_the_first_repeat_and_fitted_on_each(
+    house: House, most: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits: list[Fit] = []
+    monkeypatch.setattr("study.confirmation.holdout.fit_baselines", partial(fit_baselines, on_fit=fits.append))
     limits = replace(house.configuration.base.limits, max_training_texts=most)
     house.configuration = replace(house.configuration, base=replace(house.configuration.base, limits=limits))
     results, events = house.open()
     baselines = results.systems[2:]
     assert [system.name for system in baselines] == ["majority", "logistic_regression", "linear_svm"]
     assert events == ["Baselines on repeat 1 of 2.", "Baselines on repeat 2 of 2."]
+    firsts = [number for number, fit in enumerate(fits) if fit.number == 1]
+    assert len(firsts) == len(REPEATS)
+    assert firsts[1] > len(fits[firsts[1] :]) == len(baselines)
     chosen = None
     for row, repeat in enumerate(REPEATS):
         prepared = prepare_repeat(house.configuration, repeat)
