@@ -46,9 +46,9 @@ class Fit:
 class Baseline:
     name: str
     title: str
-    parameters: dict[str, float]  # the best on validation
+    parameters: dict[str, float]  # the best on validation, or those chosen before
     validation_score: float
-    seconds: float  # for the tuning, without the shared features
+    seconds: float  # for all its fits, without the shared features
     model: LinearClassifier
 
     def predict(self, texts: EncodedTexts) -> npt.NDArray[np.int64]:
@@ -81,11 +81,11 @@ def fit_baselines(
     chosen: Mapping[str, dict[str, float]] | None = None,
     on_fit: Callable[[Fit], None] | None = None,
 ) -> tuple[Baseline, ...]:
-    """The baselines in the order of `CANDIDATES`, each with the C that is best on validation by `metric`.
+    """The baselines in the order of `CANDIDATES`, each with the C that is best on validation, or `chosen`.
 
-    C is the inverse regularisation strength; of equally good values, the smallest is chosen. Larger ones, which take
-    longer, are left out once `WORSE_IN_A_ROW` of them were worse. No other parameters are tried than those `chosen`
-    before, by the candidate's name. The features are sublinear TF-IDF of single words; ids from `vocabulary_size` on
+    C is the inverse regularisation strength; by `metric`, of equally good values, the smallest is chosen. Larger ones, which take
+    longer, are left out once `WORSE_IN_A_ROW` of them were worse. `chosen`: parameters by the candidate's name, which
+    are not tuned then. The features are sublinear TF-IDF of single words; ids from `vocabulary_size` on
     are unknown. Uses all cores; deterministic.
     """
     grids = {candidate.name: [chosen[candidate.name]] if chosen else candidate.grid for candidate in CANDIDATES}

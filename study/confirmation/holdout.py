@@ -36,6 +36,8 @@ from study.storage.study_lock import study_lock
 from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights, prepare_repeat
 from study.trials.texts import word_pieces_of
 
+BASELINE_RULES = 2  # version of how baselines are tuned and fitted; those of others are fitted again
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -218,7 +220,13 @@ def _predict_baselines(
     since they do not depend on the winner; `tell` is called if they are not there yet.
     """
     base = sides.configuration.base
-    facts = [split_hash(sides.configuration), repeat, PREPROCESSING_RULES, base.limits.max_training_texts]
+    facts = [
+        split_hash(sides.configuration),
+        repeat,
+        PREPROCESSING_RULES,
+        base.limits.max_training_texts,
+        BASELINE_RULES,
+    ]
     name = f"{BASELINES} {hashlib.sha256(json.dumps([*facts, base.training.metric]).encode()).hexdigest()[:16]}"
     if name in confirmation.user_attrs:
         return [System.from_dict(stored) for stored in confirmation.user_attrs[name]]

@@ -67,7 +67,7 @@ def tables_of(repeats: int) -> dict[str, Table]:
 NOTHING = Reproduction("", "", "", {})
 
 
-def test_a_baseline_shows_the_parameters_tuned_on_each_repeat() -> None:
+def test_a_baseline_of_an_earlier_version_shows_the_parameters_tuned_on_each_repeat() -> None:
     rows = tables_of(repeats=3)["test"].rows
     assert rows[0][-1] == "hidden_size=64  dropout=0.25"
     assert rows[1][-1] == "C=1, 1, 0.3"
