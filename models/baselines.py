@@ -83,10 +83,10 @@ def fit_baselines(
 ) -> tuple[Baseline, ...]:
     """The baselines in the order of `CANDIDATES`, each with the C that is best on validation, or `chosen`.
 
-    C is the inverse regularisation strength; by `metric`, of equally good values, the smallest is chosen. Larger ones, which take
-    longer, are left out once `WORSE_IN_A_ROW` of them were worse. `chosen`: parameters by the candidate's name, which
-    are not tuned then. The features are sublinear TF-IDF of single words; ids from `vocabulary_size` on
-    are unknown. Uses all cores; deterministic.
+    C is the inverse regularisation strength; of equally good values by `metric`, the smallest is chosen. Larger ones,
+    which take longer, are left out once `WORSE_IN_A_ROW` of them were worse. `chosen`: parameters by the candidate's
+    name, which are not tuned then. The features are sublinear TF-IDF of single words; ids from `vocabulary_size` on are
+    unknown. Uses all cores; deterministic.
     """
     grids = {candidate.name: [chosen[candidate.name]] if chosen else candidate.grid for candidate in CANDIDATES}
     features = fit_features(WORDS, training, validation, vocabulary_size=vocabulary_size)

@@ -220,13 +220,8 @@ def _predict_baselines(
     since they do not depend on the winner; `tell` is called if they are not there yet.
     """
     base = sides.configuration.base
-    facts = [
-        split_hash(sides.configuration),
-        repeat,
-        PREPROCESSING_RULES,
-        base.limits.max_training_texts,
-        BASELINE_RULES,
-    ]
+    rules = [PREPROCESSING_RULES, BASELINE_RULES]
+    facts = [split_hash(sides.configuration), repeat, *rules, base.limits.max_training_texts]
     name = f"{BASELINES} {hashlib.sha256(json.dumps([*facts, base.training.metric]).encode()).hexdigest()[:16]}"
     if name in confirmation.user_attrs:
         return [System.from_dict(stored) for stored in confirmation.user_attrs[name]]

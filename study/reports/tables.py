@@ -210,9 +210,9 @@ def _systems_table(test: HoldoutReport) -> Table:
     if len(test.tested[0].system.predictions) > 1:
         caption = (
             "Means over the repeats, with 95 % intervals over texts and seeds. On each repeat all are fitted on the "
-            "same training texts, the baselines with the parameters that were best on validation. The intervals hold for "
-            "this pool of training texts, most of which the repeats share; they do not show what other training texts "
-            "would give."
+            "same training texts, the baselines with the parameters that were best on validation. The intervals hold "
+            "for this pool of training texts, most of which the repeats share; they do not show what other training "
+            "texts would give."
         )
     else:
         caption = (
@@ -245,7 +245,7 @@ def _audit_table(audit: Audit, metric: str) -> Table:
 
 
 def _parameters(system: System) -> str:
-    """The parameters of a system; those of a baseline as C=1, 1, 3: a value per repeat, as earlier versions tuned them, or one."""
+    """The parameters of a system; those of a baseline as C=1, 1, 3: a value per repeat, or one if all are equal."""
     return format_parameters(
         {
             name: ", ".join(f"{number:g}" for number in (value if len(set(value)) > 1 else value[:1]))
