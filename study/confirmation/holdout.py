@@ -27,27 +27,16 @@ from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from preprocessing.prepared import PreparedTexts, prepare_test
 from study.configuration import StudyConfig
+from study.confirmation.openings import Opening, record, split_hash
 from study.confirmation.predictions import CONFIDENCE_STEPS, HoldoutResults, Numbers, Probabilities, System
 from study.confirmation.trainings import Confirmed
 from study.errors import StudyError
-from study.storage.attributes import BASELINES, OPENINGS, REPEAT, RESULTS
+from study.storage.attributes import BASELINES, REPEAT, RESULTS
 from study.storage.retrying import RetryingStorage, retry
-from study.storage.study_lock import study_lock
 from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights, prepare_repeat
 from study.trials.texts import word_pieces_of
 
 BASELINE_RULES = 2  # version of how baselines are tuned and fitted; those of others are fitted again
-
-
-@dataclass(frozen=True)
-class Opening:
-    """An opening of a test split: when, by which study, and after how many finished trials of its search."""
-
-    test_split: str
-    study: str
-    moment: str  # ISO 8601, UTC
-    search_trials: int
-    compared: str = ""  # the attribute of its results: an interrupted opening is continued, not recorded twice
 
 
 def load_results(confirmation: Study, compared: Sequence[Confirmed], *, checkpoints: Path) -> HoldoutResults | None:
@@ -79,7 +68,7 @@ def open_test_split(
         search_trials=search_trials,
         compared=_results_of(compared, checkpoints),
     )
-    retry(storage, lambda: _count(confirmation, storage, stamp))
+    retry(storage, lambda: record(confirmation, storage, stamp))
     sides = _Sides(configuration, device)
     predicted: list[list[_Predicted]] = []
     baselines: list[list[System]] = []
@@ -99,31 +88,6 @@ def open_test_split(
     results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
     confirmation.set_user_attr(stamp.compared, results.to_dict())
     return results
-
-
-def openings(storage: RetryingStorage, configuration: StudyConfig) -> list[Opening]:
-    """Every opening of this test split by any study of the database, the earliest first."""
-    split = split_hash(configuration)
-    stamps = []
-    for study in storage.get_all_studies():
-        stamps += [Opening(**stamp) for stamp in study.user_attrs.get(OPENINGS, []) if stamp["test_split"] == split]
-    return sorted(stamps, key=lambda opening: opening.moment)
-
-
-def split_hash(configuration: StudyConfig) -> str:
-    """A digest that identifies the test texts; those of a standard corpus do not depend on the seed of the split."""
-    source = configuration.source
-    seed = configuration.split_seed if source.path is not None else None
-    facts = [source.sha256, source.label_column, source.text_column, seed]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _count(confirmation: Study, storage: RetryingStorage, opening: Opening) -> None:
-    """Record an opening, unless it continues an interrupted one."""
-    with study_lock(storage, confirmation.study_name):
-        stamps = confirmation.user_attrs.get(OPENINGS, [])
-        if not any(stamp.get("compared") == opening.compared for stamp in stamps):
-            confirmation.set_user_attr(OPENINGS, [*stamps, vars(opening)])
 
 
 class _Sides:

@@ -14,7 +14,7 @@ from optuna.study import Study
 from study.analysis.findings import find_cost
 from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate
-from study.confirmation.holdout import split_hash
+from study.confirmation.openings import split_hash
 from study.errors import StudyError
 from study.model_settings import variant_of
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, IDENTITY, OUTCOME, SUFFIX

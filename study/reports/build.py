@@ -13,8 +13,8 @@ from rich.console import Console
 from data.errors import UserError
 from models.export import save_model
 from study.confirmation.confirm import Confirmation, confirmed_search
-from study.confirmation.holdout import openings
 from study.confirmation.leaderboard import compare
+from study.confirmation.openings import openings
 from study.errors import StudyError
 from study.reports.contents import HoldoutReport, Report, confirmed_report, search_report
 from study.reports.folder import folder_name, new_folder, publish

@@ -15,8 +15,9 @@ from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate, PairedComparison, bootstrap_interval, paired_bootstrap
 from study.confirmation.candidates import Ranked
 from study.confirmation.confirm import Confirmation
-from study.confirmation.holdout import Opening, load_results, open_test_split, openings
+from study.confirmation.holdout import load_results, open_test_split
 from study.confirmation.leaderboard import ComparedStudy, Outcome, save_outcome
+from study.confirmation.openings import Opening, openings
 from study.confirmation.predictions import HoldoutResults, Numbers, System
 from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut

@@ -4,7 +4,7 @@ from optuna.trial import FrozenTrial
 
 from study.analysis.interaction import Interaction
 from study.confirmation.bootstrap import Estimate
-from study.confirmation.holdout import Opening
+from study.confirmation.openings import Opening
 from study.confirmation.trainings import Confirmed
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds, plural
 from study.reports.contents import HoldoutReport, Report

@@ -18,7 +18,8 @@ from preprocessing.cache import CacheEntry, open_or_build
 from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfig
 from study.confirmation.confirm import Confirmation, confirmed_search
-from study.confirmation.holdout import load_results, open_test_split, openings
+from study.confirmation.holdout import load_results, open_test_split
+from study.confirmation.openings import openings
 from study.confirmation.predictions import HoldoutResults
 from study.errors import StudyError
 from study.storage.attributes import REPEAT

@@ -25,7 +25,8 @@ from preprocessing.prepared import prepare_test
 from preprocessing.pretrained import PretrainedEncoder, find_encoder
 from study.configuration import StudyConfig
 from study.confirmation.candidates import Candidate
-from study.confirmation.holdout import Opening, load_results, open_test_split, openings, split_hash
+from study.confirmation.holdout import load_results, open_test_split
+from study.confirmation.openings import Opening, openings, split_hash
 from study.confirmation.predictions import HoldoutResults
 from study.confirmation.trainings import Confirmed
 from study.errors import StudyError

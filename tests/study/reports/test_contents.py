@@ -21,8 +21,8 @@ from models.training.scores import Metric, macro_f1
 from study.configuration import StudyConfig
 from study.confirmation.candidates import Candidate, Ranked
 from study.confirmation.confirm import Confirmation
-from study.confirmation.holdout import Opening, split_hash
 from study.confirmation.leaderboard import ComparedStudy
+from study.confirmation.openings import Opening, split_hash
 from study.confirmation.predictions import HoldoutResults, Probabilities, System
 from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, Extent, LeftOut

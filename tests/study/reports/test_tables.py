@@ -21,8 +21,8 @@ from study.analysis.findings import find
 from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate, PairedComparison
 from study.confirmation.candidates import Candidate, Ranked
-from study.confirmation.holdout import Opening
 from study.confirmation.leaderboard import ComparedStudy, Outcome
+from study.confirmation.openings import Opening
 from study.confirmation.predictions import System
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import judge
