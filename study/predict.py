@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from study.command_line import interruptible, run_command
+from study.command_line import Encoding, Header, Separator, interruptible, reading_options, run_command
 from study.predict_files import Columns, PredictionError, check_files, in_chunks, label_file
 
 if TYPE_CHECKING:
@@ -41,13 +41,16 @@ def predict(
         Path | None,
         typer.Option(metavar="DIR", help="The model's folder.", show_default="the newest reports/*/model"),
     ] = None,
-    top: Annotated[int | None, typer.Option(metavar="N", min=1, help="Labels per text.", show_default="1")] = None,
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Labels per text, the likeliest first.")] = 1,
+    threshold: Annotated[
+        float, typer.Option(metavar="P", min=0, max=1, help="Leave out labels with a lower probability.")
+    ] = 0.0,
     input_file: Annotated[
         Path | None,
         typer.Option(
             "--input",
             metavar="FILE",
-            help="A .csv, .tsv, .parquet or .jsonl file with a text a row (.gz too).",
+            help="A table with a text a row: CSV and the like, JSON or Parquet.",
             show_default=False,
         ),
     ] = None,
@@ -63,47 +66,61 @@ def predict(
     probability_as: Annotated[
         str, typer.Option(metavar="NAME", help="The new column with the label's probability.")
     ] = "probability",
+    separator: Separator = None,
+    encoding: Encoding = None,
+    header: Header = True,
     force: Annotated[bool, typer.Option("--force", help="Replace an --output that is there.")] = False,
 ) -> None:
     with interruptible(f"{output_file} was not written." if output_file else "", stderr=True):
         if input_file is None:
-            if output_file or text_column or force or (label_as, probability_as) != ("label", "probability"):
-                raise PredictionError("--output and the options for columns go with --input FILE; name it.")
+            named = (label_as, probability_as) != ("label", "probability")
+            if output_file or text_column or force or named or separator or encoding or not header:
+                raise PredictionError("--output and the options for a table go with --input FILE; name it.")
             if not texts and sys.stdin.isatty():
                 raise PredictionError("Give texts, or --input FILE, or pipe in a text a line; see --help.")
-            print_labels(_load(model), texts or _lines(sys.stdin.buffer), top or 1)
+            print_labels(_load(model), texts or _lines(sys.stdin.buffer), top, threshold)
         else:
-            if texts or top:
-                raise PredictionError("--input FILE is labelled alone: leave out the texts, and --top.")
+            if texts:
+                raise PredictionError("--input FILE is labelled alone: leave out the texts.")
             if output_file is None:
                 raise PredictionError("Say with --output where the labelled rows should go.")
             if label_as == probability_as:
                 raise PredictionError(f"--label-as and --probability-as both name '{label_as}'; they must differ.")
             check_files(input_file, output_file, force=force)
+            reading = reading_options(separator, encoding, header)
             classifier = _load(model)
-            columns = Columns(text_column or _trained_column(classifier), label_as, probability_as)
-            labelled = label_file(classifier, input_file, output_file, columns)
+            top = min(top, len(classifier.classes))
+            columns = Columns(text_column or _trained_column(classifier), label_as, probability_as, top, threshold)
+            labelled = label_file(classifier, input_file, output_file, columns, reading)
             print(f"Labelled {labelled.texts:,} texts: {output_file}")
             note_blank(labelled.blank)
+            note_below(labelled.below, threshold)
 
 
-def print_labels(classifier: "TextClassifier", texts: Iterable[str], top: int) -> None:
-    """Print a line per text: label, tab, probability, and so on for the next labels."""
+def print_labels(classifier: "TextClassifier", texts: Iterable[str], top: int, threshold: float) -> None:
+    """Print a line per text: label, tab, probability, and so on for the next labels; unlikely ones are empty."""
     names = [" ".join(name.split()) for name in classifier.classes]  # without tabs and line ends
-    blank = 0
+    blank = below = 0
     for chunk in in_chunks(texts):
         predictions = classifier.predict(chunk)
         blank += int(predictions.is_blank.sum())
-        for shares in predictions.probabilities:
-            ranked = (-shares).argsort(kind="stable")[:top]
-            print("\t".join(f"{names[number]}\t{shares[number]:.4f}" for number in ranked))
+        for result in predictions.top(names, top):
+            below += result[0][1] < threshold
+            print("\t".join(f"{name if share >= threshold else ''}\t{share:.4f}" for name, share in result))
     note_blank(blank)
+    note_below(below, threshold)
 
 
 def note_blank(texts: int) -> None:
     """Say on standard error how many texts were labelled without a word that the model knows."""
     if texts:
         print(f"Note: texts without a word that the model knows: {texts:,}; their labels are a guess.", file=sys.stderr)
+
+
+def note_below(texts: int, threshold: float) -> None:
+    """Say on standard error how many texts got no label."""
+    if texts:
+        print(f"Note: texts without a label, since no probability reaches {threshold}: {texts:,}.", file=sys.stderr)
 
 
 def _load(folder: Path | None) -> "TextClassifier":

@@ -1,30 +1,31 @@
-"""Labels files of texts row by row (CSV, TSV, JSON lines, Parquet); other columns are copied unchanged."""
+"""Labels files of texts row by row (delimited text, JSON, Parquet); other columns are copied unchanged."""
 
+import bz2
 import csv
 import gzip
 import io
 import json
-import math
-import zlib
+import lzma
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, BinaryIO, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from data.errors import UserError
-from data.files import is_gzip, kind_of_file, replacing
+from data.files import replacing
 
 if TYPE_CHECKING:
+    from data.delimited import Reading
     from models.learners.classifier import TextClassifier
 
 CHUNK = 2_048  # texts at a time: bounds the memory, but allows batches of texts of similar length
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
-JSON_LINES = (".jsonl", ".json", ".ndjson")
-KINDS = (*SEPARATORS, ".parquet", *JSON_LINES)
+KINDS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".ndjson": "json"}  # others: delimited
+WRITERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 Item = TypeVar("Item")
-Label = Callable[[Sequence[object]], Iterable[tuple[str, float]]]  # a class and its probability for each text
+Result = list[tuple[str, float]]  # the likeliest labels of a text with their probabilities
+Label = Callable[[Sequence[object]], list[Result]]
 
 
 class PredictionError(UserError):
@@ -34,174 +35,204 @@ class PredictionError(UserError):
 @dataclass(frozen=True)
 class Columns:
     text: str
-    label: str
+    label: str  # this and the next: for the likeliest label; for the second one, with `_2` behind, and so on
     probability: str
+    top: int = 1  # labels per text
+    threshold: float = 0.0  # a label with a lower probability is left out
 
-    def check(self, names: Iterable[str]) -> None:
-        """Raises `PredictionError` if the text column is missing in a file, or a result column exists."""
-        names = list(names)
-        if self.text not in names:
-            shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-            raise PredictionError(f"column '{self.text}' not found (it has: {shown}). Name it with --text-column.")
-        if names.count(self.text) > 1:
-            raise PredictionError(f"several columns are called '{self.text}'. Rename all but one of them.")
-        self.check_free(names)
+    @property
+    def added(self) -> list[str]:
+        names = []
+        for rank in range(1, self.top + 1):
+            ending = f"_{rank}" if rank > 1 else ""
+            names += [f"{self.label}{ending}", f"{self.probability}{ending}"]
+        return names
 
-    def check_free(self, names: Collection[str]) -> None:
-        for column, option in ((self.label, "--label-as"), (self.probability, "--probability-as")):
+    def check_free(self, path: Path, names: Collection[str]) -> None:
+        """Raises `PredictionError` if a column that is to be added is there."""
+        for number, column in enumerate(self.added):
             if column in names:
-                raise PredictionError(f"it has a column '{column}' already. Name another for the result: {option}.")
+                option = "--probability-as" if number % 2 else "--label-as"
+                raise PredictionError(
+                    f"{path}: it has a column '{column}' already. Name another for the result: {option}."
+                )
+
+    def cells(self, result: Result) -> list[tuple[str | None, float]]:
+        """The added cells of a text, in pairs; a label below the threshold is None."""
+        return [(name if share >= self.threshold else None, share) for name, share in result]
 
 
 @dataclass(frozen=True)
 class Labelled:
     texts: int
     blank: int  # of them, without a word that the model knows
+    below: int  # of them, without a label, since its probability is below the threshold
 
 
-def label_file(classifier: "TextClassifier", source: Path, target: Path, columns: Columns) -> Labelled:
-    """Write the rows of a file with their labels to another file of the same kind, with a progress bar.
+def label_file(
+    classifier: "TextClassifier", source: Path, target: Path, columns: Columns, reading: "Reading"
+) -> Labelled:
+    """Write the rows of a file with their labels to another file of the same kind, with a progress display.
 
-    Raises `PredictionError` for a file that cannot be read or written; `target` is then as it was before.
+    Raises `UserError` for a file that cannot be read or written; `target` is then as it was before.
     """
     from pyarrow import ArrowException
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TextColumn
 
-    console, labelled = Console(stderr=True), Labelled(0, 0)
+    from data.tables import kind_of_table, strings
+
+    console, labelled = Console(stderr=True), Labelled(0, 0, 0)
     try:
+        kind = kind_of_table(source)
+        _check_kinds(kind, source, target)
         with (
-            Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+            Progress(TextColumn("labelled: {task.completed:,}"), console=console, transient=True) as progress,
             replacing(target) as temporary,
-            source.open("rb") as file,
         ):
-            task = bar.add_task("labelling", total=source.stat().st_size)
+            task = progress.add_task("", total=None)
 
-            def label(values: Sequence[object]) -> Iterator[tuple[str, float]]:
+            def label(values: Sequence[object]) -> list[Result]:
                 nonlocal labelled
-                predictions = classifier.predict([_text(value) for value in values])
-                labelled = Labelled(labelled.texts + len(values), labelled.blank + int(predictions.is_blank.sum()))
-                bar.update(task, completed=file.tell())
-                return zip(predictions.labels, predictions.probabilities.max(axis=1).tolist(), strict=True)
+                predictions = classifier.predict(strings(source, columns.text, values))
+                results = predictions.top(classifier.classes, columns.top)
+                labelled = Labelled(
+                    labelled.texts + len(values),
+                    labelled.blank + int(predictions.is_blank.sum()),
+                    labelled.below + sum(result[0][1] < columns.threshold for result in results),
+                )
+                progress.update(task, completed=labelled.texts)
+                return results
 
-            if (kind := kind_of_file(source)) == ".parquet":
-                _label_parquet(file, temporary, columns, label)
+            if kind == "parquet":
+                _label_parquet(source, temporary, columns, label)
+            elif kind == "json":
+                _label_json(source, target, temporary, columns, label, reading)
             else:
-                with _text_reader(file, source) as lines, _text_writer(temporary, target) as labelled_lines:
-                    if kind in JSON_LINES:
-                        _label_json_lines(lines, labelled_lines, columns, label)
-                    else:
-                        _label_csv(lines, labelled_lines, columns, label, SEPARATORS[kind])
-    except PredictionError as error:
-        raise PredictionError(f"{source}: {error}") from None
-    except UnicodeDecodeError:
-        raise PredictionError(f"{source} is not UTF-8. Convert it, for example: iconv -f latin1 -t utf-8.") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise PredictionError(f"{source} is not a whole gzip file. Compress or copy it again.") from None
-    except (ArrowException, OSError) as error:
+                _label_delimited(source, target, temporary, columns, label, reading)
+    except (ArrowException, OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()).rstrip(".")
         raise PredictionError(f"{source} could not be labelled into {target}: {reason}.") from error
     return labelled
 
 
-def _label_csv(lines: TextIO, labelled: TextIO, columns: Columns, label: Label, separator: str) -> None:
-    """Label the rows of a CSV file, without pandas, which would change other columns and the header."""
-    rows = _csv_rows(lines, separator)
-    if (header := next(rows, None)) is None:
-        raise PredictionError("it is empty; a header is needed.")
-    columns.check(header)
-    # The writer puts every cell that holds the end of a line into quotes, if its own is the two characters \r\n.
-    lines_of_unix = SimpleNamespace(write=lambda row: labelled.write(row.removesuffix("\r\n") + "\n"))
-    writer = csv.writer(lines_of_unix, delimiter=separator, lineterminator="\r\n")
-    writer.writerow([*header, columns.label, columns.probability])
-    text = header.index(columns.text)
-    for chunk in in_chunks(rows):
-        results = label([cells[text] for cells in chunk])
-        writer.writerows([*cells, name, f"{share:.6f}"] for cells, (name, share) in zip(chunk, results, strict=True))
+def _label_delimited(
+    source: Path, target: Path, temporary: Path, columns: Columns, label: Label, reading: "Reading"
+) -> None:
+    """Label the rows in the dialect of the source: its separator, encoding, mark, line ends and quotes."""
+    from data.delimited import find_dialect, normalised, read_chunks
+    from data.tables import check_columns
+
+    dialect = find_dialect(source, [normalised(columns.text)], reading)
+    check_columns(source, dialect.columns, {columns.text: "--text-column"}, has_header=dialect.header)
+    columns.check_free(source, dialect.columns)
+    text = dialect.columns.index(normalised(columns.text))
+    with _text_writer(temporary, target, dialect.encoding) as file:
+        # The writer puts every cell that holds the end of a line into quotes, if its own is the two characters \r\n.
+        lines = SimpleNamespace(write=lambda row: file.write(row.removesuffix("\r\n") + dialect.line_end))
+        writer = csv.writer(
+            lines,
+            delimiter=dialect.separator,
+            lineterminator="\r\n",
+            quoting=csv.QUOTE_MINIMAL if dialect.quotes else csv.QUOTE_NONE,
+            quotechar='"' if dialect.quotes else None,
+            escapechar="\\" if dialect.backslashes else None,
+            doublequote=not dialect.backslashes,
+        )
+        if dialect.first_lines:
+            file.write(f"sep={dialect.separator}{dialect.line_end}")
+        if dialect.header:
+            writer.writerow([*dialect.names, *columns.added])
+        for chunk in read_chunks(source, dialect, CHUNK):
+            rows = chunk.astype(object).where(chunk.notna(), "").to_numpy()
+            for cells, result in zip(rows, label(chunk.iloc[:, text]), strict=True):
+                added = [cell for name, share in columns.cells(result) for cell in (name or "", f"{share:.6f}")]
+                writer.writerow([*cells, *added])
 
 
-def _csv_rows(lines: TextIO, separator: str) -> Iterator[list[str]]:
-    """The header and the rows, each as long as the header; in a file of one column an empty line is an empty cell."""
-    csv.field_size_limit(2**31 - 1)  # bytes; the default of 131,072 is shorter than some texts
-    reader, columns = csv.reader(lines, delimiter=separator, strict=True), 0
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise PredictionError(
-                f"the row that begins in line {line}: {error}. Are its double quotes right?"
-            ) from None
-        columns = columns or len(cells)
-        if len(cells) > columns:
-            raise PredictionError(
-                f"the row that begins in line {line} has {len(cells)} cells, the header {columns}. "
-                "Put texts that hold the separator in double quotes."
-            )
-        if cells or columns == 1:
-            yield cells + [""] * (columns - len(cells))
+def _label_json(
+    source: Path, target: Path, temporary: Path, columns: Columns, label: Label, reading: "Reading"
+) -> None:
+    """Label the rows of JSON lines, whose text stays to the digits of a number, or of an array."""
+    from data.compression import open_bytes
+    from data.encodings import find_encoding, undecodable
+    from data.json_rows import read_json_rows
+    from data.tables import check_columns
+
+    encoding = reading.encoding or find_encoding(source)
+    try:
+        with (
+            open_bytes(source) as file,
+            io.TextIOWrapper(file, encoding) as text,
+            _text_writer(temporary, target, encoding) as labelled,
+        ):
+            is_array, rows = read_json_rows(source, text)
+            separator, written = ",\n" if is_array else "\n", 0
+            labelled.write("[\n" if is_array else "")
+            for chunk in in_chunks(rows):
+                if written == 0:  # rows may leave out what they have no value for
+                    names = dict.fromkeys(name for row in chunk for name in row.values)
+                    check_columns(source, names, {columns.text: "--text-column"})
+                for row, result in zip(chunk, label([row.values.get(columns.text) for row in chunk]), strict=True):
+                    columns.check_free(source, row.values)
+                    pairs = columns.cells(result)
+                    cells = [cell for name, share in pairs for cell in (name, round(share, 6))]
+                    added = json.dumps(dict(zip(columns.added, cells, strict=True)), ensure_ascii=False)
+                    kept = row.written.removesuffix("}").rstrip()
+                    comma = ", " if row.values else ""
+                    labelled.write(f"{separator if written else ''}{kept}{comma}{added.removeprefix('{')}")
+                    written += 1
+            labelled.write("\n]\n" if is_array else "\n")
+    except UnicodeError:
+        raise PredictionError(undecodable(source, encoding)) from None
 
 
-def _label_json_lines(lines: TextIO, labelled: TextIO, columns: Columns, label: Label) -> None:
-    """Append the results to each line as text, so that not even the digits of a number change."""
-    for first, chunk in enumerate(in_chunks(_json_rows(lines))):
-        if first == 0:  # rows may leave out what they have no value for
-            columns.check({name: None for _, row in chunk for name in row})
-        results = label([row.get(columns.text) for _, row in chunk])
-        for (line, row), (name, share) in zip(chunk, results, strict=True):
-            columns.check_free(row)
-            added = json.dumps({columns.label: name, columns.probability: round(share, 6)}, ensure_ascii=False)
-            labelled.write(f"{line.removesuffix('}').rstrip()}{', ' if row else ''}{added.removeprefix('{')}\n")
-
-
-def _json_rows(lines: TextIO) -> Iterator[tuple[str, dict[str, object]]]:
-    for number, line in enumerate(map(str.strip, lines), start=1):
-        if line:
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise PredictionError(f"line {number} is not JSON ({error}). Write one object per line.") from None
-            if not isinstance(row, dict):
-                raise PredictionError(f"line {number} is not a JSON object. Write one object per line.")
-            yield line, row
-
-
-def _label_parquet(file: BinaryIO, temporary: Path, columns: Columns, label: Label) -> None:
+def _label_parquet(source: Path, temporary: Path, columns: Columns, label: Label) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as rows:
-        columns.check(rows.schema_arrow.names)
-        added = (pa.field(columns.label, pa.string()), pa.field(columns.probability, pa.float32()))
-        schema = rows.schema_arrow.append(added[0]).append(added[1])
+    from data.delimited import normalised
+    from data.tables import check_columns
+
+    with pq.ParquetFile(source) as rows:
+        names = rows.schema_arrow.names
+        check_columns(source, names, {columns.text: "--text-column"})
+        columns.check_free(source, names)
+        text = list(map(normalised, names)).index(normalised(columns.text))
+        kinds = [pa.string(), pa.float32()] * columns.top
+        fields = [pa.field(name, kind) for name, kind in zip(columns.added, kinds, strict=True)]
+        schema = pa.schema([*rows.schema_arrow, *fields], rows.schema_arrow.metadata)
         with pq.ParquetWriter(temporary, schema) as writer:
             for batch in rows.iter_batches(CHUNK):
-                results = list(label(batch.column(columns.text).to_pylist()))
-                names, shares = ([result[part] for result in results] for part in (0, 1))
-                arrays = [*batch.columns, pa.array(names, pa.string()), pa.array(shares, pa.float32())]
-                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-
-
-def _text(value: object) -> str | None:
-    """A cell as text, read as in training: whole numbers without a decimal point."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
-    if value is None or isinstance(value, str | int):
-        return None if value is None else str(value)
-    raise PredictionError(f"the text column holds a {type(value).__name__}; it must hold strings or numbers.")
+                results = [columns.cells(result) for result in label(batch.column(text))]
+                added = [
+                    pa.array([result[number // 2][number % 2] for result in results], kind)
+                    for number, kind in enumerate(kinds)
+                ]
+                writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *added], schema=schema))
 
 
 def check_files(source: Path, target: Path, *, force: bool) -> None:
     if not source.is_file():
         raise PredictionError(f"File {source} not found. Check the path given to --input.")
-    if kind_of_file(source) not in KINDS or (kind_of_file(source) == ".parquet" and is_gzip(source)):
-        raise PredictionError(f"{source} is none of the known kinds of file: {', '.join(KINDS)}, text files also .gz.")
-    if kind_of_file(target) != kind_of_file(source) or (kind_of_file(target) == ".parquet" and is_gzip(target)):
-        raise PredictionError(f"--output must be of the kind of --input ({kind_of_file(source)}), got {target}.")
     if target.exists() and not force:
         raise PredictionError(f"{target} is there already. Name another --output, or replace it with --force.")
+
+
+def _check_kinds(kind: str, source: Path, target: Path) -> None:
+    if kind not in ("delimited", "json", "parquet"):
+        raise PredictionError(
+            f"{source} is a {kind} file, which is not written. Save it as CSV, Parquet or JSON lines."
+        )
+    from data.compression import SUFFIXES, without_compression_suffix
+
+    compression = target.suffix.lower() if target.suffix.lower() in SUFFIXES else ""
+    wanted = KINDS.get(without_compression_suffix(target).suffix.lower(), "delimited")
+    if wanted != kind or (kind == "parquet" and compression):
+        title = {"delimited": "delimited text, as .csv", "json": "JSON, as .jsonl", "parquet": ".parquet"}[kind]
+        raise PredictionError(f"--output must be of the kind of --input ({title}), got {target}.")
+    if compression and compression not in WRITERS:
+        raise PredictionError(f"--output can be compressed as {', '.join(WRITERS)}, got {target}.")
 
 
 def in_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -210,12 +241,6 @@ def in_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield chunk
 
 
-def _text_reader(file: BinaryIO, path: Path) -> TextIO:
-    stream = gzip.GzipFile(fileobj=file) if is_gzip(path) else file
-    return io.TextIOWrapper(cast(BinaryIO, stream), "utf-8-sig", newline="")
-
-
-def _text_writer(temporary: Path, path: Path) -> TextIO:
-    if is_gzip(path):
-        return gzip.open(temporary, "wt", encoding="utf-8", newline="")
-    return temporary.open("w", encoding="utf-8", newline="")
+def _text_writer(temporary: Path, target: Path, encoding: str) -> TextIO:
+    opener = WRITERS.get(target.suffix.lower(), open)
+    return cast(TextIO, opener(temporary, "wt", encoding=encoding, newline=""))

@@ -14,11 +14,15 @@ from study.choices import DeviceName, PrecisionName, PrunerName, SamplerName, Sp
 from study.command_line import (
     DEFAULT_STORAGE,
     CacheDir,
+    Encoding,
+    Header,
+    Separator,
     Storage,
     Timeout,
     Workers,
     count,
     interruptible,
+    reading_options,
     run_command,
 )
 
@@ -55,15 +59,19 @@ def run(
     ] = None,
     timeout: Timeout = None,
     data: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="A .csv, .tsv, .parquet or .jsonl file (.gz too), or a standard corpus: r8, r52 or 20ng.",
+            help="A table (CSV and the like, JSON, Parquet, Feather, Excel, compressed or not), several of them or a "
+            "pattern, a folder with a text a file in LABEL/, or a standard corpus: r8, r52 or 20ng.",
             show_default="data/dataset_to_model.csv if it is there, otherwise r8",
         ),
     ] = None,
     label_column: Annotated[str, typer.Option(metavar="NAME", help="The column with the class.")] = "Category",
     text_column: Annotated[str, typer.Option(metavar="NAME", help="The column with the text.")] = "description_pre",
+    separator: Separator = None,
+    encoding: Encoding = None,
+    header: Header = True,
     split_seed: Annotated[
         int, count("Draws training, validation and test; keep it to compare studies.", least=0, most=2**32 - 1)
     ] = 0,
@@ -185,7 +193,8 @@ def run(
     with interruptible("A rerun continues each trial from its last finished epoch.", module="study.run") as console:
         from data.source import find_source
 
-        source, sentence = find_source(data, label_column=label_column, text_column=text_column)
+        reading = reading_options(separator, encoding, header)
+        source, sentence = find_source(data, label_column=label_column, text_column=text_column, reading=reading)
         console.print(f"Data: {sentence}")
 
         from study.configuration import StudyConfig

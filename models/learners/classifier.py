@@ -30,6 +30,15 @@ class Predictions:
     probabilities: npt.NDArray[np.float32]  # (N, classes), in the order of `TextClassifier.classes`
     is_blank: npt.NDArray[np.bool_]  # (N,), whether the text has no word that the model knows
 
+    def top(self, classes: Sequence[str], count: int) -> list[list[tuple[str, float]]]:
+        """The likeliest labels of each text with their probabilities, at most `count` of the `classes`."""
+        chosen = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :count]
+        shares = np.take_along_axis(self.probabilities, chosen, axis=1)
+        return [
+            [(classes[number], share) for number, share in zip(*pair, strict=True)]
+            for pair in zip(chosen.tolist(), shares.tolist(), strict=True)
+        ]
+
 
 @dataclass(frozen=True)
 class TextClassifier:

@@ -43,7 +43,8 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
     source = configuration.source
     place = "In a folder without a study.db"
     if source.path is not None:
-        place = f"In a folder with {Path(source.path).name} (SHA-256 {source.sha256[:12]}...) and without a study.db"
+        files = Path(source.path).name + (f" and {len(source.further_paths)} more" if source.further_paths else "")
+        place = f"In a folder with {files} (SHA-256 {source.sha256[:12]}...) and without a study.db"
     about = f"{place}, on the same kind of machine and with the same versions, this gives the same trials, bit for bit."
     if waiting := len(study.get_trials(deepcopy=False)) - len(finished_trials(study)):
         about = (
@@ -81,9 +82,11 @@ def search_command(study: Study, configuration: StudyConfig) -> str:
     source = configuration.source
     options = {
         "workers": 1,
-        "data": source.name if source.path is None else Path(source.path).name,
-        "label_column": source.label_column,
-        "text_column": source.text_column,
+        "data": [path.name for path in source.paths] or source.name,
+        **_columns(source),
+        "separator": source.separator,
+        "encoding": source.encoding,
+        "header": source.header,
         "split_seed": configuration.split_seed,
         "space": configuration.space,
         "sampler": configuration.sampler,
@@ -96,6 +99,13 @@ def search_command(study: Study, configuration: StudyConfig) -> str:
         options["name"] = study.study_name
     differing = {option: value for option, value in options.items() if value != DEFAULTS.get(option)}
     return _command("study.run", differing, "--trials", str(max(len(finished_trials(study)), 1)))
+
+
+def _columns(source: DataSource) -> dict[str, str]:
+    """The options for columns; none for a folder, whose subfolders are the labels."""
+    if any(path.is_dir() for path in source.paths):
+        return {}
+    return {"label_column": source.label_column, "text_column": source.text_column}
 
 
 def _foreign_pruning(study: Study, configuration: StudyConfig) -> dict[str, tuple[Any, Any]]:
@@ -116,7 +126,8 @@ def _command(module: str, options: dict[str, Any], *words: str) -> str:
     line = ["python", "-m", module, *words]
     for name, value in options.items():
         option = name.replace("_", "-")
-        line += [f"--no-{option}"] if value is False else [f"--{option}", str(value)]
+        for one in value if isinstance(value, list) else [value]:
+            line += [f"--no-{option}"] if one is False else [f"--{option}", str(one)]
     return shlex.join(line)
 
 

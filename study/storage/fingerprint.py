@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from data.source import DataSource
 from models.registry import find_learner
 from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits
@@ -44,6 +45,12 @@ def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
         "sampler": configuration.sampler,
         "pruner": configuration.pruner,
         "seed": configuration.seed,
+    }
+    usual = DataSource("", "")
+    facts |= {
+        name: value
+        for name in ("separator", "encoding", "header")
+        if (value := getattr(configuration.source, name)) != getattr(usual, name)
     }
     base = configuration.base
     for part in ("model", "training", "limits"):

@@ -1,6 +1,5 @@
 """Reading a user's file, and the errors for files that cannot be used."""
 
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.corpus import LabelledTexts, read_corpus
+from data.delimited import Reading
 from data.errors import CorpusError
 
 HEADER = "Category,description_pre\n"
@@ -19,29 +19,13 @@ GOOD_ROWS = "".join(f"{number % 2},text number {number}\n" for number in range(3
 
 
 def read(path: Path, **columns: str) -> tuple[LabelledTexts, tuple[str, ...]]:
-    return read_corpus(path, **{"label_column": "Category", "text_column": "description_pre", **columns})
-
-
-def test_all_file_formats_give_the_same_texts(toy_frame: pd.DataFrame, tmp_path: Path) -> None:
-    writers: dict[str, Callable[[Path], object]] = {
-        "t.csv": lambda path: toy_frame.to_csv(path),  # with an unnamed index column in front
-        "t.csv.gz": lambda path: toy_frame.to_csv(path, index=False),
-        "t.tsv": lambda path: toy_frame.to_csv(path, index=False, sep="\t"),
-        "t.parquet": lambda path: toy_frame.to_parquet(path),
-        "t.jsonl": lambda path: toy_frame.to_json(path, orient="records", lines=True),
-        "t.jsonl.gz": lambda path: toy_frame.to_json(path, orient="records", lines=True),
-    }
-    for name, write in writers.items():
-        write(tmp_path / name)
-        corpus, notes = read(tmp_path / name)
-        assert corpus.texts.to_pylist() == list(toy_frame["description_pre"]), name
-        assert corpus.labels.to_pylist() == list(toy_frame["Category"]), name
-        assert notes == ()
+    named = {"label_column": "Category", "text_column": "description_pre", **columns}
+    return read_corpus([path], **named, reading=Reading())
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
 def test_integer_labels_stay_integers_even_if_some_labels_are_missing(suffix: str, tmp_path: Path) -> None:
-    frame = pd.DataFrame({"Category": [1.0, 2.0, None] * 20, "description_pre": ["some text"] * 60})
+    frame = pd.DataFrame({"Category": [1.0, 2.0, None] * 20, "description_pre": [f"text {n}" for n in range(60)]})
     path = tmp_path / f"t.{suffix}"
     frame = frame.astype({"Category": "Int64"}) if suffix == "csv" else frame
     write = {"csv": frame.to_csv, "parquet": frame.to_parquet}.get(
@@ -50,7 +34,7 @@ def test_integer_labels_stay_integers_even_if_some_labels_are_missing(suffix: st
     write(path)
     corpus, notes = read(path)
     assert set(corpus.labels.to_pylist()) == {"1", "2"}
-    assert notes[0] == "20 of 60 rows dropped: their text or their label is empty."
+    assert notes[1] == "20 of 60 rows dropped: their text or their label is empty."
 
 
 def test_the_words_na_and_null_are_texts_not_missing_values(write_csv: Callable[..., Path]) -> None:
@@ -67,7 +51,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
 def test_the_same_text_under_two_labels_is_counted(write_csv: Callable[..., Path]) -> None:
     rows = [(str(number % 2), f"text {number}") for number in range(30)]
     _, notes = read(write_csv([*rows, ("0", "twice"), ("1", "twice"), ("0", "twice"), ("1", "text 1")]))
-    assert notes == ("1 distinct texts stand under more than one label; no classifier gets all right.",)
+    assert notes[1:] == ("1 distinct texts stand under more than one label; no classifier gets all right.",)
 
 
 def test_labels_of_several_types_are_taken_as_they_are_written(tmp_path: Path) -> None:
@@ -78,7 +62,9 @@ def test_labels_of_several_types_are_taken_as_they_are_written(tmp_path: Path) -
 
 def test_a_nan_label_counts_as_missing(tmp_path: Path) -> None:
     column = pa.array([1.0, 2.0, float("nan")] * 20)
-    pq.write_table(pa.table({"Category": column, "description_pre": ["text"] * 60}), tmp_path / "t.parquet")
+    pq.write_table(
+        pa.table({"Category": column, "description_pre": [f"text {n}" for n in range(60)]}), tmp_path / "t.parquet"
+    )
     assert set(read(tmp_path / "t.parquet")[0].labels.to_pylist()) == {"1", "2"}
 
 
@@ -95,7 +81,7 @@ def test_a_text_of_a_megabyte_is_read(write_csv: Callable[..., Path]) -> None:
 
 
 def test_other_columns_can_be_named(tmp_path: Path) -> None:
-    pd.DataFrame({"job": ["a", "b"] * 10, "bio": ["text"] * 20}).to_csv(tmp_path / "t.csv")
+    pd.DataFrame({"job": ["a", "b"] * 10, "bio": [f"text {n}" for n in range(20)]}).to_csv(tmp_path / "t.csv")
     assert len(read(tmp_path / "t.csv", label_column="job", text_column="bio")[0]) == 20
 
 
@@ -104,27 +90,17 @@ BAD_FILES = [
     ("t.csv", HEADER.encode(), r"t\.csv has 0 usable rows of 0; at least 20"),
     ("t.csv", (HEADER + "1,some text\n" * 19).encode(), "19 usable rows of 19"),
     ("t.csv", (HEADER + "1,some text\n" * 30).encode(), "All 30 rows .* have the same label '1'"),
-    ("t.csv", b"label,text\n1,a\n", r"Column 'Category' not found .*it has: label, text.*--label-column"),
+    ("t.csv", (HEADER + "1,some text\n2,some  TEXT\n" * 30).encode(), "All 60 rows .* have the same text"),
+    ("t.csv", b"label,text\n1,a\n", r"Column 'Category' not found .*it has: 'label', 'text'.*--label-column"),
     ("t.csv", b"Category,text\n1,a\n", r"Column 'description_pre' not found .*--text-column"),
-    ("t.csv", (HEADER + "1,a,b\n" + GOOD_ROWS).encode(), "line 2 has 3 cells, the header 2"),
-    ("t.csv", (HEADER + GOOD_ROWS + "1,a,b,c\n").encode(), "line 32 has 4 cells, the rows before it 2"),
-    ("t.csv", (HEADER + GOOD_ROWS + '1,"never closed\n').encode(), "in row 32 .* is never closed"),
-    ("t.csv", (HEADER + GOOD_ROWS).encode() + b"1,caf\xe9\n", r"line 32, byte offset 530 \(0xe9\).*iconv"),
-    ("t.jsonl", b'{"Category": 1, "description_pre": "a"}\n{"Category": 1,\n', "line 2 is not JSON"),
-    ("t.jsonl", b"[1, 2]\n", "Column 'Category' not found"),
-    ("t.jsonl", b"", "has 0 usable rows|not found .*no columns"),
+    ("t.csv", b"Category,description_pre,Category \n1,a,b\n", "2 columns called 'Category'"),
+    ("t.jsonl", b"", "is empty"),
     ("t.parquet", b"PAR1 but not really", "t.parquet cannot be read"),
-    ("t.csv.gz", b"not compressed", "not a whole gzip file"),
-    ("t.csv.gz", gzip.compress(b"x" * 10_000, mtime=0)[:-9], "not a whole gzip file"),
-    ("t.parquet.gz", b"", "none of the known kinds"),
     (
         "t.jsonl",
-        b'{"Category": 1, "description_pre": "a"}\n{"Category": 1, "description_pre": ["b"]}\n',
+        b'{"Category": 1, "description_pre": 2}\n{"Category": 1, "description_pre": ["b"]}\n',
         "a list in row 2",
     ),
-    ("t.jsonl", b'{"Category": 1e300, "description_pre": "a"}\n' * 30, "must hold strings or numbers"),
-    ("t.csv", b"Category;description_pre\n1;a\n", "separated by semicolons"),
-    ("t.xlsx", b"", r"none of the known kinds of file: \.csv, \.tsv"),
 ]
 
 

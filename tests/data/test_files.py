@@ -1,12 +1,11 @@
 """Files and folders are replaced completely or not at all; user paths are expanded as a user expects."""
 
-import gzip
 import hashlib
 from pathlib import Path
 
 import pytest
 
-from data.files import kind_of_file, open_bytes, replace_folder, replacing, sha256, user_path
+from data.files import replace_folder, replacing, sha256, user_path
 
 
 def test_a_file_is_replaced_once_the_new_one_is_written(tmp_path: Path) -> None:
@@ -65,15 +64,9 @@ def test_the_old_folder_is_kept_when_the_new_one_cannot_replace_it(
     assert not (tmp_path / ".report.replaced").exists()
 
 
-def test_a_gzip_file_is_decompressed_and_has_the_kind_of_its_content(tmp_path: Path) -> None:
-    plain, compressed = tmp_path / "a.CSV", tmp_path / "a.csv.GZ"
-    plain.write_bytes(b"text")
-    compressed.write_bytes(gzip.compress(b"text"))
-    for file in (plain, compressed):
-        assert kind_of_file(file) == ".csv"
-        with open_bytes(file) as opened:
-            assert opened.read() == b"text"
-    assert sha256(plain) == hashlib.sha256(b"text").hexdigest()
+def test_a_file_has_the_digest_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"text")
+    assert sha256(tmp_path / "a") == hashlib.sha256(b"text").hexdigest()
 
 
 def test_a_tilde_is_the_home_folder_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from data.delimited import Reading
 from data.errors import CorpusError
 from data.source import Split, find_copy, find_source, load_search_texts, load_test_texts
 from data.standard_corpora import STANDARD_CORPORA
@@ -53,8 +54,12 @@ def test_a_path_may_begin_with_the_home_folder(toy_csv: Path, monkeypatch: pytes
 
 
 def test_column_options_are_refused_for_a_standard_corpus() -> None:
-    with pytest.raises(CorpusError, match="r8 is a standard corpus: --label-column"):
+    with pytest.raises(CorpusError, match="r8 is a standard corpus: options for columns"):
         find_source("r8", label_column="job")
+    with pytest.raises(CorpusError, match="r8 is a standard corpus: options for columns and reading"):
+        find_source("r8", reading=Reading(separator=";"))
+    with pytest.raises(CorpusError, match="r8 is a standard corpus: it cannot be joined"):
+        find_source(["r8", "r52"])
 
 
 def test_labels_that_are_all_too_rare_to_split_are_an_error(tmp_path: Path) -> None:
@@ -65,8 +70,9 @@ def test_labels_that_are_all_too_rare_to_split_are_an_error(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["~nobody-of-this-name/x.csv", "."])
-def test_unusable_paths_are_reported_as_errors(name: str) -> None:
-    with pytest.raises(CorpusError, match=r"not found|cannot be read"):
+def test_unusable_paths_are_reported_as_errors(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError, match=r"not found|a folder without texts"):
         find_source(name)
 
 
@@ -152,9 +158,9 @@ def test_classes_too_small_to_be_split_are_noted_in_addition_to_other_notes(
     rows = [("large", f"text {number}") for number in range(30)] + [(str(n), f"lonely {n}") for n in range(lonely)]
     path = write_csv([*rows, ("large", "")])
     notes = load_search_texts(Split(find_source(str(path))[0]), cache_dir=path.parent).notes
-    assert len(notes) == 2
-    assert "1 of" in notes[0]
-    assert notes[1].endswith(f"all in training: {shown}")
+    assert len(notes) == 3
+    assert "1 of" in notes[1]
+    assert notes[2].endswith(f"all in training: {shown}")
 
 
 def test_a_file_that_changes_after_the_study_began_is_refused(toy_csv: Path) -> None:
@@ -190,3 +196,52 @@ def test_a_repeat_splits_the_same_texts_differently_and_keeps_the_test_split(
         assert abs(len(validation) - len(searched.validation)) <= len(everything) // 50
         assert set(texts.training.labels.to_pylist()) == set(searched.training.labels.to_pylist())
     assert sorted(searched.validation.texts.to_pylist()) not in [validation for _, validation in sides]
+
+
+def test_several_files_and_patterns_are_one_source(toy_frame: pd.DataFrame, tmp_path: Path) -> None:
+    parts = [toy_frame.iloc[start::3] for start in range(3)]
+    parts[0].to_csv(tmp_path / "part-0.csv", index=False)
+    parts[1].to_csv(tmp_path / "part-1.csv", index=False, sep=";")
+    parts[2].to_json(tmp_path / "rest.jsonl", orient="records", lines=True)
+    source, sentence = find_source([str(tmp_path / "part-*.csv"), str(tmp_path / "rest.jsonl")])
+    assert sentence == f"{tmp_path / 'part-0.csv'} and 2 more: named by --data"
+    assert [path.name for path in source.paths] == ["part-0.csv", "part-1.csv", "rest.jsonl"]
+    texts = load_search_texts(Split(source), cache_dir=tmp_path)
+    everything = [*texts.training.texts.to_pylist(), *texts.validation.texts.to_pylist()]
+    assert len(everything) + texts.test_texts == len(toy_frame)
+    assert set(everything) < set(toy_frame["description_pre"])
+    assert texts.notes[0].startswith("180 rows read (3 files: separated by commas, UTF-8; separated by semicolons")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in source.paths:
+        shutil.copy(path, moved)
+    assert [path.parent for path in find_copy(source, moved / "*").paths] == [moved] * 3
+    with pytest.raises(CorpusError, match="is not the file"):
+        find_copy(source, moved / "part-*.csv")
+    with pytest.raises(CorpusError, match="No file is called like"):
+        find_source(str(tmp_path / "*.nothing"))
+
+
+def test_the_subfolders_of_a_folder_are_labels(toy_frame: pd.DataFrame, tmp_path: Path) -> None:
+    for number, (label, text) in enumerate(toy_frame.itertuples(index=False)):
+        (tmp_path / "texts" / label).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "texts" / label / f"{number}.txt").write_text(text)
+    (tmp_path / "texts" / "lawyer" / ".hidden").write_text("not a text")
+    source, _ = find_source(str(tmp_path / "texts"))
+    texts = load_search_texts(Split(source), cache_dir=tmp_path)
+    assert len(texts.training) + len(texts.validation) + texts.test_texts == len(toy_frame)
+    pairs = zip(texts.training.texts.to_pylist(), texts.training.labels.to_pylist(), strict=True)
+    assert set(pairs) < set(zip(toy_frame["description_pre"], toy_frame["Category"], strict=True))
+    (tmp_path / "texts" / "lawyer" / "0.txt").write_text("another text")
+    with pytest.raises(CorpusError, match="has changed since the study began"):
+        load_search_texts(Split(source), cache_dir=tmp_path)
+    with pytest.raises(CorpusError, match="its subfolders are the labels"):
+        find_source(str(tmp_path / "texts"), label_column="job")
+
+
+def test_a_link_is_read_by_its_own_name(toy_frame: pd.DataFrame, tmp_path: Path) -> None:
+    toy_frame.to_json(tmp_path / "3f9a1c", orient="records", lines=True)
+    (tmp_path / "train.jsonl").symlink_to("3f9a1c")
+    source, _ = find_source(str(tmp_path / "train.jsonl"))
+    assert source.path == str(tmp_path / "train.jsonl")
+    assert load_search_texts(Split(source), cache_dir=tmp_path).notes[0] == "180 rows read (JSON)."

@@ -1,0 +1,195 @@
+"""The dialect of delimited text is found from the file, so that every row is read, or one line says which cannot be."""
+
+import csv
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from data.delimited import Reading, find_dialect, read_delimited
+from data.errors import CorpusError
+
+HEADER = ["Category", "description_pre"]
+COMMAS = [(label, f"goal, team, match {number}") for number in range(20) for label in ("sports", "finance")]
+PLAIN = [(label, text.replace(",", "")) for label, text in COMMAS]
+
+
+def written(rows: list[tuple[str, str]], separator: str = ",", *, header: bool = True, end: str = "\n") -> str:
+    file = io.StringIO()
+    csv.writer(file, delimiter=separator, lineterminator=end).writerows([HEADER, *rows] if header else rows)
+    return file.getvalue()
+
+
+def lines(rows: list[tuple[str, str]], separator: str = ",", *, end: str = "\n") -> str:
+    """Rows without any quotes around cells."""
+    return "".join(f"{separator.join(row)}{end}" for row in [tuple(HEADER), *rows])
+
+
+def read(path: Path, content: str | bytes, **reading: Any) -> list[tuple[str | None, str | None]]:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    _, frame = read_delimited(path, HEADER, Reading(**reading))
+    return [(label, text) for label, text in frame.astype(object).where(frame.notna(), None).to_numpy()]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("header", [True, False])
+def test_the_separator_is_found_whatever_the_suffix(separator: str, end: str, header: bool, tmp_path: Path) -> None:
+    content = written(COMMAS, separator, end=end, header=header)
+    path = tmp_path / "t.csv"
+    path.write_bytes(content.encode())
+    dialect, frame = read_delimited(path, HEADER if header else ["1", "2"], Reading(header=header))
+    assert list(map(tuple, frame.to_numpy())) == COMMAS
+    assert (dialect.separator, dialect.line_end) == (separator, end)
+
+
+def test_a_line_that_names_the_separator_is_no_row(tmp_path: Path) -> None:
+    assert read(tmp_path / "t.csv", "sep=;\n" + written(COMMAS, ";")) == COMMAS
+    assert read(tmp_path / "t.csv", '"sep=\t"\r\n' + written(COMMAS, "\t")) == COMMAS
+
+
+def test_an_unusual_separator_can_be_named(tmp_path: Path) -> None:
+    assert read(tmp_path / "t.csv", written(COMMAS, "^"), separator="^") == COMMAS
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_an_encoding_with_a_mark_or_nuls_is_read(encoding: str, tmp_path: Path) -> None:
+    rows = [(label, f"{text} été") for label, text in COMMAS]
+    assert read(tmp_path / "t.csv", written(rows, "\t").encode(encoding)) == rows
+
+
+def test_another_encoding_is_refused_by_name_and_read_when_it_is_named(tmp_path: Path) -> None:
+    rows = [(label, f"{text} café crème") for label, text in COMMAS]
+    content = written(rows).encode("cp1252")
+    with pytest.raises(CorpusError, match=r"is not UTF-8: line 2.*read it with --encoding cp1252\.$"):
+        read(tmp_path / "t.csv", content)
+    assert read(tmp_path / "t.csv", content, encoding="cp1252") == rows
+
+
+@pytest.mark.parametrize("stray", [(3, 17), (3, 17, 22), (0,), (39,), (5, 6, 30, 31)])
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_quotes_that_enclose_no_cell_swallow_no_rows(stray: tuple[int, ...], separator: str, tmp_path: Path) -> None:
+    rows = list(PLAIN)
+    for turn, number in enumerate(stray):
+        label, text = rows[number]
+        rows[number] = (label, f'{text}"' if turn % 2 else f'"{text}')
+    assert read(tmp_path / "t.tsv", lines(rows, separator)) == rows
+
+
+def test_a_quoted_first_word_stays_in_quotes(tmp_path: Path) -> None:
+    rows = [(label, f'"Team" {text}') for label, text in PLAIN]
+    assert read(tmp_path / "t.csv", lines(rows)) == rows
+
+
+def test_cells_of_several_lines_are_one_cell(tmp_path: Path) -> None:
+    rows = [(label, f"{text}\nsincerely, {label}\n\n{label}") for label, text in COMMAS]
+    assert read(tmp_path / "t.csv", written(rows)) == rows
+    few = [*COMMAS[:2], ("sports", "one line\nanother"), *PLAIN]
+    assert read(tmp_path / "t.csv", written(few)) == few
+    rare = [*PLAIN * 30, ("sports", "one\nsincerely, me"), ("sports", "two\nmore")]  # most lines are whole rows
+    assert read(tmp_path / "t.csv", written(rare)) == rare
+
+
+def test_quotes_escaped_by_backslashes_are_read(tmp_path: Path) -> None:
+    rows = [(label, f'he said "{text}, yes" again') for label, text in COMMAS]
+    content = lines([(label, '"' + text.replace('"', '\\"') + '"') for label, text in rows])
+    assert read(tmp_path / "t.csv", content) == rows
+    assert "backslashes" in str(find_dialect(tmp_path / "t.csv", HEADER, Reading()))
+
+
+def test_a_backslash_before_a_quote_that_ends_a_cell_escapes_nothing(tmp_path: Path) -> None:
+    rows = [(label, f"{text}\\") for label, text in COMMAS] + [("sports", 'a "quoted" word')]
+    assert read(tmp_path / "t.csv", written(rows)) == rows
+
+
+def test_blanks_after_separators_and_a_separator_at_the_end_of_lines_do_not_count(tmp_path: Path) -> None:
+    blanks = "".join(f'{label}, "{text}"\n' for label, text in COMMAS)
+    assert read(tmp_path / "t.csv", f"{HEADER[0]}, {HEADER[1]}\n{blanks}") == COMMAS
+    assert read(tmp_path / "t.csv", f"{HEADER[0]},{HEADER[1]}\n{blanks}") == COMMAS
+    trailing = "".join(f"{label},{text},\n" for label, text in PLAIN)
+    assert read(tmp_path / "t.csv", f"{HEADER[0]},{HEADER[1]}\n{trailing}") == PLAIN
+    assert read(tmp_path / "t.csv", f"{HEADER[0]},{HEADER[1]},\n{trailing}") == PLAIN
+
+
+def test_empty_lines_are_no_rows_and_missing_cells_are_empty(tmp_path: Path) -> None:
+    content = written(PLAIN).replace("sports,goal team match 3\n", "\nsports\n,x\n\n")
+    rows = read(tmp_path / "t.csv", content)
+    assert rows[6:8] == [("sports", None), (None, "x")]
+    assert len(rows) == len(PLAIN) + 1
+
+
+def test_names_of_columns_are_compared_without_blanks_and_marks(tmp_path: Path) -> None:
+    content = written(PLAIN).replace("Category,description_pre", '" Category ",description_pre\t')
+    assert read(tmp_path / "t.csv", content) == PLAIN
+    path = tmp_path / "accents.csv"
+    path.write_text("cafe\u0301,x\n1,2\n")
+    assert list(read_delimited(path, ["caf\u00e9"], Reading())[1].columns) == ["caf\u00e9"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lines(PLAIN) + "sports,a,b\n", "row 42 has 3 cells, the header 2"),
+        (lines(PLAIN) + "sports,a,b,c\n", "line 42 has 4 cells, the header 2"),
+        (written(COMMAS) + 'sports,"never closed\n', r"in row 42 \(the header is row 1\) is never closed"),
+        ("", "is empty"),
+        (" \n\n", "is empty"),
+    ],
+)
+def test_a_file_that_no_dialect_explains_is_one_line(content: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=message) as caught:
+        read(tmp_path / "t.csv", content)
+    assert str(tmp_path / "t.csv") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_one_column_needs_no_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("description_pre\ngoal, team\n\n" + "match, " * 30 + "\n")
+    dialect, frame = read_delimited(path, ["description_pre"], Reading())
+    assert frame["description_pre"].notna().tolist() == [True, False, True]
+    assert frame["description_pre"][0] == "goal, team"
+    assert str(dialect) == "one column, UTF-8"
+
+
+WORDS = ["the", "a", "café", "naïve", "Straße", "слово", "日本", "don't", "3.5", "c++", "NA", "null", "#tag"]
+WORDS += ["x;y", "a,b", "p|q", "tab\tthere"]
+QUOTED_WORDS = ['"quoted"', '"open', 'close"', 'it"s', "back\\slash", "\\n", "end\\"]
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 2**32), st.sampled_from(["minimal", "all", "backslash", "none"]), st.booleans())
+@example(1616, "minimal", True)
+def test_what_is_written_in_any_dialect_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, style: str, awkward: bool
+) -> None:
+    generator = random.Random(seed)
+    separator, end = generator.choice(",;\t|"), generator.choice(["\n", "\r\n"])
+    encoding = generator.choice(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+
+    def text() -> str:
+        blanks = [" "] * 9 + ["\n"] * (awkward and style != "none")
+        words = WORDS + QUOTED_WORDS * awkward
+        found = "x" + "".join(
+            generator.choice(blanks) + generator.choice(words) for _ in range(generator.randint(0, 9))
+        )
+        return found.replace(separator, " ") if style == "none" else found
+
+    rows = [(generator.choice(["a", "été", "7"]), text(), str(number)) for number in range(generator.randint(1, 40))]
+    rows += [("a", 'say "yes"', "0")] if style == "backslash" else []  # without a quote, it could be any style
+    table = [(*HEADER, "id"), *rows]
+    file = io.StringIO(newline="")
+    if style == "none":
+        file.write("".join(f"{separator.join(row)}{end}" for row in table))
+    else:
+        quoting = csv.QUOTE_ALL if style in ("all", "backslash") else csv.QUOTE_MINIMAL
+        escapes: dict[str, Any] = {"doublequote": False, "escapechar": "\\"} if style == "backslash" else {}
+        csv.writer(file, delimiter=separator, lineterminator=end, quoting=quoting, **escapes).writerows(table)
+    path = tmp_path_factory.mktemp("any") / "t.csv"
+    path.write_bytes(file.getvalue().encode(encoding))
+    _, frame = read_delimited(path, HEADER, Reading())
+    assert [tuple(row) for row in frame.to_numpy()] == [row[:2] for row in rows]
