@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool
 from models.bert_learner import _features_found
 from study.command_line import run_command
 from study.run import app
+from study.storage.connection import close_storage, open_storage
 from study.trials.repeats import _prepare
 
 TABLE = ("number", "state", "params", "value", "intermediate_values")
@@ -130,6 +131,15 @@ def toy_csv(toy_frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("copies")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[optuna.Study]:
+    """A study without trials."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    yield optuna.create_study(study_name="toy", storage=storage, direction="maximize")
+    close_storage(storage)
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import plotly.graph_objects as go
 import pytest
 from optuna.study import Study
@@ -23,12 +21,10 @@ from preprocessing.batches import TextLimits
 from study.analysis.findings import Importance, Importances, find, most_important_pair
 from study.configuration import StudyConfig
 from study.figures.report_pictures import save_pictures
-from study.figures.style import BEST, COLOURS, QUARTERS
 from study.model_settings import DEFAULTS
 from study.reports.figures import all_figures
-from study.storage.attributes import FAILURE, WORKER
-from study.storage.connection import close_storage, open_storage
 
+Fill = Callable[..., None]
 BASE = Settings(LSTMConfig(), TrainingConfig(), TextLimits())
 DEFAULT = StudyConfig(DataSource("toy", "00"), "/cache", BASE)
 RANDOM = replace(DEFAULT, sampler="random", pruner="none")
@@ -44,7 +40,6 @@ NAMES = (
     "timeline",
 )
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
-START = datetime(2026, 1, 1)
 CASES = {
     "no trial": [],
     "one trial": [COMPLETE],
@@ -56,41 +51,6 @@ CASES = {
 }
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Iterator[Study]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
-    yield optuna.create_study(study_name="toy", storage=storage, direction="maximize")
-    close_storage(storage)
-
-
-def fill(study: Study, configuration: StudyConfig, states: list[TrialState], value: float | None = None) -> None:
-    """Add trials in these states with random parameters, the first one the default; two workers, a second per trial."""
-    sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    space = configuration.search_space
-    sampler.enqueue_trial({"hidden_size": 64, "learning_rate": 0.01})
-    for number, state in enumerate(states):
-        parameters = sampler.ask(space).params
-        best = 0.3 + number / 100 if value is None else value
-        curve = [best / 2, best] if state == PRUNED else [best / 3, best / 2, best]
-        attributes: dict[str, Any] = {WORKER: f"machine-{number % 2}"}
-        if state == FAIL:
-            attributes[FAILURE] = "ValueError: the loss is not a number"
-        elif state != TrialState.RUNNING:
-            attributes |= {"epochs": len(curve), "seconds": 1.0, "curve": {"macro_f1": curve}}
-        trial = create_trial(
-            params=parameters,
-            distributions=space,
-            value=best if state in (COMPLETE, PRUNED) else None,
-            state=state,
-            user_attrs=attributes,
-            intermediate_values=dict(enumerate(curve)) if state in (COMPLETE, PRUNED) else {},
-        )
-        trial.datetime_start = START + timedelta(seconds=number)
-        trial.datetime_complete = None if state == TrialState.RUNNING else START + timedelta(seconds=number + 1)
-        study.add_trial(trial)
 
 
 def draw(study: Study, configuration: StudyConfig = DEFAULT) -> dict[str, go.Figure]:
@@ -105,7 +65,7 @@ def traces(figure: go.Figure) -> dict[str, Any]:
 @pytest.mark.parametrize("states", CASES.values(), ids=CASES.keys())
 @pytest.mark.parametrize("configuration", [DEFAULT, WIDE], ids=lambda configuration: configuration.space)
 def test_every_figure_can_be_drawn_for_every_study(
-    study: Study, configuration: StudyConfig, states: list[TrialState], value: float | None, tmp_path: Path
+    study: Study, configuration: StudyConfig, states: list[TrialState], value: float | None, tmp_path: Path, fill: Fill
 ) -> None:
     fill(study, configuration, states, value)
     figures = all_figures(study, configuration)
@@ -121,7 +81,7 @@ def test_every_figure_can_be_drawn_for_every_study(
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_history_holds_all_trials_the_running_best_and_the_default(study: Study) -> None:
+def test_the_history_holds_all_trials_the_running_best_and_the_default(study: Study, fill: Fill) -> None:
     fill(study, DEFAULT, [COMPLETE, PRUNED, COMPLETE, FAIL], None)
     figure = traces(draw(study)["history"])
     assert {name: list(trace.x) for name, trace in figure.items()} == {
@@ -137,7 +97,7 @@ def test_the_history_holds_all_trials_the_running_best_and_the_default(study: St
     assert figure["failed"].marker.symbol == "x"
 
 
-def test_learning_curves_mark_the_pruned_ones_and_the_best(study: Study) -> None:
+def test_learning_curves_mark_the_pruned_ones_and_the_best(study: Study, fill: Fill) -> None:
     fill(study, DEFAULT, CASES["all kinds"])
     figure = traces(draw(study)["learning-curves"])
     assert sum(value is None for value in figure["complete"].y) == 11  # a gap after each, but for the best one
@@ -147,7 +107,7 @@ def test_learning_curves_mark_the_pruned_ones_and_the_best(study: Study) -> None
     assert figure["pruned"].opacity < figure["complete"].opacity
 
 
-def test_the_contour_has_every_trial_on_it_and_a_surface_near_the_complete_ones(study: Study) -> None:
+def test_the_contour_has_every_trial_on_it_and_a_surface_near_the_complete_ones(study: Study, fill: Fill) -> None:
     fill(study, DEFAULT, CASES["all kinds"])
     figure = draw(study)["contour"]
     surface = figure.data[0]
@@ -159,7 +119,7 @@ def test_the_contour_has_every_trial_on_it_and_a_surface_near_the_complete_ones(
     assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")
 
 
-def test_the_contour_of_too_few_trials_shows_the_trials_without_a_surface(study: Study) -> None:
+def test_the_contour_of_too_few_trials_shows_the_trials_without_a_surface(study: Study, fill: Fill) -> None:
     fill(study, DEFAULT, [COMPLETE, COMPLETE, PRUNED])
     figure = draw(study)["contour"]
     assert {trace.type for trace in figure.data} == {"scatter"}
@@ -174,7 +134,7 @@ def test_the_contour_of_a_wide_space_is_over_the_two_most_important_numbers() ->
     assert most_important_pair(DEFAULT.search_space, Importances(20, few)) == ("hidden_size", "learning_rate")
 
 
-def test_slices_show_each_parameter_with_its_choices(study: Study) -> None:
+def test_slices_show_each_parameter_with_its_choices(study: Study, fill: Fill) -> None:
     fill(study, WIDE, CASES["all kinds"])
     figure = draw(study, WIDE)["slices"]
     assert len(figure.data) == 2 * len(WIDE.search_space)
@@ -182,7 +142,7 @@ def test_slices_show_each_parameter_with_its_choices(study: Study) -> None:
     assert "max" in {value for trace in figure.data for value in trace.x}
 
 
-def test_parallel_coordinates_have_a_line_for_each_complete_trial(study: Study) -> None:
+def test_parallel_coordinates_have_a_line_for_each_complete_trial(study: Study, fill: Fill) -> None:
     fill(study, DEFAULT, CASES["all kinds"])
     figure = draw(study)["parallel-coordinates"]
     assert [sum(place is None for place in trace.x) for trace in figure.data] == [3, 3, 3, 3]
@@ -190,7 +150,7 @@ def test_parallel_coordinates_have_a_line_for_each_complete_trial(study: Study) 
     assert 0 <= min(places) <= max(places) <= 1
 
 
-def test_importance_has_a_bar_with_an_interval_for_each_parameter_of_random_trials(study: Study) -> None:
+def test_importance_has_a_bar_with_an_interval_for_each_parameter_of_random_trials(study: Study, fill: Fill) -> None:
     fill(study, RANDOM, [COMPLETE] * 30)
     (bars,) = draw(study, RANDOM)["importance"].data
     assert set(bars.y) == {"Hidden size", "Learning rate"}
@@ -198,18 +158,7 @@ def test_importance_has_a_bar_with_an_interval_for_each_parameter_of_random_tria
     assert all(mean + more <= 1 for mean, more in zip(bars.x, bars.error_x.array, strict=True))
 
 
-def test_importance_has_no_interval_if_a_sampler_chose_the_trials(study: Study) -> None:
-    fill(study, DEFAULT, [COMPLETE] * 30)
-    (figure,) = (one for one in all_figures(study, DEFAULT) if one.name == "importance")
-    (bars,) = figure.figure.data
-    assert set(bars.y) == {"Hidden size", "Learning rate"}
-    assert bars.error_x.array is None
-    assert "Computed from the trials that TPE chose, it shows where this search has looked" in figure.caption
-    assert "interval" not in figure.alt_text
-    assert figure.alt_text.endswith("; shares from 30 complete trials.")
-
-
-def test_the_timeline_has_a_row_for_each_worker(study: Study) -> None:
+def test_the_timeline_has_a_row_for_each_worker(study: Study, fill: Fill) -> None:
     fill(study, DEFAULT, CASES["all kinds"])
     figure = draw(study)["timeline"]
     assert {row for trace in figure.data for row in trace.y} == {"Worker 1", "Worker 2"}
@@ -217,7 +166,7 @@ def test_the_timeline_has_a_row_for_each_worker(study: Study) -> None:
     assert traces(figure)["failed"].base[0] == 19
 
 
-def test_the_alt_texts_contain_the_numbers_of_the_study(study: Study) -> None:
+def test_the_alt_texts_contain_the_numbers_of_the_study(study: Study, fill: Fill) -> None:
     fill(study, DEFAULT, CASES["all kinds"])
     words = {figure.name: figure.alt_text for figure in all_figures(study, DEFAULT)}
     assert words["history"].startswith(
@@ -239,31 +188,8 @@ def test_a_model_without_epochs_has_no_learning_curves(study: Study, tmp_path: P
     assert [path.name for path in paths] == ["history.png", "contour.png"]
 
 
-def test_the_caption_of_the_contour_says_why_there_is_no_surface(study: Study) -> None:
-    fill(study, DEFAULT, [COMPLETE] * 4)
-    captions = [{figure.name: figure.caption for figure in all_figures(study, DEFAULT)}["contour"]]
-    fill(study, DEFAULT, [COMPLETE] * 4)
-    captions.append({figure.name: figure.caption for figure in all_figures(study, DEFAULT)}["contour"])
-    assert "for each trial; a surface takes 5 complete trials" in captions[0]
-    assert "a smooth surface" in captions[1]
-
-
-@pytest.mark.parametrize("page", ["#ffffff", "#121212"])
-@pytest.mark.parametrize("colour", sorted({*COLOURS.values(), BEST, *QUARTERS}))
-def test_colours_stand_out_on_light_and_on_dark_pages(colour: str, page: str) -> None:
-    """The contrast is at least 3:1, as WCAG 2.2 requires for graphics (1.4.11)."""
-    lights = sorted(_luminance(one) for one in (colour, page))
-    assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 3
-
-
-def _luminance(colour: str) -> float:
-    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
-    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
-
-
 def test_of_very_many_trials_a_part_is_drawn_and_a_sentence_says_so(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fill: Fill
 ) -> None:
     monkeypatch.setattr("study.reports.figures.POINTS", 28)
     monkeypatch.setattr("study.figures.report_pictures.CURVES", 5)

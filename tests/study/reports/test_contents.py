@@ -1,16 +1,12 @@
 """What a report says about the test split, from predictions made by hand."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
-import optuna
 import pytest
-import torch
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich.console import Console
 from sklearn.metrics import f1_score
 
@@ -19,18 +15,13 @@ from models.baselines import PUBLISHED
 from models.training.calibration import Bin
 from models.training.scores import Metric, macro_f1
 from study.configuration import StudyConfig
-from study.confirmation.candidates import Candidate, Ranked
 from study.confirmation.confirm import Confirmation
-from study.confirmation.leaderboard import ComparedStudy
 from study.confirmation.openings import Opening, split_hash
 from study.confirmation.predictions import HoldoutResults, Probabilities, System
-from study.confirmation.pruning_audit import Audit
-from study.confirmation.trainings import Confirmed, Extent, LeftOut
+from study.confirmation.trainings import Confirmed
 from study.model_settings import DEFAULTS
-from study.reports.contents import HoldoutScores, Report, confirmed_report, search_report
-from study.storage.attributes import FINGERPRINT, OPENINGS, OUTCOME
-from study.storage.connection import close_storage, open_storage
-from study.storage.fingerprint import fingerprint
+from study.reports.contents import HoldoutScores, Report, confirmed_report
+from study.storage.attributes import OPENINGS, OUTCOME
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 
@@ -46,47 +37,6 @@ SYSTEMS = (
     System("linear_svm", "linear SVM", {"C": [1, 1]}, (0.8, 0.9), PERFECT),
     System("majority", "majority class", {}, (0.9, 0.85), WRONG),  # the best one by validation
 )
-
-
-def trial_of(number: int, value: float, seconds: float = 0.0) -> FrozenTrial:
-    trial = create_trial(value=value, user_attrs={"seconds": seconds})
-    trial.number = number
-    return trial
-
-
-def ranked(size: int, *, is_default: bool = False) -> Ranked:
-    return Ranked(Candidate({"hidden_size": size}, trial_of(size, 0.8), is_default=is_default))
-
-
-WINNING = Confirmed(ranked(99).candidate, (trial_of(7, 0.5, 2.0), trial_of(8, 0.7, 4.0)))
-
-
-@pytest.fixture
-def confirmation(tmp_path: Path) -> Iterator[Confirmation]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
-    search, study = (
-        optuna.create_study(storage=storage, study_name=name, direction="maximize")
-        for name in ("toy", "toy/confirmation")
-    )
-    search.set_user_attr(FINGERPRINT, fingerprint(CONFIGURATION, device="cpu"))
-    for state, value in ((TrialState.COMPLETE, 0.5), (TrialState.PRUNED, None), (TrialState.WAITING, None)):
-        search.add_trial(create_trial(state=state, value=value))
-    yield Confirmation(
-        search,
-        study,
-        storage,
-        CONFIGURATION,
-        ranking=(ranked(99), ranked(20), ranked(64, is_default=True)),
-        winner=WINNING,
-        default=replace(WINNING, candidate=ranked(64, is_default=True).candidate),
-        left_out=(LeftOut(ranked(30).candidate, "it failed"),),
-        extent=Extent(seeds=2),
-        audit=Audit((), pruned=1, top=4, bar=0.5),
-        checkpoints=tmp_path,
-        device=torch.device("cpu"),
-    )
-    close_storage(storage)
 
 
 @pytest.fixture
@@ -168,7 +118,7 @@ def test_a_verdict_without_a_default_configuration_says_why(
     confirmation: Confirmation, stored: list[HoldoutResults]
 ) -> None:
     stored.append(replace(stored[0], systems=(SYSTEMS[0], *SYSTEMS[2:])))
-    itself = replace(WINNING, candidate=replace(WINNING.candidate, is_default=True))
+    itself = replace(confirmation.winner, candidate=replace(confirmation.winner.candidate, is_default=True))
     for changed, reason in (
         (replace(confirmation, default=None), "The default configuration failed on fresh repeats"),
         (replace(confirmation, winner=itself), "None of the search's best configurations came before the default one"),
@@ -231,7 +181,7 @@ def test_a_single_repeat_has_no_deviation(confirmation: Confirmation, stored: li
     systems = [replace(system, predictions=system.predictions[:1]) for system in SYSTEMS]
     systems[0] = replace(systems[0], probabilities=probabilities)
     stored.append(replace(stored[0], systems=tuple(systems)))
-    report_on(replace(confirmation, winner=replace(WINNING, trials=WINNING.trials[:1])))
+    report_on(replace(confirmation, winner=replace(confirmation.winner, trials=confirmation.winner.trials[:1])))
     assert confirmation.study.user_attrs[OUTCOME]["deviation"] is None
 
 
@@ -268,22 +218,6 @@ def test_a_report_holds_what_the_confirmation_has_found(confirmation: Confirmati
     assert report.findings.cost.total_seconds == 0
     assert "--seeds 2" in report.reproduction.report
     assert report.study is confirmation.search  # a snapshot
-
-
-def test_a_report_on_the_search_alone_has_no_test(confirmation: Confirmation) -> None:
-    report = search_report(confirmation.search, CONFIGURATION)
-    assert (report.test, report.winner, report.ranking) == (None, None, ())
-    assert report.study.study_name == "toy"
-    assert report.reproduction.report == "python -m study.report --no-retrain"
-    assert report.configuration == CONFIGURATION
-    assert report.findings.cost.pruned == 0
-
-
-def test_the_rank_of_a_study_is_its_place_among_the_compared_studies(confirmation: Confirmation) -> None:
-    report = search_report(confirmation.search, CONFIGURATION)
-    others = [ComparedStudy(name, "lstm", 1, 1.0, 0.5, {}, None) for name in ("best", "toy", "worst")]
-    assert report.rank == 0
-    assert replace(report, comparison=tuple(others)).rank == 1
 
 
 def test_a_score_can_be_looked_up_by_its_metric(confirmation: Confirmation, stored: list[HoldoutResults]) -> None:
