@@ -170,7 +170,8 @@ def _first_dialect(path: Path, wanted: Sequence[str], reading: Reading, encoding
         header, *others = rows[separator]
         found = len(set(wanted) & set(map(normalised, header))) if reading.header else 0
         same = sum(len(row) == len(header) for row in others) / max(1, len(others))
-        return found, len(header) > 1, same, separator != ","  # texts are full of commas
+        several = len(header) > 1
+        return found, several, several and same, several and separator != ","  # texts are full of commas
 
     separator = max(separators, key=fits)
     header = rows[separator][0]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 PAD_ID, UNKNOWN_ID = 0, 1
-SPECIAL_WORDS = ("<pad>", "<unk>")  # they cannot occur in texts: cleaning removes the brackets
+SPECIAL_WORDS = ("<pad>", "<unk>")  # they cannot occur in texts: cleaning cuts the brackets off
 
 
 @dataclass(frozen=True)

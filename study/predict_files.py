@@ -145,8 +145,10 @@ def _label_delimited(
             writer.writerow([*dialect.names, *columns.added])
         for chunk in read_chunks(source, dialect, CHUNK):
             rows = chunk.astype(object).where(chunk.notna(), "").to_numpy()
-            for cells, result in zip(rows, label(chunk.iloc[:, text]), strict=True):
+            texts = rows[:, text].tolist()
+            for cells, result in zip(rows, label(texts), strict=True):
                 added = [cell for name, share in columns.cells(result) for cell in (name or "", f"{share:.6f}")]
+                added = added if dialect.quotes else [" ".join(cell.split()) for cell in added]
                 writer.writerow([*cells, *added])
 
 
@@ -221,15 +223,13 @@ def check_files(source: Path, target: Path, *, force: bool) -> None:
 
 def _check_kinds(kind: str, source: Path, target: Path) -> None:
     if kind not in ("delimited", "json", "parquet"):
-        raise PredictionError(
-            f"{source} is a {kind} file, which is not written. Save it as CSV, Parquet or JSON lines."
-        )
+        raise PredictionError(f"{source} is a {kind}, which is not written. Save it as CSV, Parquet or JSON lines.")
     from data.compression import SUFFIXES, without_compression_suffix
 
     compression = target.suffix.lower() if target.suffix.lower() in SUFFIXES else ""
     wanted = KINDS.get(without_compression_suffix(target).suffix.lower(), "delimited")
     if wanted != kind or (kind == "parquet" and compression):
-        title = {"delimited": "delimited text, as .csv", "json": "JSON, as .jsonl", "parquet": ".parquet"}[kind]
+        title = {"delimited": "text, as .csv", "json": ".jsonl", "parquet": ".parquet"}[kind]
         raise PredictionError(f"--output must be of the kind of --input ({title}), got {target}.")
     if compression and compression not in WRITERS:
         raise PredictionError(f"--output can be compressed as {', '.join(WRITERS)}, got {target}.")

@@ -70,7 +70,7 @@ def test_a_text_whose_known_words_are_all_truncated_counts_as_unknown(
 
 def write_rows(path: Path, rows: list[list[str]], separator: str) -> None:
     with (
-        gzip.open(path, "wt", newline="", encoding="utf-8-sig")
+        gzip.open(path, "wt", newline="", encoding="utf-8")
         if path.suffix.lower() == ".gz"
         else path.open("w", newline="") as file
     ):
@@ -125,7 +125,7 @@ def test_json_lines_keep_every_character_of_other_columns(
 ) -> None:
     def write(rows: list[str], name: str) -> Path:
         path = Path(f"{name}{suffix}")
-        content = "\ufeff" + "\n".join(rows)
+        content = "\n".join(rows)
         path.write_bytes(gzip.compress(content.encode()) if suffix.endswith(".gz") else content.encode())
         return path
 
