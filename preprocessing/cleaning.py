@@ -24,6 +24,7 @@ PATTERNS = {
     LETTER: r"[\p{L}\p{N}]",
 }
 LAST_PLANE_OF_LETTERS = 0x20000  # from here on there are only Han characters
+UNDECODABLE = 0xFFFD  # the replacement character, a symbol
 BLANK = ord(" ")
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
@@ -125,6 +126,7 @@ def _kinds() -> npt.NDArray[np.uint8]:
     for kind, pattern in reversed(PATTERNS.items()):
         matches = pc.match_substring_regex(characters, pattern=pattern).to_numpy(zero_copy_only=False)
         kinds[points[matches]] = kind
+    kinds[UNDECODABLE] = SEPARATOR
     return kinds
 
 

@@ -125,8 +125,9 @@ def _key(split: Split, pieces: WordPieces | None) -> dict[str, Any]:
     key: dict[str, Any] = {
         "sha256": source.sha256,
         "suffixes": [without_compression_suffix(path).suffix.lower() for path in source.paths],
-        "columns": [source.label_column, source.text_column],
+        "columns": astuple(source.columns),
         "reading": astuple(source.reading),
+        "test": source.test_sha256,
         "split_seed": split.seed,
         "rules": RULES,
     }

@@ -87,7 +87,12 @@ def label_file(
         kind = kind_of_table(source)
         _check_kinds(kind, source, target)
         with (
-            Progress(TextColumn("labelled: {task.completed:,}"), console=console, transient=True) as progress,
+            Progress(
+                TextColumn("labelled: {task.completed:,}"),
+                console=console,
+                transient=True,
+                disable=not console.is_terminal,
+            ) as progress,
             replacing(target) as temporary,
         ):
             task = progress.add_task("", total=None)

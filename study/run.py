@@ -72,6 +72,20 @@ def run(
     separator: Separator = None,
     encoding: Encoding = None,
     header: Header = True,
+    split_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The column with train, validation or test, if texts are split.", show_default="none"
+        ),
+    ] = None,
+    group_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Rows with the same value here stay on one side.", show_default="none"),
+    ] = None,
+    test_data: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Your own test texts, with the same columns.", show_default="a tenth"),
+    ] = None,
     split_seed: Annotated[
         int, count("Draws training, validation and test; keep it to compare studies.", least=0, most=2**32 - 1)
     ] = 0,
@@ -194,7 +208,15 @@ def run(
         from data.source import find_source
 
         reading = reading_options(separator, encoding, header)
-        source, sentence = find_source(data, label_column=label_column, text_column=text_column, reading=reading)
+        source, sentence = find_source(
+            data,
+            label_column=label_column,
+            text_column=text_column,
+            reading=reading,
+            split_column=split_column,
+            group_column=group_column,
+            test_data=test_data,
+        )
         console.print(f"Data: {sentence}")
 
         from study.configuration import StudyConfig

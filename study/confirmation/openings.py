@@ -33,10 +33,12 @@ def openings(storage: RetryingStorage, configuration: StudyConfig) -> list[Openi
 
 
 def split_hash(configuration: StudyConfig) -> str:
-    """A digest that identifies the test texts; those of a standard corpus do not depend on the seed of the split."""
+    """A digest that identifies the test texts; given ones, as of a standard corpus, do not depend on a seed."""
     source = configuration.source
-    seed = configuration.split_seed if source.path is not None else None
-    facts = [source.sha256, source.label_column, source.text_column, seed]
+    seed = None if source.has_own_test else configuration.split_seed
+    facts: list[object] = [source.test_sha256 or source.sha256, source.label_column, source.text_column, seed]
+    facts += [source.split_column] if source.split_column and not source.test_sha256 else []
+    facts += [source.group_column] if source.group_column and not source.has_own_test else []
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

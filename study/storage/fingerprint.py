@@ -49,7 +49,7 @@ def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
     usual = DataSource("", "")
     facts |= {
         name: value
-        for name in ("separator", "encoding", "header")
+        for name in ("separator", "encoding", "header", "split_column", "group_column", "test_sha256")
         if (value := getattr(configuration.source, name)) != getattr(usual, name)
     }
     base = configuration.base
@@ -116,8 +116,8 @@ def _is_of_a_version(key: str) -> bool:
 
 def _describe(key: str) -> str:
     """The option that sets a fact, or the fact's name where there is none."""
-    if key == "data":
-        return "other data, of SHA-256"
+    if key in ("data", "test_sha256"):
+        return f"other {'data' if key == 'data' else 'test data'}, of SHA-256"
     part, _, field = key.rpartition(".")
     if part == "space":
         return f"the range of {field}"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.corpus import LabelledTexts, read_corpus
+from data.corpus import Columns, LabelledTexts, check_corpus, read_corpus
 from data.delimited import Reading
 from data.errors import CorpusError
 
@@ -19,8 +19,9 @@ GOOD_ROWS = "".join(f"{number % 2},text number {number}\n" for number in range(3
 
 
 def read(path: Path, **columns: str) -> tuple[LabelledTexts, tuple[str, ...]]:
-    named = {"label_column": "Category", "text_column": "description_pre", **columns}
-    return read_corpus([path], **named, reading=Reading())
+    named = Columns(**{"label": "Category", "text": "description_pre", **columns})
+    corpus, notes = read_corpus([path], named, reading=Reading())
+    return corpus, (*notes, *check_corpus(corpus, str(path)))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
@@ -70,7 +71,7 @@ def test_a_nan_label_counts_as_missing(tmp_path: Path) -> None:
 
 def test_label_and_text_must_be_two_columns(toy_csv: Path) -> None:
     with pytest.raises(CorpusError, match="must differ"):
-        read(toy_csv, label_column="description_pre")
+        read(toy_csv, label="description_pre")
 
 
 def test_a_text_of_a_megabyte_is_read(write_csv: Callable[..., Path]) -> None:
@@ -82,7 +83,7 @@ def test_a_text_of_a_megabyte_is_read(write_csv: Callable[..., Path]) -> None:
 
 def test_other_columns_can_be_named(tmp_path: Path) -> None:
     pd.DataFrame({"job": ["a", "b"] * 10, "bio": [f"text {n}" for n in range(20)]}).to_csv(tmp_path / "t.csv")
-    assert len(read(tmp_path / "t.csv", label_column="job", text_column="bio")[0]) == 20
+    assert len(read(tmp_path / "t.csv", label="job", text="bio")[0]) == 20
 
 
 BAD_FILES = [

@@ -1,6 +1,7 @@
 """No text is in two splits, every class is in all splits that it is large enough for, and a seed fixes the split."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from data.corpus import LabelledTexts
-from data.split import TEST, TRAINING, VALIDATION, classes_only_in_training, split_sides
+from data.corpus import TEST, TRAINING, VALIDATION, LabelledTexts
+from data.split import classes_only_in_training, split_sides
 
 HELD_OUT = (VALIDATION, TEST)
 
@@ -113,3 +114,45 @@ def test_the_split_of_a_seed_is_the_same_on_every_machine_and_in_every_version()
         "002020001020000010001000000100000010000000100000000220000200",
         "100201000220000000000120000000000001000000000001001020000002",
     ]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"), st.integers(0, 60).map("text {}".format), st.sampled_from([None, *"12345678"])
+        ),
+        min_size=1,
+        max_size=200,
+    ),
+    st.integers(0, 10),
+)
+def test_neither_a_group_nor_a_text_is_on_two_sides(rows: list[tuple[str, str, str | None]], seed: int) -> None:
+    groups = pa.array([group for *_, group in rows], pa.large_string())
+    corpus = replace(corpus_of([(label, text) for label, text, _ in rows]), groups=groups)
+    sides = split_sides(corpus, held_out=HELD_OUT, seed=seed)
+    for values in (corpus.texts.to_pylist(), groups.to_pylist()):
+        found: dict[str, set[int]] = {}
+        for value, side in zip(values, sides, strict=True):
+            found.setdefault(value, set()).add(int(side)) if value else None
+        assert all(len(seen) == 1 for seen in found.values())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "largest_share"), [([1] * 100, 0.1), ([5] * 20, 0.1), ([1, 1, 100], 0.01), ([50, 50, 3, 4, 5], 0.1)]
+)
+def test_each_held_out_side_gets_groups_of_about_a_tenth(sizes: list[int], largest_share: float) -> None:
+    rows = [("a", f"text {group} {number}") for group, size in enumerate(sizes) for number in range(size)]
+    groups = pa.array([str(group) for group, size in enumerate(sizes) for _ in range(size)], pa.large_string())
+    corpus = replace(corpus_of(rows), groups=groups)
+    for seed in range(5):
+        counts = np.bincount(split_sides(corpus, held_out=HELD_OUT, seed=seed), minlength=3)
+        assert counts[VALIDATION] > 0
+        assert counts[TEST] > 0
+        assert counts[1:].max() <= np.ceil(largest_share * len(rows)) + 2
+
+
+def test_rows_without_a_group_are_split_by_their_text() -> None:
+    corpus = corpus_of([("ab"[number % 2], f"text {number}") for number in range(100)])
+    without = replace(corpus, groups=pa.nulls(100, pa.large_string()))
+    expected = split_sides(corpus, held_out=HELD_OUT, seed=1)
+    assert np.array_equal(split_sides(without, held_out=HELD_OUT, seed=1), expected)

@@ -89,6 +89,7 @@ def test_cleaning_twice_changes_no_word(raw: list[str]) -> None:
         ("good\U0001f600\U0001f600 \u2764\ufe0f", "good \U0001f600 \U0001f600 \u2764"),
         ("co\u00adoperate zero\u200bwidth", "cooperate zerowidth"),
         ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u062e\u0648\u0627\u0647\u0645"),  # Persian
+        ("\ufffd broken", "broken"),
         ("...", ""),
         ("", ""),
     ],
