@@ -56,7 +56,7 @@ def test_a_path_may_begin_with_the_home_folder(toy_csv: Path, monkeypatch: pytes
 def test_column_options_are_refused_for_a_standard_corpus() -> None:
     with pytest.raises(CorpusError, match="r8 is a standard corpus: options for columns"):
         find_source("r8", label_column="job")
-    with pytest.raises(CorpusError, match="r8 is a standard corpus: options for columns and reading"):
+    with pytest.raises(CorpusError, match="r8 is a standard corpus: options for columns, reading and splitting"):
         find_source("r8", reading=Reading(separator=";"))
     with pytest.raises(CorpusError, match="r8 is a standard corpus: it cannot be joined"):
         find_source(["r8", "r52"])
