@@ -36,7 +36,7 @@ class BERTLearner(Learner):
     config_type = BERTConfig
     network_type = BERTClassifier
     variant_field = "strategy"
-    ignored_fields = frozenset({"vocabulary_size", "min_frequency"})  # word pieces are all known
+    ignored_fields = frozenset({"vocabulary_size", "min_frequency", "truncate"})  # word pieces are all known
     defaults: ClassVar = {
         "frozen": Settings(BERTConfig("frozen"), TrainingConfig(20, 1e-2, patience=5), LIMITS),
         "full": Settings(BERTConfig("full"), TrainingConfig(3, 2e-4, 16, schedule="linear"), LIMITS),

@@ -29,8 +29,8 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.txt"  # one word per line; the line number from 0 is the id
 TOKENIZER_FILE = "tokenizer.json"  # for word pieces, instead
-FORMAT = 3
-READABLE = (2, 3)  # formats; 2 has no temperature
+FORMAT = 4
+READABLE = (2, 3, 4)  # formats; 2 has no temperature, before 4 all texts were cut at their end
 
 
 class ModelError(UserError):
@@ -57,6 +57,7 @@ def save_model(folder: Path, classifier: TextClassifier) -> None:
         "model": asdict(model.config),
         "encoder": None if encoder is None else json.loads(encoder),
         "max_tokens": classifier.max_tokens,
+        "truncate": classifier.truncate,
         "temperature": classifier.temperature,
         "classes": classifier.classes,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
@@ -69,12 +70,19 @@ def save_model(folder: Path, classifier: TextClassifier) -> None:
         raise ModelError(f"The model {folder} cannot be written: {error.strerror or error}.") from error
 
 
-def load_model(folder: Path) -> TextClassifier:
-    """Read a model written by `save_model`. Raises `ModelError` for any other or damaged folder."""
+def load_model(folder: Path | str) -> TextClassifier:
+    """Read a model written by `save_model`; it has `predict` and `predict_proba`, as scikit-learn's classifiers.
+
+    Raises `ModelError` for any other or damaged folder.
+    """
+    folder = Path(folder)
     try:
         config = json.loads((folder / CONFIG_FILE).read_bytes())
         versions = {name: config[name] for name in ("format", "cleaning") if name in config}
-        if versions.get("format") not in READABLE or versions.get("cleaning") != CLEANING_VERSION:
+        is_clean = versions.get("cleaning") == CLEANING_VERSION or (
+            "sha256" in config and TOKENIZER_FILE in config["sha256"]
+        )
+        if versions.get("format") not in READABLE or not is_clean:
             raise ModelError(
                 f"{folder} holds no model that this version can read: its {CONFIG_FILE} has "
                 f"{', '.join(f'{name} {value}' for name, value in versions.items()) or 'no format'}, needed is format "
@@ -97,7 +105,8 @@ def load_model(folder: Path) -> TextClassifier:
         temperature = float(config.get("temperature", 1.0))
         if not 0 < temperature < math.inf:
             raise ValueError(f"`0 < temperature < inf` must hold, got {temperature}.")
-        return TextClassifier(model, tokens, classes, max_tokens, dict(config["about"]), temperature)
+        truncate = config.get("truncate", "head")
+        return TextClassifier(model, tokens, classes, max_tokens, dict(config["about"]), temperature, truncate)
     except (FileNotFoundError, NotADirectoryError) as error:
         missing = "there is no such folder" if not folder.is_dir() else f"{Path(error.filename).name} is missing"
         raise ModelError(f"{folder} is not a model: {missing}. Name a folder that study.report has written.") from None

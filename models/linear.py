@@ -99,7 +99,7 @@ class LinearLearner(Learner):
         _, result = fit_linear(
             self.settings.model,
             self.training_texts,
-            self.prepared.validation,
+            self.truncated(self.prepared.validation),
             vocabulary_size=self.vocabulary_size,
             max_tokens=self.settings.limits.max_tokens,
             classes=len(self.prepared.classes),

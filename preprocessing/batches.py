@@ -5,7 +5,7 @@ Texts of similar length share a batch, so that there is little padding.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ EARLY_VALIDATION_TEXTS = 5_000  # at most, after an epoch that cannot be a train
 EVALUATION_BATCH_SIZE = 128  # larger ones are slower: they fit the processor's caches less well
 
 
+Truncation = Literal["head", "tail", "both"]
+
+
 @dataclass(frozen=True)
 class TextLimits:
     """Limits on the prepared texts that a model sees; of word ids, they need no cache entry of their own."""
@@ -30,11 +33,14 @@ class TextLimits:
     vocabulary_size: int = 30_000  # ids at most, including <pad> and <unk>
     min_frequency: int = 2  # rarer words of the training texts are <unk>, so that <unk> is trained
     max_training_texts: int | None = None  # a stratified part of them; None: all
+    truncate: Truncation = "head"  # which part of a longer text is kept; both: its first and its last half
 
     def __post_init__(self) -> None:
         for name, minimum in (("max_tokens", 1), ("vocabulary_size", 3), ("min_frequency", 1)):
             if getattr(self, name) < minimum:
                 raise ValueError(f"`{name} >= {minimum}` must hold, got {getattr(self, name)}.")
+        if self.truncate not in get_args(Truncation):
+            raise ValueError(f"`truncate` must be head, tail or both, got {self.truncate!r}.")
         if self.max_training_texts is not None and self.max_training_texts < 1:
             raise ValueError(f"`max_training_texts >= 1` must hold, got {self.max_training_texts}.")
 
@@ -121,6 +127,20 @@ def texts_per_batch(texts: EncodedTexts, max_tokens: int, batch_tokens: int, epo
 def limited_training_texts(texts: EncodedTexts, limits: TextLimits) -> EncodedTexts:
     """The part of the texts that the limits allow, as `stratified_part` chooses it; all texts without a limit."""
     return texts if limits.max_training_texts is None else stratified_part(texts, limits.max_training_texts)
+
+
+def truncated(texts: EncodedTexts, max_tokens: int, truncate: Truncation) -> EncodedTexts:
+    """The texts without the tokens that are to be cut out; for "head" all of them, since batches cut the rest off."""
+    lengths = texts.lengths
+    if truncate == "head" or len(texts) == 0 or lengths.max() <= max_tokens:
+        return texts
+    kept = np.minimum(lengths, max_tokens)
+    head = (max_tokens + 1) // 2 if truncate == "both" else 0  # tokens before the cut
+    offsets = np.concatenate([[0], np.cumsum(kept)])
+    places = np.arange(offsets[-1]) - np.repeat(offsets[:-1], kept)  # in the truncated text
+    skipped = np.repeat(lengths - kept, kept) * (places >= head)
+    token_ids = texts.token_ids[np.repeat(texts.offsets[:-1], kept) + places + skipped]
+    return EncodedTexts(np.asarray(token_ids), offsets, texts.labels)
 
 
 def stratified_part(texts: EncodedTexts, size: int) -> EncodedTexts:

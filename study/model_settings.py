@@ -21,7 +21,7 @@ FIELDS = {  # the field that each option sets
     "bert_model": "pretrained",
     **{name: name for name in ("strategy", "classifier", "max_training_texts", "metric", "seed", "epochs", "patience")},
     **{name: name for name in ("budget_texts", "precision")},
-    **{name: name for name in ("max_tokens", "vocabulary_size", "min_frequency")},
+    **{name: name for name in ("max_tokens", "truncate", "vocabulary_size", "min_frequency")},
 }
 FEW_TEXTS, MANY_TEXTS = 5_000, 35_000  # of training; between them, models have their own number of epochs
 MOST_EPOCHS = 10  # times as many, with very few texts

@@ -102,7 +102,7 @@ def print_labels(classifier: "TextClassifier", texts: Iterable[str], top: int, t
     names = [" ".join(name.split()) for name in classifier.classes]  # without tabs and line ends
     blank = below = 0
     for chunk in in_chunks(texts):
-        predictions = classifier.predict(chunk)
+        predictions = classifier.predictions(chunk)
         blank += int(predictions.is_blank.sum())
         for result in predictions.top(names, top):
             below += result[0][1] < threshold

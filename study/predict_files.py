@@ -99,7 +99,7 @@ def label_file(
 
             def label(values: Sequence[object]) -> list[Result]:
                 nonlocal labelled
-                predictions = classifier.predict(strings(source, columns.text, values))
+                predictions = classifier.predictions(strings(source, columns.text, values))
                 results = predictions.top(classifier.classes, columns.top)
                 labelled = Labelled(
                     labelled.texts + len(values),

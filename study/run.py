@@ -138,6 +138,10 @@ def run(
             default="200; linear all; bert 128 word pieces",
         ),
     ] = None,
+    truncate: Annotated[
+        Literal["head", "tail", "both"] | None,
+        typer.Option(help="The part of a longer text that is kept; both: first and last half.", show_default="head"),
+    ] = None,
     vocabulary_size: Annotated[
         int | None,
         count(
@@ -237,6 +241,7 @@ def run(
                 "budget_texts": budget_texts,
                 "patience": patience,
                 "max_tokens": max_tokens,
+                "truncate": truncate,
                 "vocabulary_size": vocabulary_size,
                 "min_frequency": min_frequency,
                 "precision": precision,

@@ -14,12 +14,13 @@ import torch
 
 from models.networks.network import Network
 from models.training.parallel import one_torch_thread
-from preprocessing.batches import Batch, EvaluationBatches
+from preprocessing.batches import Batch, EvaluationBatches, Truncation, truncated
 from preprocessing.encoding import EncodedTexts, encode
 from preprocessing.vocabulary import Vocabulary
 from preprocessing.word_pieces import WordPieces
 
 Tokens: TypeAlias = Vocabulary | WordPieces  # the known words or pieces, and their ids
+Texts: TypeAlias = Sequence[str | None] | pa.Array  # or a column of pandas or NumPy
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,22 @@ class TextClassifier:
     max_tokens: int  # per text; longer ones are truncated
     about: Mapping[str, Any]  # its origin; JSON values
     temperature: float = 1.0  # by which logits are divided, for calibration
+    truncate: Truncation = "head"  # which part of a longer text is kept
 
-    def predict(self, texts: Sequence[str | None] | pa.Array) -> Predictions:
+    @property
+    def classes_(self) -> npt.NDArray[np.object_]:
+        """The classes as scikit-learn's classifiers name them."""
+        return np.array(self.classes, object)
+
+    def predict(self, texts: Texts) -> npt.NDArray[np.object_]:
+        """The label of each text, as scikit-learn's classifiers return them."""
+        return self.predictions(texts).labels
+
+    def predict_proba(self, texts: Texts) -> npt.NDArray[np.float32]:
+        """The probabilities (texts, classes), in the order of `classes_`, as scikit-learn's classifiers return them."""
+        return self.predictions(texts).probabilities
+
+    def predictions(self, texts: Texts) -> Predictions:
         """Label texts of any length; empty, missing or unknown ones are `<unk>` to the model.
 
         The same texts in one call give the same bits in every process of a machine. Among other texts, the last bits
@@ -63,6 +78,7 @@ class TextClassifier:
             return Predictions(labels, probabilities, is_blank)
         arrays = self.tokens.encode(texts) if isinstance(self.tokens, WordPieces) else encode(texts, self.tokens)
         encoded = EncodedTexts(*arrays, labels=np.zeros(len(texts), np.int32))
+        encoded = truncated(encoded, self.max_tokens, self.truncate)
         batches = EvaluationBatches(encoded, self.max_tokens, len(self.tokens))
         names = np.array(self.classes, object)
         # A batch per core, each with one thread as in training. One batch on all cores gives the same bits, but took
@@ -91,10 +107,13 @@ class TextClassifier:
         )
 
 
-def _strings(texts: Sequence[str | None] | pa.Array) -> pa.Array:
+def _strings(texts: Texts) -> pa.Array:
     """The texts as `large_string` without nulls; what UTF-8 cannot encode, as half a surrogate pair, becomes `?`."""
     if isinstance(texts, str):
         raise TypeError("Give a sequence of texts, not a single one.")
     if not isinstance(texts, pa.Array):
-        texts = pa.array([text and text.encode("utf-8", "replace").decode() for text in texts], pa.large_string())
+        try:
+            texts = pa.array(texts, pa.large_string(), from_pandas=True)  # NaN is missing, too
+        except UnicodeEncodeError:
+            texts = pa.array([text and text.encode("utf-8", "replace").decode() for text in texts], pa.large_string())
     return pc.fill_null(texts.cast(pa.large_string()), "")

@@ -15,7 +15,7 @@ from models.networks.network import Network
 from models.training.checkpoint import Checkpoint
 from models.training.config import TrainingConfig
 from models.training.trainer import EpochResult, TrainingResult, compute_logits
-from preprocessing.batches import EvaluationBatches, TextLimits, limited_training_texts
+from preprocessing.batches import EvaluationBatches, TextLimits, limited_training_texts, truncated
 from preprocessing.cache import OnEvent, OnProgress, ignore
 from preprocessing.encoding import EncodedTexts
 from preprocessing.pretrained import EncoderVersion, PretrainedEncoder, find_encoder
@@ -78,8 +78,16 @@ class Learner(ABC):
         self, weights: Mapping[str, Tensor], about: Mapping[str, Any], *, temperature: float = 1.0
     ) -> TextClassifier:
         """A classifier of raw texts, with the weights from `fit` and a temperature for its logits."""
-        max_tokens = self.settings.limits.max_tokens
-        return TextClassifier(self.network(weights), self.tokens, self.prepared.classes, max_tokens, about, temperature)
+        limits = self.settings.limits
+        return TextClassifier(
+            self.network(weights),
+            self.tokens,
+            self.prepared.classes,
+            limits.max_tokens,
+            about,
+            temperature,
+            limits.truncate,
+        )
 
     def logits(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> Tensor:
         """The logits (N, classes) of the texts, by the network with these weights."""
@@ -111,7 +119,7 @@ class Learner(ABC):
 
     @property
     def training_texts(self) -> EncodedTexts:
-        return limited_training_texts(self.prepared.training, self.settings.limits)
+        return self.truncated(limited_training_texts(self.prepared.training, self.settings.limits))
 
     @property
     def tokens(self) -> Tokens:
@@ -124,4 +132,7 @@ class Learner(ABC):
         return self.settings.limits.kept_words(self.prepared.word_counts)
 
     def evaluation_batches(self, texts: EncodedTexts) -> EvaluationBatches:
-        return EvaluationBatches(texts, self.settings.limits.max_tokens, self.vocabulary_size)
+        return EvaluationBatches(self.truncated(texts), self.settings.limits.max_tokens, self.vocabulary_size)
+
+    def truncated(self, texts: EncodedTexts) -> EncodedTexts:
+        return truncated(texts, self.settings.limits.max_tokens, self.settings.limits.truncate)

@@ -130,9 +130,7 @@ def test_neither_a_group_nor_a_text_is_on_two_sides(rows: list[tuple[str, str, s
         assert all(len(seen) == 1 for seen in found.values())
 
 
-@pytest.mark.parametrize(
-    ("sizes", "largest_share"), [([1] * 100, 0.1), ([5] * 20, 0.1), ([1, 1, 100], 0.01), ([50, 50, 6, 7], 0.1)]
-)
+@pytest.mark.parametrize(("sizes", "largest_share"), [([1] * 100, 0.1), ([5] * 20, 0.1), ([1, 1, 100], 0.01)])
 def test_each_held_out_side_gets_groups_of_about_a_tenth(sizes: list[int], largest_share: float) -> None:
     rows = [("a", f"text {group} {number}") for group, size in enumerate(sizes) for number in range(size)]
     groups = pa.array([str(group) for group, size in enumerate(sizes) for _ in range(size)], pa.large_string())

@@ -33,7 +33,7 @@ from models.export import load_model
 assert "pandas" not in sys.modules  # pyarrow brings it with the first array that it makes of a list
 classifier = load_model(Path("moved"))
 texts = json.loads(Path("texts.json").read_text())
-predictions = classifier.predict(texts)
+predictions = classifier.predictions(texts)
 np.savez("predictions.npz", labels=predictions.labels.astype(str), probabilities=predictions.probabilities)
 needless = {"optuna", "sqlalchemy", "data.source", "study", "sklearn", "scipy"}
 assert not needless & set(sys.modules), needless & set(sys.modules)

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, log_loss
 
 from models.export import ModelError, load_model, save_model
 from models.learners.classifier import TextClassifier
 from models.lstm import LSTMClassifier, LSTMConfig
+from preprocessing.batches import Truncation
 from preprocessing.vocabulary import build_vocabulary
 
 
@@ -33,30 +36,30 @@ def classifier(tmp_path: Path) -> TextClassifier:
 
 def test_texts_without_a_known_word_are_treated_as_one_unknown_word(classifier: TextClassifier) -> None:
     texts = ["", None, " ,;- ", "unheard", "\udcff", "word"]
-    probabilities = classifier.predict(texts).probabilities
+    probabilities = classifier.predictions(texts).probabilities
     assert (probabilities[:5] == probabilities[0]).all()
     assert (probabilities[5] != probabilities[0]).all()
     assert probabilities.sum(axis=1) == pytest.approx(1)
 
 
 def test_any_number_of_texts_of_any_string_type_is_labelled(classifier: TextClassifier) -> None:
-    none = classifier.predict([])
+    none = classifier.predictions([])
     assert (none.labels.shape, none.probabilities.shape) == ((0,), (0, 2))
     texts = ["word " * (number % 300) for number in range(1000)]
-    expected = classifier.predict(texts)
+    expected = classifier.predictions(texts)
     assert set(expected.labels) <= {"class 0", "class 1"}
     for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
-        found = classifier.predict(pa.array(texts, kind))
+        found = classifier.predictions(pa.array(texts, kind))
         assert found.probabilities.tobytes() == expected.probabilities.tobytes()
     with pytest.raises(TypeError, match="not a single one"):
-        classifier.predict("word")
+        classifier.predictions("word")
 
 
 def test_predicting_leaves_threads_and_random_numbers_as_they_were(tmp_path: Path) -> None:
     small(tmp_path / "model")
     torch.set_num_threads(2)
     state = torch.get_rng_state()
-    load_model(tmp_path / "model").predict(["word"] * 1000)
+    load_model(tmp_path / "model").predictions(["word"] * 1000)
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
     assert torch.equal(torch.get_rng_state(), state)
@@ -158,11 +161,11 @@ def test_probabilities_are_the_softmax_of_the_logits_over_the_temperature(tmp_pa
     warm = replace(classifier, temperature=3.0)
     save_model(tmp_path / "warm", warm)
     texts = ["a word", "b"]
-    cold_logits = np.log(classifier.predict(texts).probabilities)
+    cold_logits = np.log(classifier.predictions(texts).probabilities)
     expected = np.exp(cold_logits / 3) / np.exp(cold_logits / 3).sum(axis=1, keepdims=True)
-    for predictions in (warm.predict(texts), load_model(tmp_path / "warm").predict(texts)):
+    for predictions in (warm.predictions(texts), load_model(tmp_path / "warm").predictions(texts)):
         np.testing.assert_allclose(predictions.probabilities, expected, rtol=1e-5)
-        assert list(predictions.labels) == list(classifier.predict(texts).labels)
+        assert list(predictions.labels) == list(classifier.predictions(texts).labels)
 
 
 def test_a_model_exported_before_temperatures_existed_can_be_read(tmp_path: Path) -> None:
@@ -173,5 +176,28 @@ def test_a_model_exported_before_temperatures_existed_can_be_read(tmp_path: Path
     del config["temperature"]
     file.write_text(json.dumps({**config, "format": 2}))
     texts = ["a word", "b"]
-    again = load_model(tmp_path / "model").predict(texts).probabilities
-    np.testing.assert_array_equal(again, classifier.predict(texts).probabilities)
+    again = load_model(tmp_path / "model").predictions(texts).probabilities
+    np.testing.assert_array_equal(again, classifier.predictions(texts).probabilities)
+
+
+def test_a_model_is_used_as_a_classifier_of_scikit_learn(classifier: TextClassifier, tmp_path: Path) -> None:
+    loaded = load_model(str(tmp_path / "model"))
+    texts = ["word", "word unheard word", None, "unheard"]
+    for column in (texts, pd.Series(texts), np.array(texts, object), pa.array(texts)):
+        labels, probabilities = loaded.predict(column), loaded.predict_proba(column)
+        assert probabilities.shape == (4, 2)
+        assert np.array_equal(labels, loaded.classes_[probabilities.argmax(axis=1)])
+        assert probabilities.tobytes() == classifier.predictions(texts).probabilities.tobytes()
+    assert log_loss(["class 0", "class 1", "class 0", "class 1"], probabilities, labels=loaded.classes_) > 0
+    assert accuracy_score(labels, loaded.predict(texts)) == 1
+
+
+@pytest.mark.parametrize(("truncate", "kept"), [("head", "word unheard"), ("tail", "word word"), ("both", "word word")])
+def test_the_part_of_long_texts_that_is_kept_belongs_to_a_model(
+    truncate: Truncation, kept: str, classifier: TextClassifier, tmp_path: Path
+) -> None:
+    save_model(tmp_path / "short", replace(classifier, max_tokens=2, truncate=truncate))
+    loaded = load_model(tmp_path / "short")
+    expected, other = classifier.predict_proba([kept, "unheard unheard"])
+    np.testing.assert_allclose(loaded.predict_proba(["word unheard word word"])[0], expected, rtol=1e-5)
+    assert not np.allclose(expected, other)

@@ -10,9 +10,12 @@ from preprocessing.batches import (
     EvaluationBatches,
     TextLimits,
     TrainingBatches,
+    Truncation,
     limited_training_texts,
+    make_batch,
     rows_of_epoch,
     texts_per_batch,
+    truncated,
 )
 from preprocessing.encoding import EncodedTexts
 from preprocessing.vocabulary import PAD_ID, UNKNOWN_ID
@@ -127,3 +130,22 @@ def test_a_part_of_the_training_texts_keeps_the_class_proportions(labels: list[i
     assert most < len(sizes) or (kept > 0).all()
     expected = sizes * len(part) / len(labels)
     assert (np.abs(kept - expected) <= len(sizes)).all()
+
+
+@pytest.mark.parametrize(
+    ("truncate", "kept"),
+    [("head", [1, 2, 3, 4, 5, 6, 7]), ("tail", [3, 4, 5, 6, 7]), ("both", [1, 2, 3, 6, 7])],
+)
+def test_longer_texts_lose_their_end_their_start_or_their_middle(truncate: Truncation, kept: list[int]) -> None:
+    texts = EncodedTexts(np.arange(1, 10, dtype=np.int32), np.array([0, 7, 9]), np.array([0, 1], np.int32))
+    found = truncated(texts, 5, truncate)
+    first, second = np.split(found.token_ids, found.offsets[1:-1])
+    assert (first.tolist(), second.tolist()) == (kept, [8, 9])
+    batch = make_batch(found, np.array([0]), max_tokens=5, vocabulary_size=10)
+    assert batch.token_ids.tolist() == [kept[:5]]
+    assert truncated(texts, 7, truncate) is texts
+
+
+def test_what_is_kept_of_a_text_must_be_known() -> None:
+    with pytest.raises(ValueError, match="`truncate` must be head, tail or both, got 'middle'"):
+        TextLimits(truncate="middle")  # type: ignore[arg-type]

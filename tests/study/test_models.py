@@ -78,7 +78,7 @@ def test_studies_of_one_database_are_reported_side_by_side(tiny_encoder: Pretrai
         table = page[page.index("## Side by side") :].split("\n\n")[2]
         assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [f"toy-{one}" for one in ranked]
         assert "opened 4 times, once for each study" in page  # no matter when it was its turn
-        assert load_model(Path(f"reports/toy-{variant}/model")).predict(["court attorney law"]).labels.shape == (1,)
+        assert load_model(Path(f"reports/toy-{variant}/model")).predictions(["court attorney law"]).labels.shape == (1,)
         assert "From best to worst: toy-" in Path(f"reports/toy-{variant}/report.html").read_text()
     assert "Side by side" not in Path("reports/another_metric/report.html").read_text()
     newest = max(Path("reports").glob("toy-*/model/config.json"), key=lambda path: path.stat().st_mtime)

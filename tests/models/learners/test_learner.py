@@ -63,13 +63,13 @@ def test_a_restored_or_exported_model_predicts_what_was_learned(
     texts = load_search_texts(
         Split(find_source(str(toy_csv))[0]), cache_dir=learner.cache_dir
     ).validation.texts.to_pylist()
-    restored = classifier.predict(texts)
+    restored = classifier.predictions(texts)
     assert restored.labels.tolist() == [learner.prepared.classes[number] for number in classes]
     save_model(toy_csv.parent / "model", classifier)
     loaded = load_model(toy_csv.parent / "model")
     assert loaded.about == {"from": kind}
-    assert loaded.predict(texts).probabilities.tobytes() == restored.probabilities.tobytes()
-    assert loaded.predict(["", "\x00 😀", "x" * 1000]).probabilities.sum(axis=1) == pytest.approx([1, 1, 1])
+    assert loaded.predictions(texts).probabilities.tobytes() == restored.probabilities.tobytes()
+    assert loaded.predictions(["", "\x00 😀", "x" * 1000]).probabilities.sum(axis=1) == pytest.approx([1, 1, 1])
 
 
 @every_kind

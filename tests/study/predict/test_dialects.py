@@ -28,7 +28,7 @@ def test_a_table_keeps_its_dialect(
     named = ["--encoding", "cp1252"] if encoding == "cp1252" else []
     assert label("--input", "in.csv", "--output", "out.csv", *named) == 0
     texts = [f'court{separator} "é"', "surgeon\njudge"]
-    predictions = classifier.predict(texts)
+    predictions = classifier.predictions(texts)
     added = [["label", "probability"]]
     for name, shares in zip(predictions.labels, predictions.probabilities, strict=True):
         added.append([f'"{name}"' if separator in name or "\n" in name else name, f"{shares.max():.6f}"])
@@ -51,7 +51,7 @@ def test_a_table_without_a_header_gets_none(classifier: TextClassifier, label: L
     Path("in.txt").write_text("1;court\n2;surgeon, judge\n")
     assert label("--input", "in.txt", "--output", "out.txt", "--no-header", "--text-column", "2") == 0
     lines = [line.split(";") for line in Path("out.txt").read_text().splitlines()]
-    wanted = classifier.predict(["court", "surgeon, judge"]).labels
+    wanted = classifier.predictions(["court", "surgeon, judge"]).labels
     assert [(line[0], line[2]) for line in lines] == [("1", wanted[0]), ("2", wanted[1])]
 
 
@@ -60,7 +60,7 @@ def test_several_labels_are_added_from_the_likeliest_on(classifier: TextClassifi
     assert label("--input", "in.csv", "--output", "out.csv", "--top", 2) == 0
     table = pd.read_csv("out.csv", dtype={"label": str, "label_2": str})
     assert list(table.columns) == ["text", "label", "probability", "label_2", "probability_2"]
-    for row, shares in zip(table.itertuples(), classifier.predict(["court", "surgeon"]).probabilities, strict=True):
+    for row, shares in zip(table.itertuples(), classifier.predictions(["court", "surgeon"]).probabilities, strict=True):
         ranked = sorted(zip(shares.tolist(), classifier.classes, strict=True), reverse=True)
         assert [row.label, row.label_2] == [name for _, name in ranked[:2]]
         assert [row.probability, row.probability_2] == [pytest.approx(share, abs=1e-6) for share, _ in ranked[:2]]
@@ -68,7 +68,7 @@ def test_several_labels_are_added_from_the_likeliest_on(classifier: TextClassifi
 
 def test_a_label_below_the_threshold_is_left_out(classifier: TextClassifier, label: Label, capsys: Capture) -> None:
     texts = ["court", "surgeon", "court judge canvas", "hospital colour"]
-    shares = classifier.predict(texts).probabilities.max(axis=1)
+    shares = classifier.predictions(texts).probabilities.max(axis=1)
     threshold = float(sorted(shares)[1])  # one of the four is below it
     unlabelled = int(shares.argmin())
     frame = pd.DataFrame({"text": texts, "id": [1, 2, 3, 4]})
@@ -96,7 +96,7 @@ def test_an_array_of_objects_stays_one(orient: Any, classifier: TextClassifier, 
     assert label("--input", "in.json", "--output", "out.json") == 0
     rows = json.loads(Path("out.json").read_text())
     assert [row["id"] for row in rows] == [2**40, 2]
-    assert [row["label"] for row in rows] == classifier.predict(["court", "surgeon"]).labels.tolist()
+    assert [row["label"] for row in rows] == classifier.predictions(["court", "surgeon"]).labels.tolist()
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])

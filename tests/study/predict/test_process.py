@@ -15,7 +15,7 @@ PROGRAM = (sys.executable, "-m", "study.predict")
 def test_lines_of_standard_input_are_labelled_whatever_their_bytes(classifier: TextClassifier) -> None:
     content = b"court judge\r\n\n\xff\xfe broken\nsurgeon"
     result = subprocess.run(PROGRAM, input=content, capture_output=True, check=True)
-    predictions = classifier.predict(["court judge", "", "broken", "surgeon"])
+    predictions = classifier.predictions(["court judge", "", "broken", "surgeon"])
     assert [line.split("\t")[1] for line in result.stdout.decode().splitlines()] == [
         f"{share:.4f}" for share in predictions.probabilities.max(axis=1)
     ]

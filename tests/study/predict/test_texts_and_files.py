@@ -33,7 +33,7 @@ UNKNOWN = 6  # the number of texts without any of the words
 
 
 def expected(classifier: TextClassifier) -> list[tuple[str, float]]:
-    predictions = classifier.predict(TEXTS)
+    predictions = classifier.predictions(TEXTS)
     assert set(predictions.labels) == set(classifier.classes)
     return list(zip(predictions.labels, predictions.probabilities.max(axis=1).tolist(), strict=True))
 
@@ -54,7 +54,7 @@ def test_the_most_probable_labels_are_listed_in_their_order(
 ) -> None:
     assert label("--top", 9, *TEXTS) == 0
     for line, probabilities in zip(
-        capsys.readouterr().out.splitlines(), classifier.predict(TEXTS).probabilities, strict=True
+        capsys.readouterr().out.splitlines(), classifier.predictions(TEXTS).probabilities, strict=True
     ):
         fields = line.split("\t")
         assert sorted(fields[::2]) == ["7", "art", "law and order"]
@@ -139,7 +139,7 @@ def test_json_lines_keep_every_character_of_other_columns(
     assert len(found) == len(TEXTS) + 6
     assert found[0].startswith(f'{{{kept}, "text": ')
     results = [(json.loads(line)["label"], json.loads(line)["probability"]) for line in found]
-    empty, twelve = classifier.predict([""]).labels[0], classifier.predict(["12"]).labels[0]
+    empty, twelve = classifier.predictions([""]).labels[0], classifier.predictions(["12"]).labels[0]
     assert [name for name, _ in results[12:18]] == [empty, empty, empty, twelve, twelve, empty]
     wanted = [(name, pytest.approx(share, abs=1e-6)) for name, share in expected(classifier)]
     assert results[:12] + results[18:] == wanted
@@ -169,7 +169,7 @@ def test_parquet_keeps_types_and_values(classifier: TextClassifier, label: Label
     assert label("--input", "numbers.parquet", "--output", "out.parquet", "--force") == 0
     assert (
         pq.read_table("out.parquet")["label"].to_pylist()
-        == classifier.predict(["12", "", "", "1.5", "inf"]).labels.tolist()
+        == classifier.predictions(["12", "", "", "1.5", "inf"]).labels.tolist()
     )
     pq.write_table(numbers.slice(0, 0), "none.parquet")
     assert label("--input", "none.parquet", "--output", "out.parquet", "--force") == 0
@@ -191,7 +191,7 @@ def test_the_newest_model_is_used_with_the_column_that_it_was_trained_on(
         write_model(toy.folder / "reports" / name / "model", **about)
         os.utime(toy.folder / "reports" / name / "model" / "config.json", (number, number))
     Path("in.csv").write_text("bio,description_pre\ncourt,surgeon\n")
-    wanted = load_model(Path("reports/a/model")).predict(["surgeon", "court"]).probabilities.max(axis=1)
+    wanted = load_model(Path("reports/a/model")).predictions(["surgeon", "court"]).probabilities.max(axis=1)
     assert label("--input", "in.csv", "--output", "out.csv") == 0
     assert "reports/a/model" in capsys.readouterr().err
     assert label("--input", "in.csv", "--output", "out2.csv", "--model", "reports/b/model") == 0

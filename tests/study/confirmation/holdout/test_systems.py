@@ -36,7 +36,7 @@ def assert_predictions(house: Any, results: HoldoutResults) -> None:
     for system, confirmed in zip(results.systems, house.compared, strict=False):
         for row, trial in zip(system.predictions, confirmed.trials, strict=True):
             learner = confirmed_learner(house.configuration, trial, CPU)
-            labels = learner.restore(load_weights(house.checkpoints, trial), {}).predict(texts).labels.tolist()
+            labels = learner.restore(load_weights(house.checkpoints, trial), {}).predictions(texts).labels.tolist()
             assert [results.classes[number] for number in row] == labels
 
 
