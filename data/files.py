@@ -57,9 +57,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def user_path(path: str) -> Path:
+def user_path(path: str | Path) -> Path:
     """The path that a user has typed, with a ~ expanded unless there is no such user."""
-    if path.startswith("~"):
+    if str(path).startswith("~"):
         with suppress(RuntimeError):
             return Path(path).expanduser()
     return Path(path)

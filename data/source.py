@@ -207,7 +207,9 @@ def _read_and_split(split: Split) -> tuple[LabelledTexts, LabelledTexts, tuple[s
     """The texts of files for the search, each with its side, those for the test, and the notes."""
     source = split.source
     if missing := [path for path in (*source.paths, *source.test_paths) if not path.exists()]:
-        raise CorpusError(f"{missing[0]} is not there. Name this machine's copy of the study's data with --data.")
+        raise CorpusError(
+            f"{missing[0]} is not there. Put it back, or beside the study's database; study.worker also takes --data."
+        )
     corpus, notes = read_corpus(source.paths, source.columns, reading=source.reading)
     notes += check_corpus(corpus, str(source.path))
     for paths, expected in ((source.paths, source.sha256), (source.test_paths, source.test_sha256)):

@@ -79,9 +79,8 @@ def load_model(folder: Path | str) -> TextClassifier:
     try:
         config = json.loads((folder / CONFIG_FILE).read_bytes())
         versions = {name: config[name] for name in ("format", "cleaning") if name in config}
-        is_clean = versions.get("cleaning") == CLEANING_VERSION or (
-            "sha256" in config and TOKENIZER_FILE in config["sha256"]
-        )
+        has_words = "sha256" in config and VOCABULARY_FILE in config["sha256"]
+        is_clean = not has_words or versions.get("cleaning") == CLEANING_VERSION
         if versions.get("format") not in READABLE or not is_clean:
             raise ModelError(
                 f"{folder} holds no model that this version can read: its {CONFIG_FILE} has "

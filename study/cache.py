@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from data.files import user_path
 from study.command_line import run_command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -18,7 +19,9 @@ Kept = list[tuple[str, int]]  # a description with the path, and the bytes
 
 @app.command()
 def cache(
-    cache_dir: Annotated[Path, typer.Option(help="The folder to look at.")] = Path(".cache"),
+    cache_dir: Annotated[Path, typer.Option(metavar="DIR", parser=user_path, help="The folder to look at.")] = Path(
+        ".cache"
+    ),
     clear: Annotated[
         bool,
         typer.Option(
@@ -99,5 +102,9 @@ def _size(nbytes: int) -> str:
     return f"{nbytes / 1e6:.1f} MB" if nbytes >= 100_000 else f"{nbytes / 1e3:.1f} kB"
 
 
-if __name__ == "__main__":
+def main() -> None:
     sys.exit(run_command(app))
+
+
+if __name__ == "__main__":
+    main()

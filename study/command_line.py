@@ -1,16 +1,19 @@
 """Options that several commands share, and exit codes: a user's mistake gives one line and exit code 2."""
 
+import io
+import os
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 from data.errors import UserError
+from data.files import user_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,10 +29,19 @@ CACHE_VARIABLE = "STUDY_CACHE_DIR"
 ARTIFACT_VARIABLE = "STUDY_ARTIFACT_DIR"
 DEFAULT_STORAGE = "sqlite:///study.db"
 MOST = 2**31 - 1
+
+
+def _storage_url(url: str) -> str:
+    """A URL whose file of SQLite may be in the home folder."""
+    scheme = "sqlite:///"
+    return f"{scheme}{user_path(url.removeprefix(scheme))}" if url.startswith(f"{scheme}~") else url
+
+
 Storage = Annotated[
     str,
     typer.Option(
         metavar="URL",
+        parser=_storage_url,
         envvar=STORAGE_VARIABLE,
         help="Where the trials are kept: sqlite:///FILE.db, or postgresql://HOST/DATABASE.",
     ),
@@ -68,7 +80,10 @@ Header = Annotated[
     ),
 ]
 CacheDir = Annotated[
-    Path, typer.Option(metavar="DIR", help="Prepared texts and downloads; see them with python -m study.cache.")
+    Path,
+    typer.Option(
+        metavar="DIR", parser=user_path, help="Prepared texts and downloads; see them with python -m study.cache."
+    ),
 ]
 
 
@@ -87,12 +102,17 @@ def reading_options(separator: str | None, encoding: str | None, header: bool) -
     return Reading(separator, encoding, header)
 
 
-def run_command(app: typer.Typer, arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code."""
+def run_command(app: typer.Typer, arguments: list[str] | None = None, *, unknown_option: str = "") -> int:
+    """Run a command and return its exit code; `unknown_option`: what may be meant by one, for the error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name in a report must not end a search
     try:
         return app(arguments, standalone_mode=False) or 0
     except TyperException as error:
         message, exit_code = error.format_message().replace("Value error, ", ""), 2
+        if message.startswith("No such option"):
+            message = f"{message.rstrip('.')}. {unknown_option}"
     except UserError as error:
         message, exit_code = str(error), error.exit_code
     print(f"Error: {' '.join(message.split())}", file=sys.stderr)
@@ -109,8 +129,13 @@ def interruptible(kept: str = "", *, module: str | None = None, stderr: bool = F
 
     from study.signals import Interrupted, end_on_signals, hold_signals
 
+    def end_with_reader() -> NoReturn:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno() if stderr else sys.stdout.fileno())
+        raise Interrupted
+
     end_on_signals()
     console = Console(highlight=False, markup=False, soft_wrap=True, stderr=stderr)
+    console.on_broken_pipe = end_with_reader  # type: ignore[method-assign]  # as in `| head`
     try:
         yield console
     except Interrupted:
@@ -143,6 +168,10 @@ def count(help_text: str, *, least: int = 1, most: int = MOST, default: str | No
 def own_copy(what: str, *, metavar: str, variable: str, stored: str = "path") -> typer.models.OptionInfo:
     """An option for a file or folder with another path on this machine than where the study was started."""
     option: typer.models.OptionInfo = typer.Option(
-        metavar=metavar, envvar=variable, help=f"This machine's {what}.", show_default=f"the {stored} that is stored"
+        metavar=metavar,
+        envvar=variable,
+        parser=user_path,
+        help=f"This machine's {what}.",
+        show_default=f"the {stored} that is stored",
     )
     return option

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from data.files import user_path
 from study.command_line import Encoding, Header, Separator, interruptible, reading_options, run_command
 from study.predict_files import Columns, PredictionError, check_files, in_chunks, label_file
 
@@ -39,7 +40,9 @@ def predict(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The model's folder.", show_default="the newest reports/*/model"),
+        typer.Option(
+            metavar="DIR", parser=user_path, help="The model's folder.", show_default="the newest reports/*/model"
+        ),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Labels per text, the likeliest first.")] = 1,
     threshold: Annotated[
@@ -50,13 +53,20 @@ def predict(
         typer.Option(
             "--input",
             metavar="FILE",
+            parser=user_path,
             help="A table with a text a row: CSV and the like, JSON or Parquet.",
             show_default=False,
         ),
     ] = None,
     output_file: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="The same rows with two columns more.", show_default=False),
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            parser=user_path,
+            help="The same rows with two columns more.",
+            show_default=False,
+        ),
     ] = None,
     text_column: Annotated[
         str | None,
@@ -76,7 +86,7 @@ def predict(
             named = (label_as, probability_as) != ("label", "probability")
             if output_file or text_column or force or named or separator or encoding or not header:
                 raise PredictionError("--output and the options for a table go with --input FILE; name it.")
-            if not texts and sys.stdin.isatty():
+            if not texts and (sys.stdin is None or sys.stdin.isatty()):  # None: closed
                 raise PredictionError("Give texts, or --input FILE, or pipe in a text a line; see --help.")
             print_labels(_load(model), texts or _lines(sys.stdin.buffer), top, threshold)
         else:
@@ -145,6 +155,10 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
     return (line.decode("utf-8", "replace") for line in stream)
 
 
-if __name__ == "__main__":
+def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # in `| head`, end as other programs do
-    sys.exit(run_command(app))
+    sys.exit(run_command(app, unknown_option="If it is a text, put -- before it: study.predict -- TEXT."))
+
+
+if __name__ == "__main__":
+    main()

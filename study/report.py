@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data.files import user_path
 from study.command_line import DEFAULT_STORAGE, Storage, Workers, count, interruptible, run_command
 
 EXAMPLES = """
@@ -66,6 +67,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="DIR",
+            parser=user_path,
             help="The folder of the report.",
             show_default="reports/<study>; with --no-retrain reports/<study>-search",
         ),
@@ -87,5 +89,9 @@ def report(
         )
 
 
-if __name__ == "__main__":
+def main() -> None:
     sys.exit(run_command(app))
+
+
+if __name__ == "__main__":
+    main()

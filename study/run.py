@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from data.files import user_path
 from models.registry import DEFAULT_MODEL, MODELS
 from study.choices import DeviceName, PrecisionName, PrunerName, SamplerName, SpaceName
 from study.command_line import (
@@ -205,7 +206,12 @@ def run(
     ] = 30,
     cache_dir: CacheDir = Path(".cache"),
     artifact_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="Pictures and a log of each trial, for optuna-dashboard --artifact-dir.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            parser=user_path,
+            help="Pictures and a log of each trial, for optuna-dashboard --artifact-dir.",
+        ),
     ] = Path("artifacts"),
 ) -> None:
     with interruptible("A rerun continues each trial from its last finished epoch.", module="study.run") as console:
@@ -274,5 +280,9 @@ def run(
         )
 
 
-if __name__ == "__main__":
+def main() -> None:
     sys.exit(run_command(app))
+
+
+if __name__ == "__main__":
+    main()

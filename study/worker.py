@@ -128,7 +128,7 @@ def _join(
 
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     with joined_study(url, name) as (study, storage), ExitStack() as stack:
-        configuration = paths.put_into(load_configuration(study))
+        configuration = paths.put_into(load_configuration(study, storage))
         configuration = replace(configuration, device=device or configuration.device)
         confirms = CONFIRMS in study.user_attrs
         if trials is None and (show or not confirms):  # else the supervisor says when it is over
@@ -166,5 +166,9 @@ def _end_with_supervisor() -> None:
     os._exit(ORPHANED)
 
 
-if __name__ == "__main__":
+def main() -> None:
     sys.exit(run_command(app))
+
+
+if __name__ == "__main__":
+    main()

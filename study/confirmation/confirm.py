@@ -80,7 +80,7 @@ def confirmed_search(
     For each of `top`, `seeds` and `audits` (see `Extent`), None means the value of the last report, or the default.
     """
     with joined_study(url, name) as (growing, storage), only_one(storage, f"{growing.study_name}/report", BUSY):
-        search, configuration = snapshot(growing), load_configuration(growing)
+        search, configuration = snapshot(growing), load_configuration(growing, storage)
         extent = _extent(search, storage, {"top": top, "seeds": seeds, "audit": audits}, console)
         candidates = find_candidates(search, configuration, top=extent.top)
         default = default_candidate(search, configuration)

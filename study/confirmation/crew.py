@@ -133,7 +133,7 @@ def open_crew(
             return open_confirmation(search, storage, configuration)
 
     study = retry(storage, open_alone)
-    own = load_configuration(study)
+    own = load_configuration(study, storage)
     queue = make_queue(study, storage, own)
     queue.recover(count_crashes=False)
     deployment = Deployment(queue, own, None, url, None, float("inf"), console)

@@ -25,10 +25,12 @@ from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS
 from study.storage.connection import close_storage, open_storage
 from study.storage.dashboard import note_search
 from study.storage.fingerprint import check_same_study, fingerprint
+from study.storage.moved import moved_with
 from study.storage.queries import FINISHED
 from study.storage.retrying import STORAGE_ERRORS, RetryingStorage, reason_of, retry
 from study.storage.study_lock import study_lock
 from study.storage.trial_queue import TrialQueue
+from study.storage.urls import sqlite_file
 
 NO_RECORD = "Record does not exist."  # Optuna's message for a study or trial that is gone
 
@@ -211,18 +213,23 @@ def load_budget(study: Study) -> int:
     return int(study.user_attrs[TRIALS])
 
 
-def load_configuration(study: Study) -> StudyConfig:
-    """The study's configuration. Raises `StudyError` for a study of another program or version."""
+def load_configuration(study: Study, storage: RetryingStorage | None = None) -> StudyConfig:
+    """The study's configuration; with the `storage`, files that are gone are looked for beside its database.
+
+    Raises `StudyError` for a study of another program or version.
+    """
     stored = study.user_attrs.get(CONFIGURATION)
     if stored is None:
         raise StudyError(f"Study '{study.study_name}' was not made by study.run.")
     try:
-        return StudyConfig.from_dict(stored)
+        configuration = StudyConfig.from_dict(stored)
     except (LookupError, TypeError, ValueError) as error:
         raise StudyError(
             f"Study '{study.study_name}' was started by another version of this project ({error}). Use that version, "
             "or name another study with --name."
         ) from error
+    database = sqlite_file(storage.engine.url) if storage else None
+    return moved_with(database, configuration) if database else configuration
 
 
 def _last_training(study: Study, names: Collection[str]) -> dict[str, Any]:

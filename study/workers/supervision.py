@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
@@ -52,12 +53,13 @@ class LocalWorker:
         self.number = number
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `wait`
         self._read = 0  # bytes of its standard error
+        paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "study.worker", "--supervised", *arguments],
+            [sys.executable, "-P", "-m", "study.worker", "--supervised", *arguments],  # -P: not out of this folder
             stdin=subprocess.PIPE,  # closes when this process dies, which the worker notices
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
-            env=os.environ | environment,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | environment,
             process_group=0,
         )
 

@@ -174,7 +174,7 @@ def test_a_file_that_changes_after_the_study_began_is_refused(toy_csv: Path) -> 
 def test_the_error_for_a_file_that_is_gone_since_the_study_started_says_what_to_do(toy_csv: Path) -> None:
     source, _ = find_source(str(toy_csv))
     toy_csv.unlink()
-    with pytest.raises(CorpusError, match=r"toy\.csv is not there\. Name .* with --data"):
+    with pytest.raises(CorpusError, match=r"toy\.csv is not there\. Put it back, or beside the study's database"):
         load_search_texts(Split(source), cache_dir=toy_csv.parent)
 
 
