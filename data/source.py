@@ -91,6 +91,7 @@ class SearchTexts:
     validation: LabelledTexts
     test_texts: int  # how many are held back
     notes: tuple[str, ...]
+    test_classes: dict[str, int] | None = None  # how many of each class, where no test text must be read to know it
 
 
 def find_source(
@@ -173,6 +174,7 @@ def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload 
     """The training and validation texts; raises `CorpusError` for texts that cannot be used."""
     source = split.source
     notes: tuple[str, ...]
+    test_classes = None
     if source.path is None:
         corpus = read_official_split(source.name, "train", cache_dir=cache_dir, on_download=on_download)
         sides = split_sides(corpus, held_out=(VALIDATION,), seed=split.seed)
@@ -181,7 +183,7 @@ def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload 
         test_texts = published.test_texts
     else:
         corpus, test, notes = _read_and_split(split)
-        test_texts = len(test)
+        test_texts, test_classes = len(test), _count_classes(test)
         assert corpus.sides is not None
         sides = corpus.sides
     if split.repeat is not None:
@@ -192,7 +194,14 @@ def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload 
         shown = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
         notes += (f"classes with too few distinct texts to be split, all in training: {len(lonely)} ({shown}).",)
     training, validation = (corpus.take(np.flatnonzero(sides == side)) for side in (TRAINING, VALIDATION))
-    return SearchTexts(training, validation, test_texts, notes)
+    if len(in_validation := validation.labels.unique()) == 1 and split.repeat is None:
+        sizes = sorted(_count_classes(corpus).items(), key=lambda pair: pair[1])
+        rare = ", ".join(f"{quoted(name)} ({size})" for name, size in sizes[:3] if name != in_validation[0].as_py())
+        raise CorpusError(
+            f"Validation has texts of one class, {quoted(in_validation[0])}, so that all scores would mean nothing: "
+            f"others have too few distinct texts to be split: {rare}."
+        )
+    return SearchTexts(training, validation, test_texts, notes, test_classes)
 
 
 def load_test_texts(split: Split, *, cache_dir: Path) -> LabelledTexts:
@@ -254,6 +263,10 @@ def _check_test(searched: LabelledTexts, test: LabelledTexts, *, has_own_test: b
     if overlap:
         return (f"{overlap:,} of {len(test):,} test texts also stand among those of the search.",)
     return ()
+
+
+def _count_classes(texts: LabelledTexts) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in texts.labels.value_counts().to_pylist()}
 
 
 def _find_files(names: Sequence[str]) -> list[Path]:

@@ -42,6 +42,7 @@ class PreparedTexts:
     classes: tuple[str, ...]
     test_texts: int  # how many are held out
     notes: tuple[str, ...]  # what was noticed while reading
+    test_classes: dict[str, int] | None = None  # the number of test texts of each class, where it is known
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -81,7 +82,12 @@ def prepare_for_search(
         np.save(folder / "word_counts.npy", counts)
         _save(folder, "training", EncodedTexts(token_ids, offsets, _class_numbers(texts.training, classes)))
         _save(folder, "validation", _encode(texts.validation, encode_texts, classes))
-        about = {"classes": classes, "notes": texts.notes, "test_texts": texts.test_texts}
+        about = {
+            "classes": classes,
+            "notes": texts.notes,
+            "test_texts": texts.test_texts,
+            "test_classes": texts.test_classes,
+        }
         (folder / ABOUT_FILE).write_text(json.dumps(about, indent=1))
 
     name = _name(split, pieces) + ("" if split.repeat is None else f" repeat {split.repeat}")
@@ -149,6 +155,7 @@ def _open(entry: CacheEntry) -> PreparedTexts:
         tuple(about["classes"]),
         about["test_texts"],
         tuple(about["notes"]),
+        about.get("test_classes"),
     )
 
 

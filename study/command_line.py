@@ -37,6 +37,14 @@ def _storage_url(url: str) -> str:
     return f"{scheme}{user_path(url.removeprefix(scheme))}" if url.startswith(f"{scheme}~") else url
 
 
+def count(help_text: str, *, least: int = 1, most: int = MOST, default: str | None = None) -> typer.models.OptionInfo:
+    """An option for a whole number; `default` describes the default in words."""
+    option: typer.models.OptionInfo = typer.Option(
+        metavar="N", min=least, max=most, help=help_text, show_default=default if default else True
+    )
+    return option
+
+
 Storage = Annotated[
     str,
     typer.Option(
@@ -64,6 +72,34 @@ Workers = Annotated[
         help="Processes that train at the same time.",
         show_default="one per core on the CPU, otherwise one per GPU; what a cluster has room for",
     ),
+]
+DataFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE",
+        help="A table (CSV and the like, JSON, Parquet, Feather, Excel, compressed or not), several of them or a "
+        "pattern, a folder with a text a file in LABEL/, or a standard corpus: r8, r52 or 20ng.",
+        show_default="data/dataset_to_model.csv if it is there, otherwise r8",
+    ),
+]
+LabelColumn = Annotated[str, typer.Option(metavar="NAME", help="The column with the class.")]
+TextColumn = Annotated[str, typer.Option(metavar="NAME", help="The column with the text.")]
+SplitColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="The column with train, validation or test, if texts are split.", show_default="none"
+    ),
+]
+GroupColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Rows with the same value here stay on one side.", show_default="none"),
+]
+TestData = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Your own test texts, with the same columns.", show_default="a tenth of --data"),
+]
+SplitSeed = Annotated[
+    int, count("Draws training, validation and test; keep it to compare studies.", least=0, most=2**32 - 1)
 ]
 Separator = Annotated[
     str | None,
@@ -155,14 +191,6 @@ def command_again(module: str, arguments: list[str]) -> str:
         shown.append(f"{option}{equals}{safe_url(value) if '://' in value else value}")
     again = shlex.join(["python", "-m", module, *shown])
     return again if shown == arguments else f"{again} (with the password, or with that in ~/.pgpass)"
-
-
-def count(help_text: str, *, least: int = 1, most: int = MOST, default: str | None = None) -> typer.models.OptionInfo:
-    """An option for a whole number; `default` describes the default in words."""
-    option: typer.models.OptionInfo = typer.Option(
-        metavar="N", min=least, max=most, help=help_text, show_default=default if default else True
-    )
-    return option
 
 
 def own_copy(what: str, *, metavar: str, variable: str, stored: str = "path") -> typer.models.OptionInfo:

@@ -15,10 +15,17 @@ from study.choices import DeviceName, PrecisionName, PrunerName, SamplerName, Sp
 from study.command_line import (
     DEFAULT_STORAGE,
     CacheDir,
+    DataFiles,
     Encoding,
+    GroupColumn,
     Header,
+    LabelColumn,
     Separator,
+    SplitColumn,
+    SplitSeed,
     Storage,
+    TestData,
+    TextColumn,
     Timeout,
     Workers,
     count,
@@ -59,37 +66,16 @@ def run(
         ),
     ] = None,
     timeout: Timeout = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILE",
-            help="A table (CSV and the like, JSON, Parquet, Feather, Excel, compressed or not), several of them or a "
-            "pattern, a folder with a text a file in LABEL/, or a standard corpus: r8, r52 or 20ng.",
-            show_default="data/dataset_to_model.csv if it is there, otherwise r8",
-        ),
-    ] = None,
-    label_column: Annotated[str, typer.Option(metavar="NAME", help="The column with the class.")] = "Category",
-    text_column: Annotated[str, typer.Option(metavar="NAME", help="The column with the text.")] = "description_pre",
+    data: DataFiles = None,
+    label_column: LabelColumn = "Category",
+    text_column: TextColumn = "description_pre",
     separator: Separator = None,
     encoding: Encoding = None,
     header: Header = True,
-    split_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="The column with train, validation or test, if texts are split.", show_default="none"
-        ),
-    ] = None,
-    group_column: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Rows with the same value here stay on one side.", show_default="none"),
-    ] = None,
-    test_data: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Your own test texts, with the same columns.", show_default="a tenth"),
-    ] = None,
-    split_seed: Annotated[
-        int, count("Draws training, validation and test; keep it to compare studies.", least=0, most=2**32 - 1)
-    ] = 0,
+    split_column: SplitColumn = None,
+    group_column: GroupColumn = None,
+    test_data: TestData = None,
+    split_seed: SplitSeed = 0,
     storage: Storage = DEFAULT_STORAGE,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The study's name.", show_default="<data>-<model>")

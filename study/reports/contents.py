@@ -11,6 +11,7 @@ from models.baselines import PUBLISHED, PublishedResult
 from models.training.calibration import Bin, expected_calibration_error, reliability
 from models.training.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
 from study.analysis.findings import Findings, find
+from study.analysis.texts import TextFacts
 from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate, PairedComparison, bootstrap_interval, paired_bootstrap
 from study.confirmation.candidates import Ranked
@@ -23,6 +24,7 @@ from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import Verdict, judge
 from study.reports.reproduction import Reproduction, reproduction
+from study.reports.texts import find_text_facts
 from study.storage.queries import finished_trials, seconds_of
 from study.storage.snapshots import snapshot
 
@@ -85,6 +87,7 @@ class Report:
     audit: Audit | None = None  # None: not requested
     test: HoldoutReport | None = None
     comparison: tuple[ComparedStudy, ...] = ()  # with the other studies of the same texts, this one included
+    texts: TextFacts | None = None  # None: they are not there any more
 
     @property
     def rank(self) -> int:
@@ -96,7 +99,13 @@ class Report:
 def search_report(study: Study, configuration: StudyConfig) -> Report:
     """The report on the search alone."""
     study = snapshot(study)
-    return Report(study, configuration, find(study, configuration), reproduction(study, configuration, retrain=False))
+    return Report(
+        study,
+        configuration,
+        find(study, configuration),
+        reproduction(study, configuration, retrain=False),
+        texts=find_text_facts(configuration),
+    )
 
 
 def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
@@ -128,6 +137,7 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
         left_out=confirmation.left_out,
         audit=confirmation.audit,
         test=test,
+        texts=find_text_facts(configuration),
     )
 
 

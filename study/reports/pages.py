@@ -80,13 +80,15 @@ def write_report(report: Report, folder: Path) -> None:
 
 
 def _html_page(content: dict[str, Any], figures: list[DrawnFigure]) -> str:
+    return render_page("report.html", **content, figures=figures, plotly_js=Markup(get_plotlyjs()))
+
+
+def render_page(template: str, **content: Any) -> str:
+    """A page in the style of the reports; everything in it is escaped, unless it is marked as safe."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, keep_trailing_newline=True
     )
-    style, script = Markup(PAGE_STYLE), Markup(get_plotlyjs())
-    return environment.get_template("report.html").render(
-        **content, figures=figures, figure_style=style, plotly_js=script
-    )
+    return environment.get_template(template).render(**content, figure_style=Markup(PAGE_STYLE))
 
 
 def _markdown_page(content: dict[str, Any], pictures: list[tuple[str, str]]) -> str:

@@ -13,19 +13,11 @@ from study.confirmation.pruning_audit import Audit
 from study.formatting import METRIC_TITLES, capital, format_parameters, format_seconds
 from study.reports.contents import HoldoutReport, Report
 from study.reports.sentences import interval_in_words
+from study.reports.table import Table
+from study.reports.texts import text_tables
 
 CLASSES_OF_A_MATRIX = 40  # with more, a table of all pairs cannot be read
 MISTAKES = 60  # rows of the table instead
-
-
-@dataclass(frozen=True)
-class Table:
-    name: str  # for an anchor
-    title: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    shades: tuple[tuple[float, ...], ...] = ()  # from 0 to 1, of all cells except the first column
 
 
 def tables(report: Report) -> list[Table]:
@@ -39,6 +31,8 @@ def tables(report: Report) -> list[Table]:
         shown.append(_audit_table(report.audit, metric))
     if len(report.comparison) > 1:
         shown.append(comparison_table(report.comparison, metric))
+    if report.texts:
+        shown += text_tables(report.texts)
     return shown
 
 

@@ -86,8 +86,18 @@ def _open_file(url: str, file: Path, *, create: bool) -> RetryingStorage:
             if "studies" not in tables and (tables or not create):
                 raise StudyError(
                     f"{file} is a database without studies; start one with study.run, or name another with --storage."
+                    + _if_copied_alone(file)
                 )
         return RetryingStorage(url, engine_kwargs=engine_kwargs | {"pool_events": [(_set_pragmas, "connect")]})
+
+
+def _if_copied_alone(file: Path) -> str:
+    """What to do if a database may lack what was in the file beside it while a search ran."""
+    with file.open("rb") as content:
+        keeps_a_log = content.read(20)[18:] == b"\x02\x02"  # https://www.sqlite.org/fileformat.html
+    if not keeps_a_log or file.with_name(f"{file.name}-wal").exists():
+        return ""
+    return f" If it is a copy that was made while a search ran, copy {file.name}-wal beside it, too."
 
 
 def _open_server(url: str) -> RetryingStorage:

@@ -16,6 +16,7 @@ from preprocessing.prepared import PreparedTexts, prepare_for_search
 from preprocessing.pretrained import check_bert_extra
 from preprocessing.word_pieces import WordPieces, read_word_pieces
 from preprocessing.word_vectors import prepare_vectors
+from study.analysis.texts import truncated_texts, warnings_about
 from study.configuration import StudyConfig
 from study.errors import StudyError
 
@@ -30,7 +31,7 @@ def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
         return configuration
     for package in find_learner(configuration.model).packages(base):
         check_bert_extra(package)
-    with _downloading(console) as on_download:
+    with downloading(console) as on_download:
         encoder = base.find_encoder(Path(configuration.cache_dir), on_download=on_download)
     return replace(configuration, base=replace(base, encoder=encoder.version))
 
@@ -40,7 +41,7 @@ def prepare_texts(configuration: StudyConfig, console: Console, *, device: torch
 
     Raises `UserError` for texts that cannot be used, or a cache that cannot be written.
     """
-    with _downloading(console) as on_download:
+    with downloading(console) as on_download:
         prepared = prepare_for_search(
             configuration.split(),
             cache_dir=Path(configuration.cache_dir),
@@ -54,18 +55,20 @@ def prepare_texts(configuration: StudyConfig, console: Console, *, device: torch
         f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
         f"{describe_words(configuration.base, prepared)}."
     )
-    most = configuration.base.limits.max_training_texts
+    base = configuration.base
+    most = base.limits.max_training_texts
     if most is not None and most < len(prepared.classes):
         raise StudyError(
             f"--max-training-texts {most} is less than a text for each of {len(prepared.classes)} classes."
         )
-    if source := configuration.base.vectors:
+    if source := base.vectors:
         vectors = prepare_vectors(
             source, prepared.vocabulary, cache_dir=Path(configuration.cache_dir), on_event=console.print
         )
-        counts = prepared.word_counts[: configuration.base.limits.kept_words(prepared.word_counts)]
+        counts = prepared.word_counts[: base.limits.kept_words(prepared.word_counts)]
         console.print(f"Vectors: {source.name}, {vectors.coverage(counts)}.")
-    for note in prepared.notes:
+    truncated = truncated_texts(prepared.training, base.limits.max_tokens) if base.pretrained is None else None
+    for note in (*prepared.notes, *warnings_about(prepared, truncated)):
         console.print(f"Note: {note}")
     compute_features(configuration, prepared, console, device=device)
     return prepared
@@ -121,7 +124,7 @@ def word_pieces_of(configuration: StudyConfig, *, on_download: OnDownload | None
 
 
 @contextmanager
-def _downloading(console: Console) -> Iterator[OnDownload]:
+def downloading(console: Console) -> Iterator[OnDownload]:
     """A progress bar that appears when something is downloaded."""
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -1,0 +1,64 @@
+"""What a linear model makes of the texts in a few seconds: its scores, its mistakes, the words that it goes by."""
+
+from dataclasses import dataclass
+
+import joblib
+import numpy as np
+import torch
+
+from models.linear import LinearConfig, fit_classifier, fit_features
+from models.training.scores import accuracy, macro_f1
+from preprocessing.batches import stratified_part
+from preprocessing.prepared import PreparedTexts
+
+MOST_TEXTS = 10_000  # of training and of validation: more would take longer than a look may
+MOST_PAIRS, MOST_WORDS = 10, 8
+CONFIG = LinearConfig("svm", C=1.0, minimum_texts=2)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    actual: str
+    predicted: str
+    texts: int
+    share: float  # of the class's validation texts
+
+
+@dataclass(frozen=True)
+class LinearLook:
+    training_texts: int
+    validation_texts: int
+    accuracy: float
+    macro_f1: float
+    mistakes: tuple[Mistake, ...]  # the most frequent ones
+    words: dict[str, tuple[str, ...]]  # of each class, those that speak for it most
+
+
+def linear_look(prepared: PreparedTexts) -> LinearLook:
+    """Fit on a part of the training texts, and score on a part of the validation texts; deterministic."""
+    training, validation = (stratified_part(side, MOST_TEXTS) for side in (prepared.training, prepared.validation))
+    words, classes = prepared.vocabulary.words, prepared.classes
+    features = fit_features(CONFIG, training, validation, vocabulary_size=len(words))
+    with joblib.parallel_config("threading", n_jobs=joblib.cpu_count()):  # a thread per class
+        model = fit_classifier(CONFIG, features, classes=len(classes), seed=0)
+    with torch.inference_mode():
+        predicted = model.score(features.validation).argmax(dim=1).numpy()
+    labels = validation.labels
+    sizes = np.bincount(labels, minlength=len(classes))
+    pairs, counts = np.unique(np.stack([labels, predicted])[:, labels != predicted], axis=1, return_counts=True)
+    frequent = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
+    mistakes = [
+        Mistake(classes[actual], classes[guess], int(count), float(count / sizes[actual]))
+        for (actual, guess), count in zip(pairs.T[frequent].tolist(), counts[frequent].tolist(), strict=True)
+    ]
+    strongest = torch.topk(model.weight, min(MOST_WORDS, len(model.weight)), dim=0).indices.t()  # (classes, words)
+    ids = model.tfidf.ngrams[strongest].tolist()  # an n-gram of one word is its id
+    telling = {name: tuple(words[word].as_py() for word in row if word) for name, row in zip(classes, ids, strict=True)}
+    return LinearLook(
+        len(training),
+        len(validation),
+        accuracy(labels, predicted),
+        macro_f1(labels, predicted),
+        tuple(mistakes),
+        telling,
+    )
