@@ -1,7 +1,6 @@
 """Text files of pretrained word vectors: a word and its numbers on each line, as GloVe, fastText and word2vec write."""
 
 import math
-import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.compression import open_bytes
-from data.errors import UserError
+from data.errors import CorpusError, UserError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LARGEST = float(np.finfo(np.float32).max)
@@ -68,9 +67,10 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     line = line.removeprefix(BYTE_ORDER_MARK)
                 if line := line.rstrip(b" \r\n"):
                     yield number, line
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise VectorsError(f"{path} cannot be read: {reason}. Is it whole? Copy it again.") from None
+    except OSError as error:
+        raise VectorsError(f"{path} cannot be read: {error.strerror}. Is it whole? Copy it again.") from None
+    except CorpusError as error:
+        raise VectorsError(str(error)) from None
 
 
 def _header(line: bytes) -> tuple[int | None, int]:

@@ -84,16 +84,12 @@ def test_the_error_names_the_line_that_is_wrong(content: str, message: str, path
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (gzip.compress(GLOVE_LINES.encode())[:-9], "ended before the end-of-stream marker"),
-        (GLOVE_LINES.encode(), "Not a gzipped file"),
-        (gzip.compress(GLOVE_LINES.encode())[:10] + b"\xff" * 50, "invalid block type"),
-    ],
-    ids=["cut off", "not compressed", "damaged"],
+    "content",
+    [gzip.compress(GLOVE_LINES.encode())[:-9], gzip.compress(GLOVE_LINES.encode())[:10] + b"\xff" * 50],
+    ids=["cut off", "damaged"],
 )
-def test_a_damaged_gzip_file_is_an_error(content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_damaged_gzip_file_is_an_error(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt.gz"
     path.write_bytes(content)
-    with pytest.raises(VectorsError, match=f"cannot be read: .*{message}.*Copy it again"):
+    with pytest.raises(VectorsError, match=r"vectors\.txt\.gz is not a whole gzip file.*copy it again"):
         read(path, ["of"])
