@@ -21,7 +21,7 @@ from data.errors import UserError
 from data.files import replace_folder
 from models.learners.classifier import TextClassifier, Tokens
 from models.registry import find_learner, name_of
-from preprocessing.cleaning import CLEANING_VERSION
+from preprocessing.cleaning import RULES
 from preprocessing.vocabulary import Vocabulary
 from preprocessing.word_pieces import WordPieces
 
@@ -52,7 +52,7 @@ def save_model(folder: Path, classifier: TextClassifier) -> None:
     files = {WEIGHTS_FILE: safetensors.torch.save(weights), tokens_file: tokens.encode()}
     config = {
         "format": FORMAT,
-        "cleaning": CLEANING_VERSION,
+        "cleaning": classifier.cleaning,
         "architecture": name_of(model.config),
         "model": asdict(model.config),
         "encoder": None if encoder is None else json.loads(encoder),
@@ -79,13 +79,11 @@ def load_model(folder: Path | str) -> TextClassifier:
     try:
         config = json.loads((folder / CONFIG_FILE).read_bytes())
         versions = {name: config[name] for name in ("format", "cleaning") if name in config}
-        has_words = "sha256" in config and VOCABULARY_FILE in config["sha256"]
-        is_clean = not has_words or versions.get("cleaning") == CLEANING_VERSION
-        if versions.get("format") not in READABLE or not is_clean:
+        if versions.get("format") not in READABLE or versions.get("cleaning") not in RULES:
             raise ModelError(
                 f"{folder} holds no model that this version can read: its {CONFIG_FILE} has "
                 f"{', '.join(f'{name} {value}' for name, value in versions.items()) or 'no format'}, needed is format "
-                f"{' or '.join(map(str, READABLE))}, cleaning {CLEANING_VERSION}."
+                f"{' or '.join(map(str, READABLE))}, cleaning {' or '.join(map(str, RULES))}."
             )
         files = {name: (folder / name).read_bytes() for name in config["sha256"]}
         for name, content in files.items():
@@ -105,7 +103,8 @@ def load_model(folder: Path | str) -> TextClassifier:
         if not 0 < temperature < math.inf:
             raise ValueError(f"`0 < temperature < inf` must hold, got {temperature}.")
         truncate = config.get("truncate", "head")
-        return TextClassifier(model, tokens, classes, max_tokens, dict(config["about"]), temperature, truncate)
+        about, cleaning = dict(config["about"]), int(config["cleaning"])
+        return TextClassifier(model, tokens, classes, max_tokens, about, temperature, truncate, cleaning)
     except (FileNotFoundError, NotADirectoryError) as error:
         missing = "there is no such folder" if not folder.is_dir() else f"{Path(error.filename).name} is missing"
         raise ModelError(f"{folder} is not a model: {missing}. Name a folder that study.report has written.") from None

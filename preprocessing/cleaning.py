@@ -47,6 +47,15 @@ def clean(texts: pa.Array) -> pa.Array:
     return _rebuilt(characters, offsets - first, apart, removed)
 
 
+def clean_as_at_first(texts: pa.Array) -> pa.Array:
+    """The rule of version 1, for models that were fitted with it: runs of letters and digits, whatever the script."""
+    lowered = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKC"))
+    return pc.replace_substring_regex(lowered, pattern=r"[^\p{L}\p{N} ]+", replacement=" ")
+
+
+RULES = {1: clean_as_at_first, CLEANING_VERSION: clean}
+
+
 def tokenize(cleaned: pa.Array) -> pa.Array:
     """Split cleaned texts at blanks: an array of lists of words. A text without a word gives the single word `""`."""
     return pc.ascii_split_whitespace(pc.ascii_trim_whitespace(cleaned))

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from preprocessing.cleaning import clean, tokenize
+from preprocessing.cleaning import CLEANING_VERSION, RULES, tokenize
 from preprocessing.vocabulary import Vocabulary, build_vocabulary
 
 BYTES_PER_PIECE = 16_000_000  # of text: bounds the memory for words
@@ -46,9 +46,15 @@ class _Words:
     lengths: npt.NDArray[np.int64]
 
 
-def encode(texts: pa.Array, vocabulary: Vocabulary) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Token ids and offsets of texts; a text without a known word has at least one `<unk>`."""
-    return join((vocabulary.ids(piece.words)[piece.numbers], piece.lengths) for piece in _split_into_words(texts))
+def encode(
+    texts: pa.Array, vocabulary: Vocabulary, *, cleaning: int = CLEANING_VERSION
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Token ids and offsets of texts; a text without a known word has at least one `<unk>`.
+
+    `cleaning`: the version of the rule that the vocabulary was built with.
+    """
+    pieces = _split_into_words(texts, cleaning)
+    return join((vocabulary.ids(piece.words)[piece.numbers], piece.lengths) for piece in pieces)
 
 
 def learn_and_encode(texts: pa.Array) -> tuple[Vocabulary, npt.NDArray[np.int32], npt.NDArray[np.int64]]:
@@ -74,9 +80,9 @@ def join(
     return np.concatenate(token_ids), np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
 
 
-def _split_into_words(texts: pa.Array) -> Iterator[_Words]:
+def _split_into_words(texts: pa.Array, cleaning: int = CLEANING_VERSION) -> Iterator[_Words]:
     for part in slices(texts, BYTES_PER_PIECE):
-        words = tokenize(clean(part))
+        words = tokenize(RULES[cleaning](part))
         distinct = words.flatten().dictionary_encode()
         yield _Words(
             distinct.dictionary,

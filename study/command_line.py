@@ -111,9 +111,7 @@ Encoding = Annotated[
 ]
 Header = Annotated[
     bool,
-    typer.Option(
-        " /--no-header", help="The first row is none of names; columns are numbered from 1.", show_default=False
-    ),
+    typer.Option("--header/--no-header", help="Whether the first row holds names; else columns are numbered from 1."),
 ]
 CacheDir = Annotated[
     Path,

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from sklearn.feature_extraction.text import CountVectorizer
 
 from data.standard_corpora import STANDARD_CORPORA, read_official_split
-from preprocessing import encoding
-from preprocessing.cleaning import clean
+from preprocessing.cleaning import CLEANING_VERSION, RULES
+from preprocessing.encoding import learn_and_encode
 
 ROUNDS = 5
 
@@ -27,15 +26,13 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def clean_as_at_first(texts: pa.Array) -> pa.Array:
-    """The rule of version 1: letters and digits, whatever the script, everything else a blank."""
-    lowered = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKC"))
-    return pc.replace_substring_regex(lowered, pattern=r"[^\p{L}\p{N} ]+", replacement=" ")
-
-
-def learn_and_encode(texts: pa.Array, rule: Callable[[pa.Array], pa.Array]) -> object:
-    encoding.clean = rule  # type: ignore[attr-defined]
-    return encoding.learn_and_encode(texts)
+def learn_and_encode_as_at_first(texts: pa.Array) -> object:
+    """As `learn_and_encode`, by the rule of version 1."""
+    RULES[CLEANING_VERSION], rule = RULES[1], RULES[CLEANING_VERSION]
+    try:
+        return learn_and_encode(texts)
+    finally:
+        RULES[CLEANING_VERSION] = rule
 
 
 def chinese(texts: int, seed: int = 0) -> list[str]:
@@ -61,8 +58,8 @@ def main() -> None:
         megabytes = sum(len(text.encode()) for text in texts) / 1e6
         column = pa.array(texts, pa.large_string())
         works: list[Callable[[], object]] = [
-            lambda: learn_and_encode(column, clean),  # noqa: B023
-            lambda: learn_and_encode(column, clean_as_at_first),  # noqa: B023
+            lambda: learn_and_encode(column),  # noqa: B023
+            lambda: learn_and_encode_as_at_first(column),  # noqa: B023
             lambda: CountVectorizer().fit_transform(texts),  # noqa: B023
         ]
         rounds = [[seconds(work) for work in works] for _ in range(ROUNDS)]

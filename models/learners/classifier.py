@@ -15,6 +15,7 @@ import torch
 from models.networks.network import Network
 from models.training.parallel import one_torch_thread
 from preprocessing.batches import Batch, EvaluationBatches, Truncation, truncated
+from preprocessing.cleaning import CLEANING_VERSION
 from preprocessing.encoding import EncodedTexts, encode
 from preprocessing.vocabulary import Vocabulary
 from preprocessing.word_pieces import WordPieces
@@ -50,6 +51,7 @@ class TextClassifier:
     about: Mapping[str, Any]  # its origin; JSON values
     temperature: float = 1.0  # by which logits are divided, for calibration
     truncate: Truncation = "head"  # which part of a longer text is kept
+    cleaning: int = CLEANING_VERSION  # the version of the rule that the words were found by
 
     @property
     def classes_(self) -> npt.NDArray[np.object_]:
@@ -76,7 +78,10 @@ class TextClassifier:
         is_blank = np.empty(len(texts), bool)
         if len(texts) == 0:
             return Predictions(labels, probabilities, is_blank)
-        arrays = self.tokens.encode(texts) if isinstance(self.tokens, WordPieces) else encode(texts, self.tokens)
+        if isinstance(self.tokens, WordPieces):
+            arrays = self.tokens.encode(texts)
+        else:
+            arrays = encode(texts, self.tokens, cleaning=self.cleaning)
         encoded = EncodedTexts(*arrays, labels=np.zeros(len(texts), np.int32))
         encoded = truncated(encoded, self.max_tokens, self.truncate)
         batches = EvaluationBatches(encoded, self.max_tokens, len(self.tokens))

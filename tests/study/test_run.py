@@ -90,7 +90,7 @@ def test_the_options_defaults_are_those_of_the_configurations() -> None:
     defaults.remove(("artifact_dir", None))  # the default in studies stored before the field existed
     given = [(name, default) for name, default in defaults if parameters[name].default is not None]
     assert given == [(name, parameters[name].default) for name, _ in given]
-    assert len(given) == 10
+    assert len(given) == 11
 
 
 @pytest.mark.usefixtures("pictures")

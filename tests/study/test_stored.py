@@ -1,7 +1,8 @@
-"""What an earlier version has stored can be continued, reported on and used for prediction.
+"""What an earlier version has stored is continued, reported on and used for prediction, or refused in one line.
 
-`stored/` was created before `study/` had packages, by `python -m study.run --data bios.csv --model linear --trials 4
---workers 1` and `python -m study.report --top 3 --seeds 2 --workers 1`.
+`stored/` holds two databases, each made by `python -m study.run --data bios.csv --model linear --trials 4 --workers 1`
+and `python -m study.report --top 3 --seeds 2 --workers 1`: `study.db.gz`, with `model/`, before `study/` had packages
+and with the first rule of cleaning, `cleaning_2.db.gz` with the second.
 """
 
 import gzip
@@ -21,11 +22,15 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the old database and the texts; without the old cache, as on another machine."""
+    """A folder with the texts and the newer database; without the old cache, as on another machine."""
     shutil.copy(STORED / "bios.csv", tmp_path)
-    (tmp_path / "study.db").write_bytes(gzip.decompress((STORED / "study.db.gz").read_bytes()))
+    unpack("cleaning_2.db.gz", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def unpack(name: str, folder: Path) -> None:
+    (folder / "study.db").write_bytes(gzip.decompress((STORED / name).read_bytes()))
 
 
 def trials() -> list[FrozenTrial]:
@@ -52,6 +57,19 @@ def test_a_stored_study_and_its_confirmation_are_reported_on(capsys: Capture) ->
     assert "Round 1" not in told  # the ranking needs no weights, so it is taken from the database
     assert "Confirming the winner on 2 further repeats." in told
     assert Path("reports/bios-linear/report.html").is_file()
+
+
+def test_a_study_whose_texts_were_prepared_by_other_rules_is_refused_in_one_line(folder: Path, capsys: Capture) -> None:
+    unpack("study.db.gz", folder)
+    assert search(6) == 2
+    assert capsys.readouterr().err == (
+        "Error: Study 'bios-linear' was started by another version of this project, with preprocessing split 1, "
+        "cleaning 1, now it is split 1, cleaning 2. Continue with that version, or name another study with --name.\n"
+    )
+    assert run_command(report.app, []) == 2
+    assert "Search again under another --name, or report with that version" in capsys.readouterr().err
+    assert run_command(report.app, ["--no-retrain"]) == 0
+    assert Path("reports/bios-linear-search/report.html").is_file()
 
 
 def test_a_stored_model_gives_its_labels(capsys: Capture) -> None:

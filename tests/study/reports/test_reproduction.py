@@ -95,9 +95,20 @@ def test_the_defaults_that_are_left_out_are_those_of_the_command() -> None:
 @pytest.mark.parametrize("model", OF_SOME_MODELS)
 def test_every_option_that_affects_the_result_is_in_the_command(configuration: StudyConfig, model: Any) -> None:
     options = {"max_training_texts": 90, "metric": "accuracy", "seed": 2, "max_tokens": 7, **OF_SOME_MODELS[model]}
+    options |= {} if model == "bert" else {"truncate": "tail"}
     other = replace(
         configuration,
-        source=replace(configuration.source, label_column="a", text_column="b c"),
+        source=replace(
+            configuration.source,
+            label_column="a",
+            text_column="b c",
+            separator=";",
+            encoding="cp1252",
+            header=False,
+            split_column="side",
+            group_column="author",
+            test_path="/somewhere/test.csv",
+        ),
         base=choose_settings(model, options),
         split_seed=4,
         space="wide",
@@ -107,9 +118,9 @@ def test_every_option_that_affects_the_result_is_in_the_command(configuration: S
         device="cpu",
     )
     words = shlex.split(search_command(optuna.create_study(study_name="another name"), other))
-    told = {word[2:].replace("-", "_") for word in words if word.startswith("--")}
+    told = {word[2:].removeprefix("no-").replace("-", "_") for word in words if word.startswith("--")}
     foreign = {option for others in OF_SOME_MODELS.values() for option in others} - options.keys()
-    usual = {"model"} if model == "lstm" else set()
+    usual = {"model"} if model == "lstm" else {"truncate"} if model == "bert" else set()
     assert told == set(inspect.signature(run).parameters) - DECIDE_NOTHING - foreign - usual
     assert words[words.index("--text-column") + 1] == "b c"
     for option, value in options.items():
