@@ -47,6 +47,10 @@ class Truncated:
     of: int
     lost_words: float  # their share of all words
 
+    @property
+    def is_much(self) -> bool:
+        return self.texts > MANY_TRUNCATED * self.of
+
 
 @dataclass(frozen=True)
 class Duplicates:
@@ -86,7 +90,7 @@ def warnings_about(
 ) -> list[str]:
     """What a user should know before hours are spent on these texts, a sentence each with the option that helps."""
     found = []
-    if truncated and truncated.texts > MANY_TRUNCATED * truncated.of:
+    if truncated and truncated.is_much:
         found.append(f"{describe_truncated(truncated)} (--max-tokens, --truncate).")
     rare = sum(row.validation <= FEW for row in class_counts(prepared))
     if rare:

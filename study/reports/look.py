@@ -34,7 +34,7 @@ def look_at(split: Split, *, cache_dir: Path, output: Path | None, console: Cons
         look = linear_look(prepared)
         workers = default_workers(torch.device("cpu"), are_small=True)
         seconds = estimate_search(settings, prepared, cache_dir=cache_dir, workers=workers)
-    about = format_seconds(60 * max(1, round(seconds / 60)))
+    about = format_seconds(60 * max(1, round(seconds / 60))).removesuffix(" 00 s")
     estimate = f"A search of 50 trials (study.run) will take about {about} here, with {plural(workers, 'worker')}."
     sentences = look_sentences(prepared, facts, look, warnings=warnings, estimate=estimate)
     for sentence in sentences:

@@ -90,7 +90,7 @@ def look_sentences(
         f"Classes: the largest is {largest.name} ({largest.training:,} training texts, "
         f"{largest.training / total:.0%}), the smallest {smallest.name} ({smallest.training:,}).",
         "Words of a training text: " + ", ".join(f"{title} {length:,}" for title, length in _lengths(facts)) + ".",
-        f"{describe_truncated(facts.truncated)}.",
+        *([] if facts.truncated.is_much else [f"{describe_truncated(facts.truncated)}."]),  # else it is a note
         f"Known: {facts.known_words:.1%} of the words of the validation texts; scripts: "
         + ", ".join(f"{name} {share:.1%}" for name, share in facts.scripts)
         + ".",

@@ -23,7 +23,7 @@ def test_lines_and_a_page_tell_what_is_in_the_texts(toy: Any, capsys: Capture) -
     assert "Note: 180 rows read (separated by commas, UTF-8)." in lines
     assert lines[-1] == "Written: look.html"
     (estimate,) = [line for line in lines if line.startswith("A search of 50 trials")]
-    assert "will take about 1 min 00 s here" in estimate
+    assert "will take about 1 min here" in estimate
     (linear,) = [line for line in lines if line.startswith("A linear model of 144 training texts")]
     assert "accuracy of 1.0000" in linear
     page = Path("look.html").read_text()
