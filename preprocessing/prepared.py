@@ -14,8 +14,9 @@ import pyarrow as pa
 from data.compression import without_compression_suffix
 from data.corpus import LabelledTexts
 from data.labels import ordered
-from data.source import Split, load_search_texts, load_test_texts
+from data.source import Split
 from data.split import SPLIT_VERSION
+from data.texts import load_search_texts, load_test_texts
 from data.wheels import OnDownload
 from preprocessing.cache import CacheEntry, OnEvent, ignore, open_entry, open_or_build
 from preprocessing.cleaning import CLEANING_VERSION

@@ -14,8 +14,9 @@ from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from data.errors import CorpusError
-from data.source import Split, find_source, load_test_texts
+from data.source import Split, find_source
 from data.standard_corpora import read_official_split
+from data.texts import load_test_texts
 from preprocessing.pretrained import MINILM, PretrainedEncoder, find_encoder
 
 # One test runs per core, so none may use all cores: neither NumPy here, nor torch (once imported), nor a subprocess.

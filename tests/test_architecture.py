@@ -109,6 +109,7 @@ def test_models_and_study_get_texts_only_through_the_source(path: Path) -> None:
     is_prediction = path.name in ("predict_files.py", "command_line.py")  # which read new texts
     assert texts - (of_predictions if is_prediction else set()) <= {
         "data.source",
+        "data.texts",
         "data.errors",
         "data.files",
         "data.wheels",

@@ -15,6 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
+from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from study.configuration import StudyConfig
 from study.confirmation.candidates import Candidate, Ranked, default_candidate, find_candidates, rank, rounds, trainings
 from study.confirmation.crew import Crew, open_crew
@@ -32,7 +33,6 @@ from study.confirmation.trainings import (
 from study.errors import StudyError
 from study.formatting import plural
 from study.storage.attributes import CONFIRMS, EXTENT, FINGERPRINT, SUFFIX
-from study.storage.fingerprint import PREPROCESSING_RULES
 from study.storage.retrying import RetryingStorage
 from study.storage.snapshots import snapshot
 from study.storage.studies import joined_study, load_configuration

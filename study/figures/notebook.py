@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
-from data.source import SearchTexts
+from data.texts import SearchTexts
 from models.learners.learner import Learner
 from models.training.scores import Classes, Metric, confusion, per_class_scores
 from models.training.trainer import TrainingResult

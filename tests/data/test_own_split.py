@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from data.errors import CorpusError
-from data.source import SearchTexts, Split, find_copy, find_source, load_search_texts, load_test_texts
+from data.source import Split, find_copy, find_source
+from data.texts import SearchTexts, load_search_texts, load_test_texts
 
 SIDES = ["Train", "training"] * 60 + ["validation", "DEV"] * 15 + ["test"] * 30
 

@@ -13,8 +13,9 @@ import pytest
 
 from data.delimited import Reading
 from data.errors import CorpusError
-from data.source import Split, find_copy, find_source, load_search_texts, load_test_texts
+from data.source import Split, find_copy, find_source
 from data.standard_corpora import STANDARD_CORPORA
+from data.texts import load_search_texts, load_test_texts
 
 WriteCsv = Callable[[list[tuple[str, str]]], Path]
 
@@ -155,7 +156,8 @@ def test_the_texts_of_a_repeat_are_the_same_on_every_machine_and_in_every_versio
 def test_classes_too_small_to_be_split_are_noted_in_addition_to_other_notes(
     lonely: int, shown: str, write_csv: WriteCsv
 ) -> None:
-    rows = [("large", f"text {number}") for number in range(30)] + [(str(n), f"lonely {n}") for n in range(lonely)]
+    rows = [("large", f"text {n}") for n in range(30)] + [("other", f"other text {n}") for n in range(30)]
+    rows += [(str(number), f"lonely {number}") for number in range(lonely)]
     path = write_csv([*rows, ("large", "")])
     notes = load_search_texts(Split(find_source(str(path))[0]), cache_dir=path.parent).notes
     assert len(notes) == 3

@@ -12,8 +12,9 @@ import pytest
 
 from data.corpus import text_keys
 from data.errors import CorpusError
-from data.source import Split, find_source, load_search_texts, load_test_texts
+from data.source import Split, find_source
 from data.standard_corpora import STANDARD_CORPORA, WHEEL, read_official_split
+from data.texts import load_search_texts, load_test_texts
 
 
 @pytest.mark.parametrize("name", STANDARD_CORPORA)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.source import Split, find_source, load_search_texts
+from data.source import Split, find_source
+from data.texts import load_search_texts
 from models.export import load_model, save_model
 from models.learners.classifier import TextClassifier
 from models.lstm import LSTMClassifier, LSTMConfig

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.source import DataSource, Split, find_source, load_search_texts
+from data.source import DataSource, Split, find_source
+from data.texts import load_search_texts
 from preprocessing.cache import CacheError, clear, entries, open_or_build
 from preprocessing.encoding import encode
 from preprocessing.prepared import PreparedTexts, open_prepared, prepare_for_search, prepare_test

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import preprocessing.word_pieces
-from data.source import Split, find_source, load_search_texts
+from data.source import Split, find_source
+from data.texts import load_search_texts
 from preprocessing.prepared import open_prepared, prepare_for_search, prepare_test
 from preprocessing.pretrained import PretrainedEncoder, PretrainedError
 from preprocessing.word_pieces import WordPieces, read_word_pieces

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from data.corpus import LabelledTexts
-from data.source import SearchTexts
+from data.texts import SearchTexts
 from study.figures.notebook import BARS, class_distribution, text_lengths
 
 

@@ -12,7 +12,8 @@ import torch
 from optuna.trial import FrozenTrial
 from sklearn.metrics import log_loss
 
-from data.source import Split, load_test_texts
+from data.source import Split
+from data.texts import load_test_texts
 from models.baselines import Fit, fit_baselines
 from models.learners.learner import Learner
 from models.training.calibration import best_temperature
