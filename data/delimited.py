@@ -77,7 +77,7 @@ class _Lines:
     rows: int  # of them, with as many cells as the header
     longer: bool  # whether one has more cells
     quotes: bool  # whether there is a double quote
-    quoted_header: bool
+    quoted: int  # lines where a cell begins with one and a cell ends with one
 
 
 def normalised(name: str) -> str:
@@ -121,22 +121,23 @@ def read_chunks(path: Path, dialect: Dialect, size: int = CHUNK) -> Iterator[pd.
     with _open_text(path, dialect.encoding) as text:
         for _ in range(dialect.first_lines):
             text.readline()
-        chunks = pd.read_csv(
-            text,
-            sep=dialect.separator,
-            header=None,
-            names=range(columns + 1),  # one more: lines may end with a separator
-            index_col=False,
-            dtype="str",
-            keep_default_na=False,
-            na_values=[""],
-            skip_blank_lines=columns > 1,
-            quoting=csv.QUOTE_MINIMAL if dialect.quotes else csv.QUOTE_NONE,
-            escapechar="\\" if dialect.backslashes else None,
-            skipinitialspace=dialect.blanks,
-            chunksize=size,
-        )
         try:
+            chunks = pd.read_csv(
+                text,
+                sep=dialect.separator,
+                engine="c" if dialect.separator.isascii() else "python",
+                header=None,
+                names=range(columns + 1),  # one more: lines may end with a separator
+                index_col=False,
+                dtype="str",
+                keep_default_na=False,
+                na_values=[""],
+                skip_blank_lines=columns > 1,
+                quoting=csv.QUOTE_MINIMAL if dialect.quotes else csv.QUOTE_NONE,
+                escapechar="\\" if dialect.backslashes else None,
+                skipinitialspace=dialect.blanks,
+                chunksize=size,
+            )
             for number, chunk in enumerate(chunks):
                 rows = chunk.iloc[1:] if dialect.header and number == 0 else chunk
                 if (too_long := rows[columns].notna()).any():
@@ -186,6 +187,7 @@ def _choose(path: Path, first: Dialect, lines: _Lines) -> Dialect:
     """The dialect that explains all rows; `first` where none does, so that reading it tells why."""
     if not lines.quotes and not lines.longer:
         return first
+    are_quoted = lines.quoted > lines.lines / 2  # quotes as a rule enclose cells
     candidates = [first, replace(first, backslashes=True)]
     candidates += [] if first.blanks else [replace(first, blanks=True)]
     candidates += [replace(first, separator=ONLY_COLUMN)] if len(first.names) == 1 else []
@@ -193,8 +195,8 @@ def _choose(path: Path, first: Dialect, lines: _Lines) -> Dialect:
         if (rows := _count_rows(path, dialect)) is not None:
             # Most lines that were read as parts of cells are rows: quotes have swallowed them.
             swallowed = lines.lines > rows and lines.rows - rows > (lines.lines - rows) / 2
-            return replace(first, quotes=False) if swallowed and not lines.quoted_header else dialect
-    lines_are_rows = lines.rows >= ALL_LINES * lines.lines and not lines.quoted_header
+            return replace(first, quotes=False) if swallowed and not are_quoted else dialect
+    lines_are_rows = lines.rows >= ALL_LINES * lines.lines and not are_quoted
     return replace(first, quotes=False) if lines_are_rows else first
 
 
@@ -223,7 +225,8 @@ def _count_rows(path: Path, dialect: Dialect) -> int | None:
 
 
 def _look_at_lines(path: Path, dialect: Dialect) -> _Lines:
-    separators, lines, rows, longer, quotes = len(dialect.names) - 1, 0, 0, False, False
+    separators, lines, rows, quoted_lines, longer, quotes = len(dialect.names) - 1, 0, 0, 0, False, False
+    quoted_cell, cell_end = f'{dialect.separator}"', f'"{dialect.separator}'
     with _open_text(path, dialect.encoding, newline=None) as text:
         header = next((line for number, line in enumerate(text) if number == dialect.first_lines), "")
         for line in text if dialect.header else (*[header], *text):
@@ -233,8 +236,10 @@ def _look_at_lines(path: Path, dialect: Dialect) -> _Lines:
                 rows += found == separators
                 longer = longer or found > separators
                 quotes = quotes or '"' in line
+                begins = line.startswith('"') or quoted_cell in line
+                quoted_lines += begins and (line.rstrip("\n").endswith('"') or cell_end in line)
     rows = rows if separators else 0  # in a file of one column, any line looks like a row
-    return _Lines(lines, rows, longer, quotes, header.startswith('"'))
+    return _Lines(lines, rows, longer, quotes, quoted_lines)
 
 
 def _first_rows(sample: str, separator: str) -> list[list[str]]:

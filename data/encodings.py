@@ -1,6 +1,7 @@
 """The character encoding of a text file: told by its first bytes, or guessed to be named in an error."""
 
 import codecs
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 LOOKED_AT = 1 << 16  # bytes from the start of a file
 GUESSED_FROM = 1 << 20  # bytes around the first one that is not UTF-8
 MANY_NULS, SOME_NULS = 0.9, 0.02  # shares of characters: all of UTF-32 have some, of UTF-16 at least line ends
+BEYOND_ASCII = re.compile(r"[^\x00-\x7f\ufffd]")
 AS_LIKELY = 0.03  # a difference in charset-normalizer's "coherence", from 0 to 1, that says nothing
 MARKS = (  # those of UTF-32 first: they begin like those of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -65,6 +67,8 @@ def undecodable(path: Path, encoding: str) -> str:
                 place, byte = offset - len(ending) + error.start, error.object[error.start]
                 where = f"line {line}, byte offset {place:,} (0x{byte:02x})"
                 return f"{path} is not {_title(encoding)}: {where}. {_way_out(path, place, encoding)}"
+            except UnicodeError as error:  # of UTF-16 without its mark
+                return f"{path} is not {_title(encoding)} ({error}). Leave --encoding out, or name another."
             line += block.count(b"\n")
             offset += len(block)
             ending = decoder.getstate()[0]
@@ -78,6 +82,9 @@ def _title(encoding: str) -> str:
 def _way_out(path: Path, place: int, encoding: str) -> str:
     if not encoding.startswith("utf-8"):
         return "Name the right one with --encoding."
+    text = _around(path, place).decode("utf-8", "replace")
+    if len(BEYOND_ASCII.findall(text)) > text.count("\ufffd"):
+        return "Nearly all of it is UTF-8: repair that line."
     guess = _guess(path, place)
     return (
         f"It seems to be {guess}: look at some texts, and read it with --encoding {guess}."
@@ -86,15 +93,19 @@ def _way_out(path: Path, place: int, encoding: str) -> str:
     )
 
 
-def _guess(path: Path, place: int) -> str | None:
-    """The likely encoding of a file, judged from the text around the first byte that is not UTF-8."""
-    from charset_normalizer import from_bytes
-
+def _around(path: Path, place: int) -> bytes:
     with open_bytes(path) as file:
         skipped = max(0, place - GUESSED_FROM // 2)
         while skipped > 0 and (block := file.read(min(skipped, LOOKED_AT))):
             skipped -= len(block)
-        matches: list[CharsetMatch] = list(from_bytes(file.read(GUESSED_FROM), cp_isolation=GUESSES))
+        return file.read(GUESSED_FROM)
+
+
+def _guess(path: Path, place: int) -> str | None:
+    """The likely encoding of a file, judged from the text around the first byte that is not UTF-8."""
+    from charset_normalizer import from_bytes
+
+    matches: list[CharsetMatch] = list(from_bytes(_around(path, place), cp_isolation=GUESSES))
     usual = [match for match in matches if GUESSES[0] in match.could_be_from_charset]
     if usual and usual[0].coherence > matches[0].coherence - AS_LIKELY:
         return GUESSES[0]  # far more common than others that it is told from by a few letters

@@ -1,6 +1,7 @@
 """Reads the rows of JSON files: an object a line, an array of objects, or an object of columns, as pandas has it."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple, TextIO
 
 from data.errors import CorpusError
 
+HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")  # which only an escape can write
 ONE_OBJECT = "Write one object per line, or an array of objects."
 
 
@@ -67,4 +69,6 @@ def _rows_of_document(path: Path, document: Any) -> Iterator[JsonRow]:
     for number, row in enumerate(document if isinstance(document, list) else [document], start=1):
         if not isinstance(row, dict):
             raise CorpusError(f"{path}: entry {number:,} of its array is not an object. {ONE_OBJECT}")
-        yield JsonRow(row, json.dumps(row, ensure_ascii=False))
+        written = json.dumps(row, ensure_ascii=False)
+        has_half = bool(HALF_OF_A_PAIR.search(written))
+        yield JsonRow(row, json.dumps(row) if has_half else written)

@@ -157,7 +157,11 @@ def _find_files(names: Sequence[str]) -> list[Path]:
     """The files that are named, in order; those that a pattern finds are sorted. Raises `CorpusError`."""
     paths: list[Path] = []
     for name in names:
+        if not name.strip():
+            raise CorpusError("--data is empty; name a file, or leave it out.")
         path = user_path(name)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise CorpusError(f"{path} is a pipe or a device; save the texts as a file, and name it.")
         found = [path] if path.exists() or not glob.has_magic(name) else sorted(map(Path, glob.glob(str(path))))  # noqa: PTH207
         if not found:
             raise CorpusError(f"No file is called like {name}. Check the pattern given to --data.")
@@ -165,6 +169,8 @@ def _find_files(names: Sequence[str]) -> list[Path]:
     if folders := [path for path in paths if path.is_dir()]:
         if len(paths) > 1:
             raise CorpusError(f"{folders[0]} is a folder; it cannot be joined with other --data.")
+        if folders[0].samefile(Path.cwd()):
+            raise CorpusError(f"{folders[0]} is the current folder, where studies are kept; start this beside it.")
         if not files_of(folders[0]):
             raise CorpusError(f"{folders[0]} is a folder without texts: it needs a text a file in LABEL/.")
     return paths

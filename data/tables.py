@@ -4,6 +4,7 @@ The first bytes tell the kind, the suffix only what they leave open. Columns com
 """
 
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ FIRST_BYTES: dict[bytes, Kind] = {
     b"\xd0\xcf\x11\xe0": "spreadsheet",  # old Excel
 }
 FOLDER_COLUMNS = ("label", "text")
-LONGEST_COLUMN_NAME = 60  # characters: a longer cell of a header is rather a text
+LONGEST_COLUMN_NAME, MOST_WORDS = 60, 5  # characters and words: a longer cell of a header is rather a text
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,19 @@ def kind_of_table(path: Path) -> Kind:
         return "spreadsheet"
     with open_bytes(path) as file:
         start = file.read(1 << 12)
-    suffix = without_compression_suffix(path).suffix.lower()
     kinds = (kind for first, kind in FIRST_BYTES.items() if start.startswith(first))
-    is_json = suffix in JSON_SUFFIXES or (suffix == "" and start.lstrip()[:1] in (b"{", b"["))
-    return next(kinds, "json" if is_json else "delimited")
+    return next(kinds, None) or ("json" if _looks_like_json(path) else "delimited")
+
+
+def _looks_like_json(path: Path) -> bool:
+    """Whether a text begins like an object or an array of objects; one called .json may be broken."""
+    with open_bytes(path) as file:
+        start = file.read(1 << 12).decode(find_encoding(path), "replace").lstrip("\ufeff \t\r\n")
+    if start[:1] not in ("{", "["):
+        return start == "" and without_compression_suffix(path).suffix.lower() in JSON_SUFFIXES
+    if without_compression_suffix(path).suffix.lower() in JSON_SUFFIXES:
+        return True
+    return re.match(r'\[?\s*\{\s*"(?:[^"\\]|\\.)*"\s*:', start) is not None
 
 
 def check_columns(path: Path, names: Iterable[object], wanted: Mapping[str, str], *, has_header: bool = True) -> None:
@@ -81,7 +91,7 @@ def check_columns(path: Path, names: Iterable[object], wanted: Mapping[str, str]
         if count:
             raise CorpusError(f"{path} has {count} columns called {quoted(column)}. Rename all but one of them.")
         way_out = f"Name it with {option}."
-        if has_header and any(len(name) > LONGEST_COLUMN_NAME for name in known):
+        if has_header and any(len(name) > LONGEST_COLUMN_NAME or len(name.split()) > MOST_WORDS for name in known):
             way_out = f"It seems to have no header: add --no-header, and name columns by number, as {option} 1."
         has = f"it has: {listed(known)}" if known else "it has no columns"
         raise CorpusError(f"Column {quoted(column)} not found in {path} ({has}). {way_out}")
@@ -97,7 +107,12 @@ def strings(path: Path, column: str, values: Any) -> pa.Array:
             array = values
         else:
             array = pa.Array.from_pandas(values) if isinstance(values, pd.Series) else pa.array(values)
-    except (pa.ArrowException, TypeError, OverflowError):  # of several types, or large numbers
+    except (
+        pa.ArrowException,
+        TypeError,
+        OverflowError,
+        UnicodeEncodeError,
+    ):  # several types, large numbers, half emoji
         texts = [_string(path, column, row, value) for row, value in enumerate(values, start=1)]
         return pa.array(texts, pa.large_string())
     if isinstance(array, pa.ChunkedArray):
@@ -122,7 +137,8 @@ def _string(path: Path, column: str, row: int, value: Any) -> str | None:
             f"Column {quoted(column)} of {path} holds a {type(value).__name__} in row {row:,}; "
             "it must hold strings or numbers."
         )
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return text.encode("utf-8", "replace").decode()
 
 
 def _read_delimited(path: Path, wanted: Mapping[str, str], reading: Reading) -> Table:
@@ -180,15 +196,18 @@ def _read_spreadsheet(path: Path, wanted: Mapping[str, str], reading: Reading) -
     try:
         with pd.ExcelFile(path, engine="calamine") as file:
             sheets = [str(sheet) for sheet in file.sheet_names]
-            header = 0 if reading.header else None
-            frame = pd.read_excel(file, header=header, dtype=object, keep_default_na=False, na_values=[""])
+            frame = pd.read_excel(file, header=None, dtype=object, keep_default_na=False, na_values=[""])
     except ImportError:
         raise CorpusError(
             f"{path} is a spreadsheet: pip install 'text-classification-study[excel]' reads it, or save it as CSV."
         ) from None
     except Exception as error:  # calamine's own classes have no common base
         raise CorpusError(f"{path} is no spreadsheet that can be read ({error}). Save it as CSV.") from None
-    frame.columns = [str(name) if reading.header else str(number) for number, name in enumerate(frame.columns, start=1)]
+    names = [str(number) for number in range(1, len(frame.columns) + 1)]
+    if reading.header and len(frame):
+        names = ["" if name is None or name != name else str(name) for name in frame.iloc[0]]
+        frame = frame.iloc[1:]
+    frame.columns = names
     sheet = f"sheet {quoted(sheets[0])}" + (f" of {len(sheets)}" if len(sheets) > 1 else "")
     check_columns(path, frame.columns, wanted, has_header=reading.header)
     frame.columns = list(map(normalised, frame.columns))

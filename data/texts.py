@@ -53,9 +53,11 @@ def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload 
     if len(in_validation := validation.labels.unique()) == 1 and split.repeat is None:
         sizes = sorted(_count_classes(corpus).items(), key=lambda pair: pair[1])
         rare = ", ".join(f"{quoted(name)} ({size})" for name, size in sizes[:3] if name != in_validation[0].as_py())
+        why = f"others have too few distinct texts to be split: {rare}"
+        why = f"column {quoted(source.split_column)} puts no others there" if source.split_column else why
         raise CorpusError(
             f"Validation has texts of one class, {quoted(in_validation[0])}, so that all scores would mean nothing: "
-            f"others have too few distinct texts to be split: {rare}."
+            f"{why}."
         )
     return SearchTexts(training, validation, test_texts, notes, test_classes)
 
@@ -89,6 +91,11 @@ def _read_and_split(split: Split) -> tuple[LabelledTexts, LabelledTexts, tuple[s
         sides = sides.copy()
         sides[training] = split_sides(corpus.take(training), held_out=held_out, seed=split.seed)
     if not (sides == VALIDATION).any():
+        if source.group_column:
+            raise CorpusError(
+                f"Column {quoted(source.group_column)} of {source.path} has {len(corpus.groups.unique())} groups: a "
+                f"class needs texts of {len(held_out) + 1} groups to be split."
+            )
         raise CorpusError(
             f"No class of {source.path} has {len(held_out) + 1} distinct texts, so none can be split (there are "
             f"{len(corpus):,} rows and {len(corpus.labels.unique()):,} labels). Are --label-column and --text-column "

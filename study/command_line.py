@@ -131,7 +131,7 @@ def reading_options(separator: str | None, encoding: str | None, header: bool) -
     try:
         if encoding is not None:
             "".encode(encoding)
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise UserError(f"--encoding must be one that Python knows, such as cp1252, got {encoding!r}.") from None
     return Reading(separator, encoding, header)
 

@@ -80,6 +80,7 @@ def label_file(
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
+    from data.encodings import find_encoding
     from data.tables import kind_of_table, strings
 
     console, labelled = Console(stderr=True), Labelled(0, 0, 0)
@@ -96,6 +97,8 @@ def label_file(
             replacing(target) as temporary,
         ):
             task = progress.add_task("", total=None)
+            if kind != "parquet":
+                _check_encodable(classifier, reading.encoding or find_encoding(source))
 
             def label(values: Sequence[object]) -> list[Result]:
                 nonlocal labelled
@@ -180,7 +183,7 @@ def _label_json(
                 if written == 0:  # rows may leave out what they have no value for
                     names = dict.fromkeys(name for row in chunk for name in row.values)
                     check_columns(source, names, {columns.text: "--text-column"})
-                for row, result in zip(chunk, label([row.values.get(columns.text) for row in chunk]), strict=True):
+                for row, result in zip(chunk, label([_cell(row.values, columns.text) for row in chunk]), strict=True):
                     columns.check_free(source, row.values)
                     pairs = columns.cells(result)
                     cells = [cell for name, share in pairs for cell in (name, round(share, 6))]
@@ -192,6 +195,15 @@ def _label_json(
             labelled.write("\n]\n" if is_array else "\n")
     except UnicodeError:
         raise PredictionError(undecodable(source, encoding)) from None
+
+
+def _cell(row: dict[str, object], column: str) -> object:
+    """The value of a column, whose name may be written with blanks."""
+    from data.delimited import normalised
+
+    if column in row:
+        return row[column]
+    return next((value for name, value in row.items() if normalised(name) == normalised(column)), None)
 
 
 def _label_parquet(source: Path, temporary: Path, columns: Columns, label: Label) -> None:
@@ -217,6 +229,17 @@ def _label_parquet(source: Path, temporary: Path, columns: Columns, label: Label
                     for number, kind in enumerate(kinds)
                 ]
                 writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *added], schema=schema))
+
+
+def _check_encodable(classifier: "TextClassifier", encoding: str) -> None:
+    """Raises `PredictionError` for a label that cannot be written in the encoding of the input."""
+    for name in classifier.classes:
+        try:
+            name.encode(encoding)
+        except UnicodeEncodeError:
+            raise PredictionError(
+                f"The label '{name}' cannot be written in {encoding}, the encoding of --input: convert that to UTF-8."
+            ) from None
 
 
 def check_files(source: Path, target: Path, *, force: bool) -> None:

@@ -80,6 +80,19 @@ def test_quotes_that_enclose_no_cell_swallow_no_rows(stray: tuple[int, ...], sep
     assert read(tmp_path / "t.tsv", lines(rows, separator)) == rows
 
 
+def test_a_quoted_header_does_not_hide_quotes_that_swallow_rows(tmp_path: Path) -> None:
+    rows = list(PLAIN)
+    rows[3], rows[20] = (rows[3][0], f'"{rows[3][1]}'), (rows[20][0], f'{rows[20][1]}"')
+    content = lines(rows).replace("Category,", '"Category",', 1)
+    assert read(tmp_path / "t.csv", content) == rows
+
+
+def test_an_unusual_separator_beyond_ascii_is_read_without_a_warning(tmp_path: Path) -> None:
+    assert read(tmp_path / "t.csv", lines(PLAIN, "§"), separator="§") == PLAIN
+    with pytest.raises(CorpusError, match="'§' expected after"):
+        read(tmp_path / "t.csv", written(PLAIN, "\t").replace("Category", '"Category"'), separator="§")
+
+
 def test_a_quoted_first_word_stays_in_quotes(tmp_path: Path) -> None:
     rows = [(label, f'"Team" {text}') for label, text in PLAIN]
     assert read(tmp_path / "t.csv", lines(rows)) == rows

@@ -67,3 +67,14 @@ def test_a_wrong_encoding_that_was_named_is_told(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("1,été".encode("cp1252"))
     assert "t.csv is not ascii: line 1" in undecodable(tmp_path / "t.csv", "ascii")
     assert "Name the right one with --encoding." in undecodable(tmp_path / "t.csv", "ascii")
+
+
+def test_a_file_that_is_nearly_utf_8_is_to_be_repaired_not_read_by_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(("1,été à Łódź\n" * 60).encode() + "2,été\n".encode("cp1252"))
+    assert undecodable(tmp_path / "t.csv", "utf-8").endswith("Nearly all of it is UTF-8: repair that line.")
+
+
+def test_utf_16_without_its_mark_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(TEXT.encode("utf-16-le"))
+    message = undecodable(tmp_path / "t.csv", "utf-16")
+    assert message.endswith("(UTF-16 stream does not start with BOM). Leave --encoding out, or name another.")

@@ -121,3 +121,12 @@ def test_labels_that_only_the_test_has_and_two_tests_are_refused(
         load(test_data=str(tmp_path / "nothing.csv"))
     with pytest.raises(CorpusError, match="--label-column and --group-column both name 'Category'"):
         load(group_column="Category")
+
+
+def test_too_few_groups_and_a_validation_of_one_class_are_told_as_such(toy_frame: pd.DataFrame, load: Any) -> None:
+    with pytest.raises(CorpusError, match=r"'author' of .* has 2 groups: a class needs texts of 3 groups"):
+        load(toy_frame.assign(author=["a", "b"] * 90), group_column="author")
+    sides = ["validation" if label == "lawyer" else "train" for label in toy_frame["Category"]]
+    frame = toy_frame.assign(side=["train", "train", "train", *sides[3:150], *["test"] * 30])
+    with pytest.raises(CorpusError, match=r"of one class, 'lawyer'.*: column 'side' puts no others there"):
+        load(frame, split_column="side")

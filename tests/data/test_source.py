@@ -73,7 +73,7 @@ def test_labels_that_are_all_too_rare_to_split_are_an_error(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["~nobody-of-this-name/x.csv", "."])
 def test_unusable_paths_are_reported_as_errors(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CorpusError, match=r"not found|a folder without texts"):
+    with pytest.raises(CorpusError, match=r"not found|is the current folder"):
         find_source(name)
 
 
@@ -247,3 +247,18 @@ def test_a_link_is_read_by_its_own_name(toy_frame: pd.DataFrame, tmp_path: Path)
     source, _ = find_source(str(tmp_path / "train.jsonl"))
     assert source.path == str(tmp_path / "train.jsonl")
     assert load_search_texts(Split(source), cache_dir=tmp_path).notes[0] == "180 rows read (JSON)."
+
+
+def test_what_is_no_file_is_refused_by_name(
+    toy_frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CorpusError, match="--data is empty; name a file"):
+        find_source("")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CorpusError, match="pipe is a pipe or a device; save the texts as a file"):
+        find_source(str(tmp_path / "pipe"))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.txt").write_text(toy_frame["description_pre"][0])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError, match="is the current folder, where studies are kept"):
+        find_source(".")

@@ -99,6 +99,7 @@ def test_a_file_without_a_header_is_told_as_such_in_a_short_line(tmp_path: Path)
         ("t.jsonl", '{"Category": 1, "description_pre": "a"}\n{"Category": 1,\n', "line 2 is not JSON"),
         ("t.jsonl", '{"Category": 1, "description_pre": "a"}\n[1]\n', "line 2 is not a JSON object"),
         ("t.json", "[1, 2]\n", "entry 1 of its array is not an object"),
+        ("t.csv", f"{'word ' * 6},b\n1,a\n", "seems to have no header"),
         ("t.json", '[{"Category": 1},\n{"Category" 2}]', "line 1 is not JSON"),
         ("t.json", '{"Category": [1, 2],\n "description_pre": ["a"]}', "object of columns of several lengths"),
         ("t.json", "", "is empty"),
@@ -150,6 +151,28 @@ def test_any_content_gives_a_table_or_an_error_of_one_line(
             assert "\n" not in str(error)  # noqa: PT017
         else:
             assert set(table.columns) == set(WANTED)
+
+
+def test_json_is_told_by_its_content_and_half_an_emoji_is_replaced(tmp_path: Path) -> None:
+    rows = [{"Category": "a", "description_pre": "half \ud83d"}, {"Category": "b", "description_pre": "é"}]
+    for name, content in {
+        "lines.csv": "\n".join(map(json.dumps, rows)),
+        "array.txt": json.dumps(rows, indent=1),
+        "t.parquet": json.dumps(rows),
+    }.items():
+        (tmp_path / name).write_text(content)
+        assert read(tmp_path / name).columns["description_pre"].to_pylist() == ["half ?", "é"], name
+    (tmp_path / "t.json").write_text("Category,description_pre\na,b\n")
+    assert read(tmp_path / "t.json").columns["description_pre"].to_pylist() == ["b"]
+    (tmp_path / "brackets.csv").write_text("[Category],Category,description_pre\n1,a,b\n")
+    assert read(tmp_path / "brackets.csv").columns["description_pre"].to_pylist() == ["b"]
+
+
+def test_two_columns_of_one_name_are_refused_in_a_spreadsheet_too(tmp_path: Path) -> None:
+    names = ["Category", "description_pre", "description_pre"]
+    pd.DataFrame([["a", "b", "c"]], columns=names).to_excel(tmp_path / "t.xlsx", index=False)
+    with pytest.raises(CorpusError, match="has 2 columns called 'description_pre'"):
+        read(tmp_path / "t.xlsx")
 
 
 def test_kinds_are_told_by_content_where_it_tells(toy_frame: pd.DataFrame, tmp_path: Path) -> None:

@@ -105,3 +105,35 @@ def test_the_output_is_compressed_as_its_name_says(suffix: str, classifier: Text
     Path("in.csv").write_bytes(pa.compress(b"text\ncourt\n", codec="zstd", asbytes=True))
     assert label("--input", "in.csv", "--output", f"out.csv.{suffix}") == 0
     assert pd.read_csv(f"out.csv.{suffix}")["text"].tolist() == ["court"]
+
+
+def test_a_column_whose_name_has_blanks_is_found_in_json_lines(classifier: TextClassifier, label: Label) -> None:
+    Path("in.jsonl").write_text('{" text ": "court"}\n{" text ": "surgeon"}\n')
+    assert label("--input", "in.jsonl", "--output", "out.jsonl") == 0
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [row["label"] for row in rows] == classifier.predict(["court", "surgeon"]).tolist()
+
+
+def test_half_an_emoji_stays_an_escape(classifier: TextClassifier, label: Label) -> None:
+    del classifier
+    Path("in.json").write_text('[{"text": "court \\ud83d"}]')
+    assert label("--input", "in.json", "--output", "out.json") == 0
+    assert json.loads(Path("out.json").read_text())[0]["text"] == "court \ud83d"
+
+
+def test_an_encoding_that_has_no_letters_for_a_label_or_is_none_is_one_line(
+    write_model: Callable[..., None], toy: Any, label: Label, capsys: Capture
+) -> None:
+    write_model(toy.folder / "reports" / "study" / "model", text_column="text")
+    config = toy.folder / "reports" / "study" / "model" / "config.json"
+    config.write_text(config.read_text().replace('"art"', '"право"'))
+    Path("in.csv").write_text("text\ncourt\n")
+    named = ["--input", "in.csv", "--output", "out.csv", "--encoding"]
+    assert label(*named, "cp1252") == 2
+    assert "The label 'право' cannot be written in cp1252" in capsys.readouterr().err
+    for encoding in ("undefined", "nothing"):
+        assert label(*named, encoding) == 2
+        assert f"--encoding must be one that Python knows, such as cp1252, got '{encoding}'" in capsys.readouterr().err
+    assert label(*named, "utf-16") == 2
+    assert "in.csv is not UTF-16 (UTF-16 stream does not start with BOM)" in capsys.readouterr().err
+    assert not Path("out.csv").exists()
