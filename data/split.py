@@ -6,8 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from data.corpus import TRAINING, LabelledTexts, numbered, text_keys
 
@@ -71,6 +69,9 @@ def _units(corpus: LabelledTexts) -> npt.NDArray[np.int64]:
     texts = numbered(text_keys(corpus.texts))
     if corpus.groups is None:
         return texts
+    from scipy.sparse import coo_array  # here, since it would cost every worker time and memory
+    from scipy.sparse.csgraph import connected_components
+
     has_group = corpus.groups.is_valid().to_numpy(zero_copy_only=False)
     groups = texts.max() + 1 + numbered(corpus.groups.drop_null())
     nodes = int(groups.max(initial=texts.max())) + 1

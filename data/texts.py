@@ -91,7 +91,7 @@ def _read_and_split(split: Split) -> tuple[LabelledTexts, LabelledTexts, tuple[s
         sides = sides.copy()
         sides[training] = split_sides(corpus.take(training), held_out=held_out, seed=split.seed)
     if not (sides == VALIDATION).any():
-        if source.group_column:
+        if corpus.groups is not None:
             raise CorpusError(
                 f"Column {quoted(source.group_column)} of {source.path} has {len(corpus.groups.unique())} groups: a "
                 f"class needs texts of {len(held_out) + 1} groups to be split."

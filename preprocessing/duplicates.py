@@ -1,13 +1,12 @@
 """Finds texts that are nearly the same, in time that is nearly linear in their number.
 
 Two texts are compared by their sets of pairs of neighbouring words. Candidates share a band of their MinHash signature
-(Broder 1997, https://doi.org/10.1109/SEQUEN.1997.666900); what they really have in common is then counted.
+(Broder 1997, https://doi.org/10.1109/SEQUEN.1997.666900); what they really have in common is then counted. SciPy is
+imported where it is used, since it would cost every worker time and memory.
 """
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from preprocessing.encoding import EncodedTexts
 
@@ -21,6 +20,9 @@ Shingles = npt.NDArray[np.uint64]
 
 def duplicate_groups(texts: EncodedTexts) -> npt.NDArray[np.int64]:
     """The number of the group of each text; texts of a group are nearly the same, some of them through others."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     shingles = _shingles(texts)
     signatures = np.stack([_signatures(shingles, texts.offsets, band) for band in range(BANDS)])
     whole = np.zeros(len(texts), np.uint64)

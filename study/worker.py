@@ -136,7 +136,7 @@ def _join(
         torch_device = find_study_device(configuration.device)
         prepared = open_prepared(prepared_in) if prepared_in else None
         if prepared is None and not confirms:
-            prepared = prepare_texts(configuration, console, device=torch_device)
+            prepared = prepare_texts(configuration, console, device=torch_device, warn=False)
         if show:
             assert trials is not None
             console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")

@@ -36,8 +36,10 @@ def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
     return replace(configuration, base=replace(base, encoder=encoder.version))
 
 
-def prepare_texts(configuration: StudyConfig, console: Console, *, device: torch.device) -> PreparedTexts:
-    """Prepare the texts; features of a frozen encoder are computed on the `device`.
+def prepare_texts(
+    configuration: StudyConfig, console: Console, *, device: torch.device, warn: bool = True
+) -> PreparedTexts:
+    """Prepare the texts; features of a frozen encoder are computed on the `device`; `warn`: of what may spoil scores.
 
     Raises `UserError` for texts that cannot be used, or a cache that cannot be written.
     """
@@ -68,7 +70,7 @@ def prepare_texts(configuration: StudyConfig, console: Console, *, device: torch
         counts = prepared.word_counts[: base.limits.kept_words(prepared.word_counts)]
         console.print(f"Vectors: {source.name}, {vectors.coverage(counts)}.")
     truncated = truncated_texts(prepared.training, base.limits.max_tokens) if base.pretrained is None else None
-    for note in (*prepared.notes, *warnings_about(prepared, truncated)):
+    for note in (*prepared.notes, *(warnings_about(prepared, truncated) if warn else [])):
         console.print(f"Note: {note}")
     compute_features(configuration, prepared, console, device=device)
     return prepared
