@@ -130,6 +130,11 @@ def test_no_notebook_opens_the_test_split_by_confirming_a_search(path: Path) -> 
     assert not imported_modules(path) & {"study.report", "study.reports.contents", "study.confirmation.holdout"}
 
 
+def test_every_command_is_installed_as_a_program() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {f"text-study-{name}": f"study.{name}:main" for name in COMMANDS}
+
+
 def test_every_package_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = find_packages(str(ROOT), **project["tool"]["setuptools"]["packages"]["find"])
