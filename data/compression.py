@@ -25,6 +25,7 @@ FIRST_BYTES = {
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 SPREADSHEETS = ("xl/", "content.xml")  # members of .xlsx and .ods files, which are zip files, too
 BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowInvalid)
+MACS_OWN = ("__MACOSX/", ".DS_Store")  # members that Macs add to a zip file
 
 
 def compression_of(path: Path) -> str | None:
@@ -63,6 +64,8 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
                     yield cast(BinaryIO, member)
             else:
                 yield file
+    except NotImplementedError as error:  # of zipfile, for instance Deflate64
+        raise CorpusError(f"{path} cannot be unpacked here ({error}). Unpack it, and name the file.") from None
     except (*BROKEN, OSError) as error:
         if compression is None or getattr(error, "errno", None):  # OSError without a number is Arrow's
             raise
@@ -74,10 +77,8 @@ def without_compression_suffix(path: Path) -> Path:
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    """The file in a zip archive; Macs add hidden ones to it."""
-    members = [
-        member for member in archive.infolist() if not member.is_dir() and not member.filename.startswith("__MACOSX/")
-    ]
+    """The file in a zip archive."""
+    members = [member for member in archive.infolist() if not (member.is_dir() or member.filename.startswith(MACS_OWN))]
     if len(members) != 1:
         shown = ", ".join(quoted(member.filename) for member in members[:3]) + (", ..." if len(members) > 3 else "")
         raise CorpusError(f"{path} holds {len(members)} files ({shown}). Unpack it, and name one of them.")

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.delimited import Reading
+from data.dialect import Reading
 from data.errors import CorpusError, listed, quoted
 from data.labels import clean_labels, notes_on_labels
 from data.tables import Table, read_table
 
 MINIMUM_ROWS = 20
+VISIBLE = r"[^\s\p{Z}\p{Cc}\p{Cf}]"  # a character that can be seen
 TRAINING, VALIDATION, TEST = 0, 1, 2  # the sides of a split
 
 
@@ -77,11 +78,17 @@ class LabelledTexts:
 
 
 def read_corpus(
-    paths: Sequence[Path], columns: Columns, *, reading: Reading, least: int = MINIMUM_ROWS
+    paths: Sequence[Path],
+    columns: Columns,
+    *,
+    reading: Reading,
+    least: int = MINIMUM_ROWS,
+    are_numbers: bool | None = None,
 ) -> tuple[LabelledTexts, tuple[str, ...]]:
-    """Read and check files of any known kind; returns all their texts, how they were read, and notes on problems.
+    """Read and check files of any known kind; returns all their texts, and how they were read and what was left out.
 
-    Raises `CorpusError` for a file that cannot be read, and for fewer than `least` texts.
+    `are_numbers`: whether the labels are numbers, as those of other texts of the corpus tell. Raises `CorpusError` for
+    a file that cannot be read, and for fewer than `least` texts.
     """
     wanted = columns.wanted()
     tables = [read_table(path, wanted, reading) for path in paths]
@@ -89,13 +96,13 @@ def read_corpus(
     def column(name: str) -> pa.Array:
         return pa.concat_arrays([table.columns[name] for table in tables])
 
-    labels, texts = clean_labels(column(columns.label)), column(columns.text)
+    labels, texts = clean_labels(column(columns.label), are_numbers=are_numbers), column(columns.text)
     filled = pc.and_(_is_filled(labels), _is_filled(texts))
     files = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     corpus = LabelledTexts(
         texts.filter(filled),
         labels.filter(filled),
-        column(columns.group).filter(filled) if columns.group else None,
+        _groups(column(columns.group).filter(filled)) if columns.group else None,
         _sides(column(columns.split).filter(filled), columns.split, files) if columns.split else None,
     )
     rows = len(filled)
@@ -122,6 +129,12 @@ def check_corpus(corpus: LabelledTexts, files: str) -> tuple[str, ...]:
     if conflicting := count_texts_with_several_labels(corpus):
         notes.append(f"{conflicting:,} distinct texts stand under more than one label; no classifier gets all right.")
     return tuple(notes)
+
+
+def _groups(values: pa.Array) -> pa.Array:
+    """Group values that look the same as the same one, and empty ones as none."""
+    cleaned = clean_labels(values)
+    return pc.if_else(pc.equal(cleaned, ""), None, cleaned)
 
 
 def _sides(values: pa.Array, column: str, files: str) -> npt.NDArray[np.int8]:
@@ -159,4 +172,4 @@ def count_texts_with_several_labels(corpus: LabelledTexts) -> int:
 
 
 def _is_filled(values: pa.Array) -> pa.Array:
-    return pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(values), ""), False)
+    return pc.fill_null(pc.match_substring_regex(values, pattern=VISIBLE), False)

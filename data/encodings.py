@@ -30,13 +30,16 @@ GUESSES = [
 ]
 
 
-def find_encoding(path: Path) -> str:
-    """The encoding by Python's name: that of the byte order mark or the NULs of a file, otherwise UTF-8.
+def find_encoding(path: Path, named: str | None = None) -> str:
+    """The encoding by Python's name: the `named` one, or that of the byte order mark or the NULs, otherwise UTF-8.
 
     Raises `CorpusError` for NULs that no encoding explains.
     """
     with open_bytes(path) as file:
         start = file.read(LOOKED_AT)
+    if named:
+        is_marked = start.startswith(codecs.BOM_UTF8) and codecs.lookup(named).name == "utf-8"
+        return "utf-8-sig" if is_marked else named
     for mark, name in MARKS:
         if start.startswith(mark):
             return name
@@ -51,6 +54,10 @@ def find_encoding(path: Path) -> str:
     even, odd = nuls[0] + nuls[2], nuls[1] + nuls[3]
     if max(even, odd) > SOME_NULS and min(even, odd) < max(even, odd) / 10:
         return "utf-16-be" if even > odd else "utf-16-le"
+    units = [start[place : place + 2] for place in range(0, len(start), 2)]  # of Chinese, letters have NULs, too
+    little, big = units.count(b"\n\0"), units.count(b"\0\n")
+    if max(little, big) > 10 * min(little, big):
+        return "utf-16-le" if little > big else "utf-16-be"
     raise CorpusError(f"{path} is no text file: it holds NUL characters. Export it as CSV, Parquet or JSON lines.")
 
 

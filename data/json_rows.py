@@ -62,10 +62,13 @@ def _rows_of_lines(path: Path, first: list[str], rest: Iterable[str], number: in
 
 def _rows_of_document(path: Path, document: Any) -> Iterator[JsonRow]:
     if isinstance(document, dict) and _is_table(document):
-        columns = {name: list(cells.values()) if isinstance(cells, dict) else cells for name, cells in document.items()}
-        if len(set(map(len, columns.values()))) > 1:
+        columns = {
+            name: cells if isinstance(cells, dict) else dict(enumerate(cells)) for name, cells in document.items()
+        }
+        rows = next(iter(columns.values())).keys()
+        if any(cells.keys() != rows for cells in columns.values()):
             raise CorpusError(f"{path} is an object of columns of several lengths. {ONE_OBJECT}")
-        document = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+        document = [{name: cells[row] for name, cells in columns.items()} for row in rows]
     for number, row in enumerate(document if isinstance(document, list) else [document], start=1):
         if not isinstance(row, dict):
             raise CorpusError(f"{path}: entry {number:,} of its array is not an object. {ONE_OBJECT}")

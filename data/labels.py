@@ -9,20 +9,29 @@ import pyarrow.compute as pc
 from data.errors import listed, quoted
 
 INVISIBLE = r"\p{Cf}"  # format characters: zero-width spaces, byte order marks, soft hyphens
-WHOLE_NUMBER = r"^[+-]?\d+(\.0*)?$"
+NUMBER = r"^[+-]?\d+(\.\d*)?$"
 MANY_NUMBERS = 20  # classes: more numbers than that are rather values on a scale
 LIST_SEPARATORS = (",", ";", "|")
 RARE = 5  # texts of a class
 
 
-def clean_labels(labels: pa.Array) -> pa.Array:
-    """Labels without outer blanks and invisible characters, in the normal form NFC; `1.0` as `1` if all are numbers."""
+def clean_labels(labels: pa.Array, *, are_numbers: bool | None = None) -> pa.Array:
+    """Labels without outer blanks and invisible characters, in the normal form NFC; of numbers, `1.0` is `1`.
+
+    `are_numbers`: whether all labels of the corpus are numbers, if more is known than these labels tell.
+    """
     visible = pc.replace_substring_regex(pc.utf8_normalize(labels, form="NFC"), pattern=INVISIBLE, replacement="")
     cleaned = pc.utf8_trim_whitespace(visible)
-    filled = cleaned.filter(pc.fill_null(pc.not_equal(cleaned, ""), False))
-    if pc.all(pc.match_substring_regex(filled, pattern=WHOLE_NUMBER)).as_py():
-        cleaned = pc.replace_substring_regex(cleaned, pattern=r"\.0*$", replacement="")
+    if all_are_numbers(cleaned) if are_numbers is None else are_numbers:
+        for pattern, kept in ((r"(\.\d*?)0+$", r"\1"), (r"\.$", "")):
+            cleaned = pc.replace_substring_regex(cleaned, pattern=pattern, replacement=kept)
     return cleaned
+
+
+def all_are_numbers(labels: pa.Array) -> bool:
+    """Whether all labels that are not empty are numbers."""
+    filled = labels.filter(pc.fill_null(pc.not_equal(labels, ""), False))
+    return bool(pc.all(pc.match_substring_regex(filled, pattern=NUMBER)).as_py())
 
 
 def ordered(classes: set[str]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data.compression import without_compression_suffix
 from data.corpus import Columns
-from data.delimited import Reading
+from data.dialect import Reading
 from data.errors import CorpusError
 from data.files import sha256, user_path
 from data.standard_corpora import STANDARD_CORPORA, WHEEL
@@ -106,19 +106,20 @@ def find_source(
                 f"{standard[0]} is a standard corpus: options for columns, reading and splitting go with --data FILE."
             )
         return _standard_source(standard[0], reason)
-    paths = _find_files(names)
+    paths = _find_files(names, "--data")
     if paths[0].is_dir():
         if columns_named:
             raise CorpusError(f"{paths[0]} is a folder: its subfolders are the labels, so that no columns are named.")
         label_column, text_column = FOLDER_COLUMNS
-    test_path = user_path(test_data) if test_data else None
+    test_path = _find_files([test_data], "--test-data")[0] if test_data else None
+    first, *others = map(_absolute, paths)
     source = DataSource(
-        name=_name_of(paths[0]),
-        sha256=digest_of(paths),
-        path=_absolute(paths[0]),
-        label_column=label_column,
-        text_column=text_column,
-        further_paths=tuple(map(_absolute, paths[1:])),
+        _name_of(paths[0]),
+        digest_of(paths),
+        first,
+        label_column,
+        text_column,
+        tuple(others),
         separator=reading.separator,
         encoding=reading.encoding,
         header=reading.header,
@@ -136,7 +137,7 @@ def find_copy(source: DataSource, path: Path) -> DataSource:
     """The same source at another path, with its test texts beside it. Raises `CorpusError` if that file differs."""
     if source.path is None:
         raise CorpusError(f"The study is about the standard corpus {source.name}, which needs no --data.")
-    paths = _find_files([str(path)])
+    paths = _find_files([str(path)], "--data")
     if (digest := digest_of(paths)) != source.sha256:
         raise CorpusError(
             f"{path} is not the file that the study is about: its SHA-256 begins with {digest[:12]}, "
@@ -153,19 +154,23 @@ def _standard_source(name: str, reason: str) -> tuple[DataSource, str]:
     return DataSource(name, identity), f"{name} ({corpus.title}, {corpus.classes} classes): {reason}"
 
 
-def _find_files(names: Sequence[str]) -> list[Path]:
-    """The files that are named, in order; those that a pattern finds are sorted. Raises `CorpusError`."""
+def _find_files(names: Sequence[str], option: str) -> list[Path]:
+    """The files that are named by an option, in order; those that a pattern finds are sorted. Raises `CorpusError`."""
     paths: list[Path] = []
     for name in names:
         if not name.strip():
-            raise CorpusError("--data is empty; name a file, or leave it out.")
+            raise CorpusError(f"{option} is empty; name a file, or leave it out.")
         path = user_path(name)
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise CorpusError(f"{path} is a pipe or a device; save the texts as a file, and name it.")
         found = [path] if path.exists() or not glob.has_magic(name) else sorted(map(Path, glob.glob(str(path))))  # noqa: PTH207
         if not found:
-            raise CorpusError(f"No file is called like {name}. Check the pattern given to --data.")
+            raise CorpusError(f"No file is called like {name}. Check the pattern given to {option}.")
         paths += found
+    if repeated := [path for path in paths if paths.count(path) > 1]:
+        raise CorpusError(f"{repeated[0]} is named twice; its rows would count twice.")
+    if option == "--test-data" and len(paths) > 1:
+        raise CorpusError(f"{names[0]} are {len(paths)} files; --test-data takes one. Join them first.")
     if folders := [path for path in paths if path.is_dir()]:
         if len(paths) > 1:
             raise CorpusError(f"{folders[0]} is a folder; it cannot be joined with other --data.")
@@ -195,10 +200,9 @@ def digest_of(paths: Sequence[Path], option: str = "--data") -> str:
         else:
             digests = [sha256(path) for path in paths]
     except FileNotFoundError as error:
-        raise CorpusError(
-            f"File {error.filename} not found. Check the path given to {option}, or name a standard corpus: "
-            f"{', '.join(STANDARD_CORPORA)}."
-        ) from None
+        way_out = f"Check the path given to {option}"
+        way_out += f", or name a standard corpus: {', '.join(STANDARD_CORPORA)}" if option == "--data" else ""
+        raise CorpusError(f"File {error.filename} not found. {way_out}.") from None
     except OSError as error:
         raise CorpusError(
             f"{error.filename} cannot be read ({error.strerror}); {option} needs a readable file."

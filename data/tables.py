@@ -17,7 +17,8 @@ import pyarrow.feather
 import pyarrow.parquet
 
 from data.compression import compression_of, is_spreadsheet, open_bytes, without_compression_suffix
-from data.delimited import Reading, normalised, read_delimited
+from data.delimited import read_delimited
+from data.dialect import Reading, normalised
 from data.encodings import find_encoding, undecodable
 from data.errors import CorpusError, listed, quoted
 from data.json_rows import read_json_rows
@@ -53,8 +54,8 @@ def read_table(path: Path, wanted: Mapping[str, str], reading: Reading) -> Table
     try:
         return _READERS[kind_of_table(path)](path, wanted, reading)
     except UnicodeError:
-        raise CorpusError(undecodable(path, reading.encoding or find_encoding(path))) from None
-    except (pa.ArrowInvalid, OSError) as error:
+        raise CorpusError(undecodable(path, find_encoding(path, reading.encoding))) from None
+    except (pa.ArrowException, OSError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()).rstrip(".")
         raise CorpusError(f"{path} cannot be read: {reason}. Save it again.") from None
 
@@ -116,7 +117,7 @@ def strings(path: Path, column: str, values: Any) -> pa.Array:
         texts = [_string(path, column, row, value) for row, value in enumerate(values, start=1)]
         return pa.array(texts, pa.large_string())
     if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+        array = (array.cast(pa.large_string()) if pa.types.is_string(array.type) else array).combine_chunks()
     try:
         if pa.types.is_floating(array.type):
             array = pc.if_else(pc.is_nan(array), None, array)
@@ -153,7 +154,7 @@ def _read_json(path: Path, wanted: Mapping[str, str], reading: Reading) -> Table
     values: dict[str, list[Any]] = {column: [] for column in keys}
     names: dict[str, str] = {}  # as they are written, normalised
     with open_bytes(path) as file:
-        text = io.TextIOWrapper(file, reading.encoding or find_encoding(path))
+        text = io.TextIOWrapper(file, find_encoding(path, reading.encoding))
         for row, _ in read_json_rows(path, text)[1]:
             for name in row:
                 if name not in names:
@@ -199,7 +200,7 @@ def _read_spreadsheet(path: Path, wanted: Mapping[str, str], reading: Reading) -
             frame = pd.read_excel(file, header=None, dtype=object, keep_default_na=False, na_values=[""])
     except ImportError:
         raise CorpusError(
-            f"{path} is a spreadsheet: pip install 'text-classification-study[excel]' reads it, or save it as CSV."
+            f"{path} is a spreadsheet: pip install -c constraints.txt -e '.[excel]' reads it, or save it as CSV."
         ) from None
     except Exception as error:  # calamine's own classes have no common base
         raise CorpusError(f"{path} is no spreadsheet that can be read ({error}). Save it as CSV.") from None
@@ -222,7 +223,7 @@ def _read_folder(path: Path, wanted: Mapping[str, str], reading: Reading) -> Tab
     """A text a file, in subfolders that are called like their labels, as scikit-learn's `load_files` reads them."""
     labels, texts = [], []
     for file in files_of(path):
-        encoding = reading.encoding or find_encoding(file)
+        encoding = find_encoding(file, reading.encoding)
         try:
             texts.append(file.read_text(encoding))
         except UnicodeError:

@@ -1,5 +1,6 @@
 """The texts of a study, loaded and split by two functions: one for the search, one for the test split."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 
 from data.corpus import TEST, TRAINING, VALIDATION, LabelledTexts, check_corpus, read_corpus, text_keys
 from data.errors import CorpusError, listed, quoted
+from data.labels import all_are_numbers
 from data.source import Split, digest_of
 from data.split import classes_only_in_training, split_sides
 from data.standard_corpora import STANDARD_CORPORA, read_official_split
@@ -73,12 +75,13 @@ def load_test_texts(split: Split, *, cache_dir: Path) -> LabelledTexts:
 def _read_and_split(split: Split) -> tuple[LabelledTexts, LabelledTexts, tuple[str, ...]]:
     """The texts of files for the search, each with its side, those for the test, and the notes."""
     source = split.source
-    if missing := [path for path in (*source.paths, *source.test_paths) if not path.exists()]:
+    if missing := [path for path in (*source.paths, *source.test_paths) if not os.path.exists(path)]:  # noqa: PTH110
         raise CorpusError(
             f"{missing[0]} is not there. Put it back, or beside the study's database; study.worker also takes --data."
         )
     corpus, notes = read_corpus(source.paths, source.columns, reading=source.reading)
-    notes += check_corpus(corpus, str(source.path))
+    seen = corpus if corpus.sides is None else corpus.take(np.flatnonzero(corpus.sides != TEST))
+    notes += check_corpus(seen, str(source.path))
     for paths, expected in ((source.paths, source.sha256), (source.test_paths, source.test_sha256)):
         if paths and (digest := digest_of(paths)) != expected:
             raise CorpusError(f"{paths[0]} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
@@ -105,27 +108,45 @@ def _read_and_split(split: Split) -> tuple[LabelledTexts, LabelledTexts, tuple[s
     if source.test_paths:
         if len(test):
             raise CorpusError(f"{source.path} has rows for the test, and there is --test-data. Leave out one of them.")
-        columns = replace(source.columns, split=None, group=None)
-        test, _ = read_corpus(source.test_paths, columns, reading=source.reading, least=1)
+        columns, are_numbers = replace(source.columns, split=None), all_are_numbers(corpus.labels)
+        test, of_test = read_corpus(
+            source.test_paths, columns, reading=source.reading, least=1, are_numbers=are_numbers
+        )
+        notes += tuple(f"test: {note}" for note in of_test)
     elif source.split_column and not len(test):
         raise CorpusError(
             f"Column {quoted(source.split_column)} of {source.path} has no row of the test. Name one with --test-data."
         )
     searched = replace(corpus.take(np.flatnonzero(sides != TEST)), sides=sides[sides != TEST])
-    return searched, test, (*notes, *_check_test(searched, test, has_own_test=source.has_own_test))
+    _check_labels(searched, test)
+    if not source.has_own_test:
+        return searched, test, notes
+    return searched, test, (*notes, *_notes_on_own_split(searched, test))
 
 
-def _check_test(searched: LabelledTexts, test: LabelledTexts, *, has_own_test: bool) -> tuple[str, ...]:
-    """A note on texts of the user's own test split that training has, too. Raises `CorpusError` for unknown labels."""
+def _check_labels(searched: LabelledTexts, test: LabelledTexts) -> None:
+    """Raises `CorpusError` for labels that training has not, which only a split of the user's own can have."""
     known = searched.labels.filter(pa.array(searched.sides == TRAINING)).unique()
-    if unknown := test.labels.filter(pc.invert(pc.is_in(test.labels, value_set=known))).unique().to_pylist():
-        raise CorpusError(f"The test has labels that training has not: {listed(sorted(unknown))}.")
-    if not has_own_test:  # split by text
-        return ()
+    validation = searched.labels.filter(pa.array(searched.sides == VALIDATION))
+    for side, labels in (("Validation", validation), ("The test", test.labels)):
+        if unknown := labels.filter(pc.invert(pc.is_in(labels, value_set=known))).unique().to_pylist():
+            raise CorpusError(f"{side} has labels that training has not: {listed(sorted(unknown))}.")
+
+
+def _notes_on_own_split(searched: LabelledTexts, test: LabelledTexts) -> list[str]:
+    """What stands on two sides of a split of the user's own: texts, and groups."""
+    notes = []
     overlap = pc.sum(pc.is_in(text_keys(test.texts), value_set=text_keys(searched.texts))).as_py()
     if overlap:
-        return (f"{overlap:,} of {len(test):,} test texts also stand among those of the search.",)
-    return ()
+        notes.append(f"{overlap:,} of {len(test):,} test texts also stand among those of the search.")
+    if searched.groups is not None and test.groups is not None:
+        sides = [searched.groups.filter(pa.array(searched.sides == side)) for side in (TRAINING, VALIDATION)]
+        groups = [set(side.unique().drop_null().to_pylist()) for side in (*sides, test.groups)]
+        if several := (groups[0] & groups[1]) | (groups[0] & groups[2]) | (groups[1] & groups[2]):
+            notes.append(
+                f"{len(several):,} groups stand on several sides of the split that was given, which flatters scores."
+            )
+    return notes
 
 
 def _count_classes(texts: LabelledTexts) -> dict[str, int]:

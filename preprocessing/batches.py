@@ -19,6 +19,7 @@ BATCH_TOKENS = 2_700  # tokens per batch by default: those of 32 texts of R8
 LARGEST_SMALL_BATCH = 32  # texts: a batch may be as large, however few steps an epoch has then
 STEPS_PER_EPOCH = 150  # with larger ones at least so many, as R8 has: rare classes are not learned in fewer
 EARLY_VALIDATION_TEXTS = 5_000  # at most, after an epoch that cannot be a training's best
+TEXTS_AT_A_TIME = 10_000  # when all are truncated: bounds the memory
 EVALUATION_BATCH_SIZE = 128  # larger ones are slower: they fit the processor's caches less well
 
 
@@ -137,10 +138,15 @@ def truncated(texts: EncodedTexts, max_tokens: int, truncate: Truncation) -> Enc
     kept = np.minimum(lengths, max_tokens)
     head = (max_tokens + 1) // 2 if truncate == "both" else 0  # tokens before the cut
     offsets = np.concatenate([[0], np.cumsum(kept)])
-    places = np.arange(offsets[-1]) - np.repeat(offsets[:-1], kept)  # in the truncated text
-    skipped = np.repeat(lengths - kept, kept) * (places >= head)
-    token_ids = texts.token_ids[np.repeat(texts.offsets[:-1], kept) + places + skipped]
-    return EncodedTexts(np.asarray(token_ids), offsets, texts.labels)
+    token_ids = np.empty(offsets[-1], texts.token_ids.dtype)
+    for start in range(0, len(texts), TEXTS_AT_A_TIME):
+        part = slice(start, start + TEXTS_AT_A_TIME)
+        counts = kept[part]
+        places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # in the truncated text
+        skipped = np.repeat(lengths[part] - counts, counts) * (places >= head)
+        chosen = np.repeat(texts.offsets[:-1][part], counts) + places + skipped
+        token_ids[offsets[start] : offsets[start] + len(chosen)] = texts.token_ids[chosen]
+    return EncodedTexts(token_ids, offsets, texts.labels)
 
 
 def stratified_part(texts: EncodedTexts, size: int) -> EncodedTexts:

@@ -5,6 +5,7 @@ that are written without blanks are words of their own, and so is every symbol b
 separates words. Every step is a kernel over a whole column; there is no Python loop over texts.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
 
@@ -18,12 +19,13 @@ SYMBOLS = b"!#$%&*+<=>?@^`|~"  # of ASCII, that tell texts apart: c++ or c#, #to
 # Kinds of characters beyond ASCII; a character of an earlier kind is not of a later one.
 SEPARATOR, LETTER, MARK, ALONE, FORMAT = range(5)
 PATTERNS = {
-    FORMAT: r"[\p{Cf}\x{FE00}-\x{FE0F}]",  # soft hyphens, joiners, and selectors of emoji
+    FORMAT: r"[\p{Cf}\x{FE00}-\x{FE0F}\x{E0100}-\x{E01EF}]",  # soft hyphens, joiners, selectors of variants
     MARK: r"\p{M}",
     ALONE: r"[\p{S}\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]",
     LETTER: r"[\p{L}\p{N}]",
 }
-LAST_PLANE_OF_LETTERS = 0x20000  # from here on there are only Han characters
+LAST_PLANE_OF_LETTERS = 0x20000  # from here on there are only Han characters, and the next
+OTHER_FORMATS = range(0xE0000, 0xE01F0)  # of flags, and selectors of variants of Han characters
 UNDECODABLE = 0xFFFD  # the replacement character, a symbol
 BLANK = ord(" ")
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -38,13 +40,19 @@ def clean(texts: pa.Array) -> pa.Array:
     _, offsets, content = lowered.buffers()
     offsets = np.frombuffer(offsets, np.int64)[lowered.offset : lowered.offset + len(lowered) + 1]
     first, last = offsets[0], offsets[-1]
-    content = memoryview(content)[first:last].tobytes() if content else b""
-    is_symbol = np.frombuffer(content.translate(_ONE_IF_SYMBOL), np.uint8)
+    content, offsets = memoryview(content)[first:last].tobytes() if content else b"", offsets - first
+    beyond_ascii = _find_beyond_ascii(content)
+    if len(removed := beyond_ascii.bytes_of(FORMAT)):
+        content = np.delete(np.frombuffer(content, np.uint8), removed).tobytes()
+        offsets = offsets - np.searchsorted(np.sort(removed), offsets)
+        beyond_ascii = _find_beyond_ascii(content)
+    is_symbol = np.frombuffer(bytearray(content.translate(_ONE_IF_SYMBOL)), np.uint8)
     characters = np.frombuffer(bytearray(content.translate(_BLANK_UNLESS_WORD)), np.uint8)
     apart = np.zeros(len(characters) + 1, bool)  # whether a blank goes before a byte
-    apart[1:-1] = is_symbol[1:] != is_symbol[:-1]
-    removed = _separate_beyond_ascii(characters, apart)
-    return _rebuilt(characters, offsets - first, apart, removed)
+    if len(beyond_ascii.starts):
+        _separate(characters, is_symbol, apart, offsets, beyond_ascii)
+    apart[1:-1] |= is_symbol[1:] != is_symbol[:-1]
+    return _with_blanks(characters, offsets, apart)
 
 
 def clean_as_at_first(texts: pa.Array) -> pa.Array:
@@ -53,7 +61,7 @@ def clean_as_at_first(texts: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(lowered, pattern=r"[^\p{L}\p{N} ]+", replacement=" ")
 
 
-RULES = {1: clean_as_at_first, CLEANING_VERSION: clean}
+RULES = {1: clean_as_at_first, 2: clean}
 
 
 def tokenize(cleaned: pa.Array) -> pa.Array:
@@ -61,38 +69,22 @@ def tokenize(cleaned: pa.Array) -> pa.Array:
     return pc.ascii_split_whitespace(pc.ascii_trim_whitespace(cleaned))
 
 
-def _separate_beyond_ascii(characters: Bytes, apart: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Overwrite separators beyond ASCII with blanks, mark where words end, and return the bytes to be removed."""
-    starts = np.flatnonzero(characters >= 0xC0)  # of characters of several bytes
-    if len(starts) == 0:
-        return starts
-    points, ends = _code_points(characters, starts)
-    kinds = _kinds()[points]
-    characters[_bytes_of(kinds == SEPARATOR, starts, ends)] = BLANK
-    is_alone, follows = kinds == ALONE, (kinds == MARK) | (kinds == FORMAT)
-    after = ends[is_alone]
-    if follows.any():
-        steps = np.zeros(len(apart), np.uint8)  # the bytes of a mark or format character, at its first one
-        steps[starts[follows]] = ends[follows] - starts[follows]
-        while (step := steps[after]).any():
-            after = after + step
-    apart[starts[is_alone]] = True
-    apart[after] = True
-    return np.sort(_bytes_of(kinds == FORMAT, starts, ends))
+@dataclass(frozen=True)
+class _BeyondAscii:
+    """The characters of several bytes in UTF-8: where they start and end, and their kinds."""
+
+    starts: npt.NDArray[np.intp]
+    ends: npt.NDArray[np.intp]
+    kinds: npt.NDArray[np.uint8]
+
+    def bytes_of(self, kind: int) -> npt.NDArray[np.intp]:
+        chosen = self.kinds == kind
+        return _places(self.starts[chosen], self.ends[chosen])
 
 
-def _bytes_of(
-    chosen: npt.NDArray[np.bool_], starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp]
-) -> npt.NDArray[np.intp]:
-    """The indices of the bytes of some characters."""
-    starts, ends = starts[chosen], ends[chosen]
-    return np.concatenate([starts, *((starts + place)[starts + place < ends] for place in range(1, 4))])
-
-
-def _code_points(
-    characters: Bytes, starts: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.intp]]:
-    """The code points of UTF-8 characters of several bytes, and the ends of these."""
+def _find_beyond_ascii(content: bytes) -> _BeyondAscii:
+    characters = np.frombuffer(content, np.uint8)
+    starts = np.flatnonzero(characters >= 0xC0)
     leads = characters[starts]
     points, ends = np.empty(len(starts), np.uint32), np.empty(len(starts), np.intp)
     for length, low, high in ((2, 0xC0, 0xE0), (3, 0xE0, 0xF0), (4, 0xF0, 0x100)):
@@ -104,17 +96,60 @@ def _code_points(
             found <<= 6
             found |= characters[begin + place] & 0x3F
         points[chosen], ends[chosen] = found, begin + length
-    return points, ends
+    return _BeyondAscii(starts, ends, _kinds()[points] if len(points) else np.empty(0, np.uint8))
 
 
-def _rebuilt(
-    characters: Bytes, offsets: npt.NDArray[np.int64], apart: npt.NDArray[np.bool_], removed: npt.NDArray[np.intp]
-) -> pa.Array:
-    """The texts with blanks inserted and bytes removed."""
+def _separate(
+    characters: Bytes,
+    is_symbol: Bytes,
+    apart: npt.NDArray[np.bool_],
+    offsets: npt.NDArray[np.int64],
+    beyond_ascii: _BeyondAscii,
+) -> None:
+    """Overwrite separators beyond ASCII with blanks, and mark where words begin and end that are one character.
+
+    A mark belongs to the character before it; where there is none, it separates, as NFKC makes a blank and a mark of
+    an accent that stands alone.
+    """
+    starts, ends, kinds = beyond_ascii.starts, beyond_ascii.ends, beyond_ascii.kinds
+    characters[beyond_ascii.bytes_of(SEPARATOR)] = BLANK
+    is_alone, is_mark = kinds == ALONE, kinds == MARK
+    after = ends[is_alone]
+    if is_mark.any():
+        marks, lengths = starts[is_mark], (ends - starts)[is_mark]
+        steps = np.zeros(len(apart), np.uint8)  # the bytes of a mark, at its first one
+        steps[marks] = lengths
+        steps[offsets] = 0  # a text does not go on with the marks of the next one
+        begins = np.isin(marks, offsets) | (characters[marks - 1] == BLANK)
+        characters[_with_following(marks[begins], lengths[begins], steps)] = BLANK
+        on_symbol = ~begins & (is_symbol[marks - 1] == 1)
+        is_symbol[_with_following(marks[on_symbol], lengths[on_symbol], steps)] = 1
+        while (step := steps[after]).any():
+            after = after + step
+    apart[starts[is_alone]] = True
+    apart[after] = True
+
+
+def _with_following(
+    marks: npt.NDArray[np.intp], lengths: npt.NDArray[np.intp], steps: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.intp]:
+    """The indices of the bytes of these marks, and of those that follow them."""
+    ends = marks + lengths
+    while (step := steps[ends]).any():
+        ends = ends + step
+    return _places(marks, ends)
+
+
+def _places(starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """All indices from the starts to the ends."""
+    lengths = ends - starts
+    longest = int(lengths.max(initial=0))
+    return np.concatenate([starts[:0], *((starts + place)[lengths > place] for place in range(longest))])
+
+
+def _with_blanks(characters: Bytes, offsets: npt.NDArray[np.int64], apart: npt.NDArray[np.bool_]) -> pa.Array:
+    """The texts with blanks inserted."""
     blanks = np.flatnonzero(apart[: len(characters)])
-    if len(removed):
-        characters = np.delete(characters, removed)
-        offsets, blanks = (places - np.searchsorted(removed, places) for places in (offsets, blanks))
     if len(blanks):
         spaced = np.full(len(characters) + len(blanks), BLANK, np.uint8)
         is_character = np.ones(len(spaced), bool)
@@ -130,7 +165,8 @@ def _kinds() -> npt.NDArray[np.uint8]:
     """The kind of each code point."""
     kinds = np.full(0x110000, ALONE, np.uint8)
     kinds[:LAST_PLANE_OF_LETTERS] = SEPARATOR
-    points = np.array([point for point in range(0x80, LAST_PLANE_OF_LETTERS) if not 0xD800 <= point < 0xE000])
+    ranges = range(0x80, 0xD800), range(0xE000, LAST_PLANE_OF_LETTERS), OTHER_FORMATS  # without halves of pairs
+    points = np.concatenate(ranges)
     characters = pa.array(map(chr, points.tolist()), pa.large_string())
     for kind, pattern in reversed(PATTERNS.items()):
         matches = pc.match_substring_regex(characters, pattern=pattern).to_numpy(zero_copy_only=False)

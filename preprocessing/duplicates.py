@@ -5,6 +5,8 @@ Two texts are compared by their sets of pairs of neighbouring words. Candidates 
 imported where it is used, since it would cost every worker time and memory.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,23 +20,24 @@ MIXER = np.uint64(0x9E3779B97F4A7C15)  # an odd number without a pattern (the go
 Shingles = npt.NDArray[np.uint64]
 
 
-def duplicate_groups(texts: EncodedTexts) -> npt.NDArray[np.int64]:
-    """The number of the group of each text; texts of a group are nearly the same, some of them through others."""
+def duplicate_groups(texts: EncodedTexts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The number of the group of each text: of those with the same words, and of those that are nearly the same.
+
+    Some of a group of the latter are nearly the same only through others.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     shingles = _shingles(texts)
-    signatures = np.stack([_signatures(shingles, texts.offsets, band) for band in range(BANDS)])
-    whole = np.zeros(len(texts), np.uint64)
-    for band in signatures:
-        whole = (whole ^ band) * MIXER
-    _, first, same = np.unique(whole, return_index=True, return_inverse=True)  # all alike: the same pairs of words
-    pairs = np.unique(np.concatenate([_candidates(band[first]) for band in signatures]), axis=0)
+    keys = np.concatenate([_keys(shingles[part], offsets) for part, offsets in _pieces(texts.offsets)])
+    _, first, same = np.unique(keys, return_index=True, return_inverse=True)
+    candidates = [_candidates(_signatures(shingles, texts.offsets, band)[first]) for band in range(BANDS)]
+    pairs = np.unique(np.concatenate(candidates), axis=0)
     kept = [pair for pair in pairs if _similarity(shingles, texts.offsets, *first[pair]) >= NEARLY_THE_SAME]
     links = np.array(kept, np.int64).reshape(-1, 2).T
     matrix = coo_array((np.ones(links.shape[1], bool), (links[0], links[1])), (len(first), len(first)))
-    groups: npt.NDArray[np.int64] = connected_components(matrix, directed=False)[1][same].astype(np.int64)
-    return groups
+    nearly: npt.NDArray[np.int64] = connected_components(matrix, directed=False)[1][same].astype(np.int64)
+    return same, nearly
 
 
 def _candidates(signatures: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
@@ -56,23 +59,34 @@ def _shingles(texts: EncodedTexts) -> Shingles:
     return (pairs ^ (pairs >> np.uint64(29))) * MIXER
 
 
+def _keys(shingles: Shingles, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """A number for each text that only texts with the same pairs of words have, each as often."""
+    mixed = (shingles ^ (shingles >> np.uint64(31))) * MIXER
+    return np.add.reduceat(mixed ^ (mixed >> np.uint64(29)), offsets)
+
+
 def _signatures(shingles: Shingles, offsets: npt.NDArray[np.int64], band: int) -> npt.NDArray[np.uint64]:
-    """A number for each text that two texts share with the fourth power of the share of their common shingles."""
+    """A number for each text, which two texts share with a probability: that share of shingles to the power `ROWS`."""
     factors = np.random.default_rng(band).integers(1, 2**63, ROWS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    signatures = np.zeros(len(offsets) - 1, np.uint64)
-    ends = [*np.searchsorted(offsets, np.arange(0, offsets[-1], PIECE)[1:]), len(offsets) - 1]
+    found = []
+    for part, starts in _pieces(offsets):
+        signatures = np.zeros(len(starts), np.uint64)
+        for factor in factors:
+            mixed = shingles[part] * factor
+            mixed ^= mixed >> np.uint64(31)
+            signatures = (signatures ^ np.minimum.reduceat(mixed * MIXER, starts)) * MIXER
+        found.append(signatures)
+    return np.concatenate(found)
+
+
+def _pieces(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[slice, npt.NDArray[np.int64]]]:
+    """Whole texts of about `PIECE` tokens together: their tokens, and where in these each text starts."""
+    ends = [*np.searchsorted(offsets, np.arange(0, offsets[-1], PIECE)[1:]).tolist(), len(offsets) - 1]
     start = 0
     for end in dict.fromkeys(ends):
-        if end == start:
-            continue
-        piece = shingles[offsets[start] : offsets[end]]
-        for factor in factors:
-            mixed = piece * factor
-            mixed ^= mixed >> np.uint64(31)
-            lowest = np.minimum.reduceat(mixed * MIXER, offsets[start:end] - offsets[start])
-            signatures[start:end] = (signatures[start:end] ^ lowest) * MIXER
-        start = end
-    return signatures
+        if end > start:
+            yield slice(offsets[start], offsets[end]), offsets[start:end] - offsets[start]
+            start = end
 
 
 def _similarity(shingles: Shingles, offsets: npt.NDArray[np.int64], left: int, right: int) -> float:

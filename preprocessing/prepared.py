@@ -25,6 +25,7 @@ from preprocessing.vocabulary import Vocabulary
 from preprocessing.word_pieces import WordPieces
 
 REPEAT_VERSION = 2  # increase when the split of a repeat changes
+READER_VERSION = 2  # increase when files may be read as other texts
 RULES = f"split {SPLIT_VERSION}, cleaning {CLEANING_VERSION}"
 ABOUT_FILE = "about.json"
 VOCABULARY_FILE = "vocabulary.txt"  # a word a line; the line's number from 0 is the word's id
@@ -137,6 +138,7 @@ def _key(split: Split, pieces: WordPieces | None) -> dict[str, Any]:
         "test": source.test_sha256,
         "split_seed": split.seed,
         "rules": RULES,
+        "reader": READER_VERSION,
     }
     if split.repeat is not None:
         key |= {"draw": split.repeat, "draw_rule": REPEAT_VERSION}

@@ -18,7 +18,7 @@ from data.files import user_path
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from data.delimited import Reading
+    from data.dialect import Reading
 
 INTERRUPTED = 130  # the shell's exit code for a program ended by Ctrl-C
 STORAGE_VARIABLE = "STUDY_STORAGE"  # the environment variable for --storage, since others can read command lines
@@ -123,7 +123,7 @@ CacheDir = Annotated[
 
 def reading_options(separator: str | None, encoding: str | None, header: bool) -> "Reading":
     """How files are to be read. Raises `UserError` for a value that is none."""
-    from data.delimited import Reading
+    from data.dialect import Reading
 
     separator = {"tab": "\t", "\\t": "\t"}.get(separator or "", separator)
     if separator is not None and (len(separator) != 1 or separator in '"\r\n'):

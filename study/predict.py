@@ -13,7 +13,8 @@ import typer
 
 from data.files import user_path
 from study.command_line import Encoding, Header, Separator, interruptible, reading_options, run_command
-from study.predict_files import Columns, PredictionError, check_files, in_chunks, label_file
+from study.prediction.columns import Columns, PredictionError, in_chunks
+from study.prediction.label_file import check_files, label_file
 
 if TYPE_CHECKING:
     from models.learners.classifier import TextClassifier
@@ -64,7 +65,7 @@ def predict(
             "--output",
             metavar="FILE",
             parser=user_path,
-            help="The same rows with two columns more.",
+            help="The same rows with the labels and their probabilities.",
             show_default=False,
         ),
     ] = None,
@@ -89,22 +90,22 @@ def predict(
             if not texts and (sys.stdin is None or sys.stdin.isatty()):  # None: closed
                 raise PredictionError("Give texts, or --input FILE, or pipe in a text a line; see --help.")
             print_labels(_load(model), texts or _lines(sys.stdin.buffer), top, threshold)
-        else:
-            if texts:
-                raise PredictionError("--input FILE is labelled alone: leave out the texts.")
-            if output_file is None:
-                raise PredictionError("Say with --output where the labelled rows should go.")
-            if label_as == probability_as:
-                raise PredictionError(f"--label-as and --probability-as both name '{label_as}'; they must differ.")
-            check_files(input_file, output_file, force=force)
-            reading = reading_options(separator, encoding, header)
-            classifier = _load(model)
-            top = min(top, len(classifier.classes))
-            columns = Columns(text_column or _trained_column(classifier), label_as, probability_as, top, threshold)
-            labelled = label_file(classifier, input_file, output_file, columns, reading)
-            print(f"Labelled {labelled.texts:,} texts: {output_file}")
-            note_blank(labelled.blank)
-            note_below(labelled.below, threshold)
+            return
+        if texts:
+            raise PredictionError("--input FILE is labelled alone: leave out the texts.")
+        if output_file is None:
+            raise PredictionError("Say with --output where the labelled rows should go.")
+        if label_as == probability_as:
+            raise PredictionError(f"--label-as and --probability-as both name '{label_as}'; they must differ.")
+        check_files(input_file, output_file, force=force)
+        reading = reading_options(separator, encoding, header)
+        classifier = _load(model)
+        top = min(top, len(classifier.classes))
+        columns = Columns(text_column or _trained_column(classifier), label_as, probability_as, top, threshold)
+        labelled = label_file(classifier, input_file, output_file, columns, reading)
+        print(f"Labelled {labelled.texts:,} texts ({labelled.reading}): {output_file}")
+        note_blank(labelled.blank)
+        note_below(labelled.below, threshold)
 
 
 def print_labels(classifier: "TextClassifier", texts: Iterable[str], top: int, threshold: float) -> None:

@@ -16,7 +16,10 @@ COMMANDS = ["look", "run", "worker", "report", "predict", "cache"]
 # Likewise the packages within a layer. The core: the files of `study/` that are not commands.
 PACKAGES = {
     "models": ["networks", "training", "learners", "models"],
-    "study": ["core", "storage", "analysis", "figures", "trials", "workers", "confirmation", "reports", "commands"],
+    "study": [
+        *("core", "storage", "analysis", "figures", "trials", "workers", "confirmation", "reports", "prediction"),
+        "commands",
+    ],
 }
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -105,8 +108,10 @@ def test_texts_are_prepared_without_torch(path: Path) -> None:
 def test_models_and_study_get_texts_only_through_the_source(path: Path) -> None:
     """The modules for files and splits handle the test texts, too."""
     texts = {name for name in imported_modules(path) if name.split(".")[0] == "data"}
-    of_predictions = {"data.compression", "data.delimited", "data.encodings", "data.json_rows", "data.tables"}
-    is_prediction = path.name in ("predict_files.py", "command_line.py")  # which read new texts
+    of_predictions = {
+        f"data.{name}" for name in ("compression", "delimited", "dialect", "encodings", "json_rows", "tables")
+    }
+    is_prediction = path.parent.name == "prediction" or path.name == "command_line.py"  # which read new texts
     assert texts - (of_predictions if is_prediction else set()) <= {
         "data.source",
         "data.texts",

@@ -116,9 +116,10 @@ def _strings(texts: Texts) -> pa.Array:
     """The texts as `large_string` without nulls; what UTF-8 cannot encode, as half a surrogate pair, becomes `?`."""
     if isinstance(texts, str):
         raise TypeError("Give a sequence of texts, not a single one.")
-    if not isinstance(texts, pa.Array):
+    if not isinstance(texts, pa.Array | pa.ChunkedArray):
         try:
             texts = pa.array(texts, pa.large_string(), from_pandas=True)  # NaN is missing, too
         except UnicodeEncodeError:
             texts = pa.array([text and text.encode("utf-8", "replace").decode() for text in texts], pa.large_string())
-    return pc.fill_null(texts.cast(pa.large_string()), "")
+    texts = texts.cast(pa.large_string())
+    return pc.fill_null(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts, "")

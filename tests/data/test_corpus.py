@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.corpus import Columns, LabelledTexts, check_corpus, read_corpus
-from data.delimited import Reading
+from data.dialect import Reading
 from data.errors import CorpusError
 
 HEADER = "Category,description_pre\n"

@@ -1,7 +1,10 @@
 """The dialect of delimited text is found from the file, so that every row is read, or one line says which cannot be."""
 
+import bz2
 import csv
+import gzip
 import io
+import lzma
 import random
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data.delimited import Reading, find_dialect, read_delimited
+from data.delimited import find_dialect, read_delimited
+from data.dialect import Reading
 from data.errors import CorpusError
 
 HEADER = ["Category", "description_pre"]
@@ -89,7 +93,7 @@ def test_a_quoted_header_does_not_hide_quotes_that_swallow_rows(tmp_path: Path) 
 
 def test_an_unusual_separator_beyond_ascii_is_read_without_a_warning(tmp_path: Path) -> None:
     assert read(tmp_path / "t.csv", lines(PLAIN, "§"), separator="§") == PLAIN
-    with pytest.raises(CorpusError, match="'§' expected after"):
+    with pytest.raises(CorpusError, match="a double quote within a cell must be doubled"):
         read(tmp_path / "t.csv", written(PLAIN, "\t").replace("Category", '"Category"'), separator="§")
 
 
@@ -103,6 +107,8 @@ def test_cells_of_several_lines_are_one_cell(tmp_path: Path) -> None:
     assert read(tmp_path / "t.csv", written(rows)) == rows
     few = [*COMMAS[:2], ("sports", "one line\nanother"), *PLAIN]
     assert read(tmp_path / "t.csv", written(few)) == few
+    letter = [*PLAIN, ("sports", "Dear team\nHello, world")]  # its second line has as many cells as a row
+    assert read(tmp_path / "t.csv", written(letter)) == letter
     rare = [*PLAIN * 30, ("sports", "one\nsincerely, me"), ("sports", "two\nmore")]  # most lines are whole rows
     assert read(tmp_path / "t.csv", written(rare)) == rare
 
@@ -123,9 +129,48 @@ def test_blanks_after_separators_and_a_separator_at_the_end_of_lines_do_not_coun
     blanks = "".join(f'{label}, "{text}"\n' for label, text in COMMAS)
     assert read(tmp_path / "t.csv", f"{HEADER[0]}, {HEADER[1]}\n{blanks}") == COMMAS
     assert read(tmp_path / "t.csv", f"{HEADER[0]},{HEADER[1]}\n{blanks}") == COMMAS
+    assert read(tmp_path / "t.csv", f'"{HEADER[0]}", "{HEADER[1]}"\n{blanks}') == COMMAS
     trailing = "".join(f"{label},{text},\n" for label, text in PLAIN)
     assert read(tmp_path / "t.csv", f"{HEADER[0]},{HEADER[1]}\n{trailing}") == PLAIN
     assert read(tmp_path / "t.csv", f"{HEADER[0]},{HEADER[1]},\n{trailing}") == PLAIN
+
+
+def test_lines_before_the_header_and_lines_of_separators_do_not_count(tmp_path: Path) -> None:
+    assert read(tmp_path / "t.csv", "\n\r\n" + written(COMMAS)) == COMMAS
+    stray = [(PLAIN[0][0], f'"{PLAIN[0][1]}'), *PLAIN[1:9], (PLAIN[9][0], f'{PLAIN[9][1]}"'), *PLAIN[10:]]
+    rows = read(tmp_path / "t.tsv", lines(stray, "\t") + "\t\n" * 100)
+    assert rows == stray + [(None, None)] * 100
+    path = tmp_path / "one.csv"
+    path.write_text("\ntext\ncourt\n")
+    assert read_delimited(path, ["text"], Reading())[1]["text"].tolist() == ["court"]
+
+
+def test_rows_with_fewer_cells_are_told(tmp_path: Path) -> None:
+    for content in (lines(PLAIN) + "sports\n", written(COMMAS) + "sports\n"):
+        assert read(tmp_path / "t.csv", content)[-1] == ("sports", None)
+        found = str(find_dialect(tmp_path / "t.csv", HEADER, Reading()))
+        assert found == "separated by commas, UTF-8, 1 rows with fewer cells than the header"
+
+
+def test_a_text_a_line_without_a_header_is_one_column(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("goal, team\n" + "".join(f"{text}\n" for _, text in PLAIN))
+    assert len(read_delimited(path, ["1"], Reading(header=False))[0].names) == 1
+
+
+def test_a_first_cell_of_a_megabyte_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("word " * 200_000 + "\ncourt\n")
+    for _ in range(2):
+        frame = read_delimited(path, ["1"], Reading(header=False))[1]
+        assert [len(text) for text in frame["1"]] == [1_000_000, 5]
+
+
+def test_a_mark_is_no_part_of_the_first_name_when_utf_8_is_named(tmp_path: Path) -> None:
+    assert (
+        read(tmp_path / "t.csv", written(PLAIN).replace("Category", '"Category"').encode("utf-8-sig"), encoding="UTF8")
+        == PLAIN
+    )
 
 
 def test_empty_lines_are_no_rows_and_missing_cells_are_empty(tmp_path: Path) -> None:
@@ -149,6 +194,9 @@ def test_names_of_columns_are_compared_without_blanks_and_marks(tmp_path: Path) 
         (lines(PLAIN) + "sports,a,b\n", "row 42 has 3 cells, the header 2"),
         (lines(PLAIN) + "sports,a,b,c\n", "line 42 has 4 cells, the header 2"),
         (written(COMMAS) + 'sports,"never closed\n', r"in row 42 \(the header is row 1\) is never closed"),
+        ('Category,description_pre\n"sports","he said "hi" to me"\n', "line 2: a double quote within a cell must be"),
+        (written([*PLAIN, ("a", "x\ny")]) + 'sports,"Team" won\n', "line 44: a double quote within a cell must be"),
+        (lines(PLAIN * 2_000) + "sports,goal\0 team\n", "line 80,002 holds a NUL character"),
         ("", "is empty"),
         (" \n\n", "is empty"),
     ],
@@ -181,11 +229,11 @@ def test_what_is_written_in_any_dialect_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, seed: int, style: str, awkward: bool
 ) -> None:
     generator = random.Random(seed)
-    separator, end = generator.choice(",;\t|"), generator.choice(["\n", "\r\n"])
+    separator, end = generator.choice(",;\t|"), generator.choice(["\n", "\r\n", "\r"])
     encoding = generator.choice(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 
     def text() -> str:
-        blanks = [" "] * 9 + ["\n"] * (awkward and style != "none")
+        blanks = [" "] * 9 + ["\n"] * (awkward and style != "none" and end != "\r")
         words = WORDS + QUOTED_WORDS * awkward
         found = "x" + "".join(
             generator.choice(blanks) + generator.choice(words) for _ in range(generator.randint(0, 9))
@@ -203,6 +251,7 @@ def test_what_is_written_in_any_dialect_is_read_back(
         escapes: dict[str, Any] = {"doublequote": False, "escapechar": "\\"} if style == "backslash" else {}
         csv.writer(file, delimiter=separator, lineterminator=end, quoting=quoting, **escapes).writerows(table)
     path = tmp_path_factory.mktemp("any") / "t.csv"
-    path.write_bytes(file.getvalue().encode(encoding))
+    compress = generator.choice([bytes, gzip.compress, bz2.compress, lzma.compress])
+    path.write_bytes(compress(file.getvalue().encode(encoding)))
     _, frame = read_delimited(path, HEADER, Reading())
     assert [tuple(row) for row in frame.to_numpy()] == [row[:2] for row in rows]

@@ -24,7 +24,8 @@ def test_blanks_around_labels_invisible_characters_and_composition_do_not_count(
 def test_whole_numbers_are_the_same_with_a_decimal_point_if_all_labels_are_numbers() -> None:
     assert clean("1", "1.0", "-2.", "01", None, "") == ["1", "1", "-2", "01", None, ""]
     assert clean("1.0", "1", "one") == ["1.0", "1", "one"]
-    assert clean("1.0", "1.5") == ["1.0", "1.5"]
+    assert clean("1.0", "1.5", "2.50", "1") == ["1", "1.5", "2.5", "1"]
+    assert clean_labels(pa.array(["1.0"], pa.large_string()), are_numbers=False).to_pylist() == ["1.0"]
 
 
 def test_the_order_of_classes_is_the_same_in_every_process() -> None:

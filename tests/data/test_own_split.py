@@ -94,6 +94,43 @@ def test_a_group_stays_on_one_side(toy_frame: pd.DataFrame, load: Any) -> None:
     assert not found[1] & found[2]
 
 
+def test_group_values_that_look_the_same_are_the_same_and_empty_ones_none(toy_frame: pd.DataFrame, load: Any) -> None:
+    authors = [["ann", " ann", "ann\u200b", "7", "7 ", ""][number % 6] + str(number // 60) for number in range(180)]
+    authors = [author if author[:-1] else "" for author in authors]
+    texts, test = load(toy_frame.assign(author=authors), group_column="author")
+    name_of = {
+        text: author.replace("\u200b", "").strip()
+        for text, author in zip(toy_frame["description_pre"], authors, strict=True)
+    }
+    sides = [
+        {name_of[text] for text in side} - {""}
+        for side in (texts.training.texts.to_pylist(), texts.validation.texts.to_pylist(), test)
+    ]
+    assert not sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2]
+
+
+def test_groups_on_several_sides_of_a_given_split_are_noted(toy_frame: pd.DataFrame, load: Any, tmp_path: Path) -> None:
+    frame = toy_frame.assign(side=SIDES, author=[f"author {number % 40}" for number in range(180)])
+    texts, _ = load(frame, split_column="side", group_column="author")
+    assert "40 groups stand on several sides of the split that was given, which flatters scores." in texts.notes
+    frame.iloc[:20].to_csv(tmp_path / "test.csv")
+    texts, _ = load(frame.iloc[20:], group_column="author", test_data=str(tmp_path / "test.csv"))
+    assert any(note.startswith("20 groups stand on several sides") for note in texts.notes)
+
+
+def test_rows_of_the_test_file_that_are_left_out_are_told_and_its_numbers_are_those_of_training(
+    toy_frame: pd.DataFrame, load: Any, tmp_path: Path
+) -> None:
+    numbers = toy_frame.assign(Category=[str(float(number % 3)) for number in range(180)])
+    numbers.iloc[:30].assign(Category=[number % 3 for number in range(30)]).replace({2: None}).to_csv(
+        tmp_path / "test.csv"
+    )
+    texts, test = load(numbers.iloc[30:], test_data=str(tmp_path / "test.csv"))
+    assert len(test) == 20
+    assert "test: 10 of 30 rows dropped: their text or their label is empty." in texts.notes
+    assert set(texts.training.labels.to_pylist()) == {"0", "1", "2"}
+
+
 @pytest.mark.parametrize(
     ("sides", "message"),
     [
@@ -115,6 +152,10 @@ def test_labels_that_only_the_test_has_and_two_tests_are_refused(
     toy_frame.replace("lawyer", "judge").to_csv(tmp_path / "test.csv")
     with pytest.raises(CorpusError, match="The test has labels that training has not: 'judge'"):
         load(test_data=str(tmp_path / "test.csv"))
+    judges = toy_frame.assign(side=SIDES)
+    judges.loc[125, "Category"] = "judge"
+    with pytest.raises(CorpusError, match="Validation has labels that training has not: 'judge'"):
+        load(judges, split_column="side")
     with pytest.raises(CorpusError, match="has rows for the test, and there is --test-data"):
         load(toy_frame.assign(side=SIDES), split_column="side", test_data=str(tmp_path / "test.csv"))
     with pytest.raises(CorpusError, match=r"nothing\.csv not found. Check the path given to --test-data"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data.delimited import Reading
+from data.dialect import Reading
 from data.errors import CorpusError
 from data.source import Split, find_copy, find_source
 from data.standard_corpora import STANDARD_CORPORA

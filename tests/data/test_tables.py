@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.delimited import Reading
+from data.dialect import Reading
 from data.errors import CorpusError
 from data.tables import Table, kind_of_table, read_table, strings
 
@@ -32,7 +32,12 @@ WRITERS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
     "array.json": lambda frame, path: frame.to_json(path, orient="records"),
     "pretty.json": lambda frame, path: frame.to_json(path, orient="records", indent=1),
     "columns.json": lambda frame, path: frame.to_json(path),  # as pandas writes it by default
-    "split.json": lambda frame, path: path.write_text(json.dumps(frame.to_dict(orient="list"))),
+    "lists.json": lambda frame, path: path.write_text(json.dumps(frame.to_dict(orient="list"))),
+    "keys.json": lambda frame, path: path.write_text(
+        json.dumps(
+            {"Category": frame["Category"].to_dict(), "description_pre": frame["description_pre"][::-1].to_dict()}
+        )
+    ),
 }
 
 

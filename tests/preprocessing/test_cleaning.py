@@ -4,7 +4,7 @@ import unicodedata
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from preprocessing.cleaning import SYMBOLS, clean, tokenize
@@ -28,16 +28,13 @@ def is_written_without_blanks(character: str) -> bool:
 def reference(text: str) -> list[str]:
     """The words of a text, by the first letter of each character's category."""
     lowered = "".join(character.lower()[0] for character in unicodedata.normalize("NFKC", text))
-    words, open_kind = [""], ""
+    words, open_kind = [""], " "
     for character in lowered:
         kind = unicodedata.category(character)[0]
         if unicodedata.category(character) == "Cf" or character == "\ufe0f":
             continue
         if kind == "M":
             words[-1] += character if open_kind != " " else ""
-            if open_kind == " ":
-                words.append(character)
-                open_kind = "L"
             continue
         if character.isascii() and character.encode() in SYMBOLS:
             kind = "symbols"
@@ -55,6 +52,7 @@ def reference(text: str) -> list[str]:
 
 
 @given(texts)
+@example(["+\u200b+", "!\u0301\u0301", "\U0001f600", "\u0301abc", "a\u00b4s", "\u65e5\u0301\u0301x"])
 def test_words_are_those_of_a_slow_rule(raw: list[str]) -> None:
     assert words_of(*raw) == [reference(text) for text in raw]
 
@@ -90,6 +88,13 @@ def test_cleaning_twice_changes_no_word(raw: list[str]) -> None:
         ("co\u00adoperate zero\u200bwidth", "cooperate zerowidth"),
         ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u062e\u0648\u0627\u0647\u0645"),  # Persian
         ("\ufffd broken", "broken"),
+        ("geht\u00b4s", "geht s"),  # an accent that stands alone
+        ("\u845b\U000e0100\u57ce", "\u845b \u57ce"),  # a variant of a Han character
+        ("\U0001f3f4\U000e0067\U000e0062\U000e007f", "\U0001f3f4"),  # the flag of England, in short
+        (
+            "\u0e9a\u0eb2\u0e87 \u1780\u17b6\u179a \u1019\u103c\u1014",
+            "\u0e9a \u0eb2 \u0e87 \u1780\u17b6 \u179a \u1019\u103c \u1014",
+        ),
         ("...", ""),
         ("", ""),
     ],

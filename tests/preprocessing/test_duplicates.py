@@ -17,7 +17,7 @@ def encoded(texts: list[list[int]]) -> EncodedTexts:
 
 def grouped(texts: list[list[int]]) -> list[int]:
     """The first text of the group of each text."""
-    groups = duplicate_groups(encoded(texts)).tolist()
+    groups = duplicate_groups(encoded(texts))[1].tolist()
     return [groups.index(group) for group in groups]
 
 
@@ -38,6 +38,20 @@ def test_texts_with_a_word_changed_are_found_among_others() -> None:
 )
 def test_short_texts_and_the_order_of_words_count(texts: list[list[int]], expected: list[int]) -> None:
     assert grouped(texts) == expected
+
+
+def test_texts_with_the_same_words_are_told_from_those_that_are_nearly_the_same() -> None:
+    text = list(range(2, 62))
+    same, nearly = duplicate_groups(encoded([text, [*text[:-1], 91], text, [91]]))
+    assert [same.tolist().index(group) for group in same] == [0, 1, 0, 3]
+    assert [nearly.tolist().index(group) for group in nearly] == [0, 0, 0, 3]
+
+
+def test_texts_that_share_less_are_never_taken_for_nearly_the_same() -> None:
+    generator = np.random.default_rng(0)
+    text = generator.integers(2, 5_000, 80).tolist()
+    others = [[*text[:65], *generator.integers(5_000, 9_000, 15).tolist()] for _ in range(300)]  # of the pairs 0.68
+    assert len(set(grouped(others))) == len(others)
 
 
 def test_a_text_links_others_that_are_less_alike() -> None:

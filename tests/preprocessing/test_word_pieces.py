@@ -133,7 +133,7 @@ def test_the_test_texts_are_encoded_like_the_others(
 def test_the_cache_key_of_words_has_not_changed(toy_csv: Path, tmp_path: Path) -> None:
     source, _ = find_source(str(toy_csv))
     key = prepare_for_search(Split(source), cache_dir=tmp_path).entry.meta["key"]
-    assert sorted(key) == ["columns", "reading", "rules", "sha256", "split_seed", "suffixes", "test"]
+    assert sorted(key) == ["columns", "reader", "reading", "rules", "sha256", "split_seed", "suffixes", "test"]
 
 
 def test_too_few_tokens_are_refused(tiny_encoder: PretrainedEncoder) -> None:

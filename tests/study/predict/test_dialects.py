@@ -18,21 +18,23 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("end", ["\r\n", "\n"])
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
 def test_a_table_keeps_its_dialect(
     end: str, separator: str, encoding: str, classifier: TextClassifier, label: Label
 ) -> None:
-    rows = [["id", "text"], ["1", f'"court{separator} ""é"""'], ["2", '"surgeon\njudge"']]
-    content = "".join(separator.join(row) + end for row in rows).encode(encoding)
+    inside = "\r\n" if end == "\n" else "\n"
+    rows = [["id", "text"], ["1", f'"court{separator} ""é"""'], ["2", f'"surgeon{inside}judge"']]
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    content = (mark + "".join(separator.join(row) + end for row in rows)).encode(encoding)
     Path("in.csv").write_bytes(content)
     named = ["--encoding", "cp1252"] if encoding == "cp1252" else []
     assert label("--input", "in.csv", "--output", "out.csv", *named) == 0
-    texts = [f'court{separator} "é"', "surgeon\njudge"]
+    texts = [f'court{separator} "é"', f"surgeon{inside}judge"]
     predictions = classifier.predictions(texts)
     added = [["label", "probability"]]
     for name, shares in zip(predictions.labels, predictions.probabilities, strict=True):
         added.append([f'"{name}"' if separator in name or "\n" in name else name, f"{shares.max():.6f}"])
-    expected = "".join(separator.join([*row, *more]) + end for row, more in zip(rows, added, strict=True))
+    expected = mark + "".join(separator.join([*row, *more]) + end for row, more in zip(rows, added, strict=True))
     assert Path("out.csv").read_bytes() == expected.encode(encoding)
 
 
@@ -114,6 +116,24 @@ def test_a_column_whose_name_has_blanks_is_found_in_json_lines(classifier: TextC
     assert [row["label"] for row in rows] == classifier.predict(["court", "surgeon"]).tolist()
 
 
+def test_json_lines_keep_their_line_ends_and_may_begin_without_a_text(classifier: TextClassifier, label: Label) -> None:
+    del classifier
+    rows = ['{"id": 0}'] * 3_000 + ['{"id": 1, "text": "court"}']
+    Path("in.jsonl").write_bytes("\r\n".join(rows).encode())
+    assert label("--input", "in.jsonl", "--output", "out.jsonl") == 0
+    lines = Path("out.jsonl").read_bytes().split(b"\r\n")
+    assert len(lines) == len(rows) + 1
+    assert b"\n" not in b"".join(lines)
+
+
+def test_compressed_parquet_is_read(classifier: TextClassifier, label: Label) -> None:
+    del classifier
+    pq.write_table(pa.table({"text": ["court"]}), "in.parquet")
+    Path("in.parquet").write_bytes(pa.compress(Path("in.parquet").read_bytes(), codec="gzip", asbytes=True))
+    assert label("--input", "in.parquet", "--output", "out.parquet") == 0
+    assert pq.read_table("out.parquet")["text"].to_pylist() == ["court"]
+
+
 def test_half_an_emoji_stays_an_escape(classifier: TextClassifier, label: Label) -> None:
     del classifier
     Path("in.json").write_text('[{"text": "court \\ud83d"}]')
@@ -130,7 +150,7 @@ def test_an_encoding_that_has_no_letters_for_a_label_or_is_none_is_one_line(
     Path("in.csv").write_text("text\ncourt\n")
     named = ["--input", "in.csv", "--output", "out.csv", "--encoding"]
     assert label(*named, "cp1252") == 2
-    assert "The label 'право' cannot be written in cp1252" in capsys.readouterr().err
+    assert "'право' cannot be written in cp1252" in capsys.readouterr().err
     for encoding in ("undefined", "nothing"):
         assert label(*named, encoding) == 2
         assert f"--encoding must be one that Python knows, such as cp1252, got '{encoding}'" in capsys.readouterr().err

@@ -28,6 +28,7 @@ FILES = {
     "nested.jsonl": b'{"text": ["court"], "id": 1}\n',
     "other.jsonl": b'{"bio": "court"}\n',
     "exists.csv": b"mine",
+    "array.json": b'[{"text": "court"}]',
     "deep.jsonl": b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
     "twice.csv": b"text,text\ncourt,1\n",
 }
@@ -81,6 +82,14 @@ FILES = {
         ("text --model nowhere", "nowhere is not a model: there is no such folder"),
         ("text --model .", ". is not a model: config.json is missing"),
         ("text --top 0", "Invalid value for '--top'"),
+        ("text --threshold nan", "Invalid value for '--threshold'"),
+        ("--input in.csv --output . --force", ". is a folder; name a file with --output"),
+        ("--input in.csv --output out.xlsx", "--output is text, JSON or Parquet, got out.xlsx"),
+        ("--input array.json --output out.jsonl", "array.json is an array of objects, not lines of them: name"),
+        (
+            "--input in.csv --output out.csv --label-as x --probability-as x_2 --top 2",
+            "give two columns one name: x, x_2,",
+        ),
     ],
 )
 def test_a_mistake_is_a_one_line_error_and_leaves_no_files(

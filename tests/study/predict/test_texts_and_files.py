@@ -94,7 +94,8 @@ def test_cells_of_a_table_pass_through_unchanged(
     write_rows(source, [header, *rows], separator)
     assert label("--input", source, "--output", target) == 0
     output = capsys.readouterr()
-    assert output.out == f"Labelled {len(TEXTS)} texts: {target}\n"
+    kind = "tabs" if separator == "\t" else "commas"
+    assert output.out == f"Labelled {len(TEXTS)} texts (separated by {kind}, UTF-8): {target}\n"
     assert f"without a word that the model knows: {UNKNOWN};" in output.err
     added = [[name, f"{share:.6f}"] for name, share in expected(classifier)]
     assert read_rows(target, separator) == [
@@ -111,6 +112,9 @@ def test_a_table_of_one_column_keeps_its_empty_rows_and_short_rows_are_filled(
     Path("in.csv").write_text("text\ncourt\n\n" + "surgeon " * 50_000 + "\n\n")
     assert label("--input", "in.csv", "--output", "out.csv") == 0
     assert [row[0].split(" ")[0] for row in read_rows(Path("out.csv"), ",")] == ["text", "court", "", "surgeon", ""]
+    Path("in.csv").write_text("text\nThe court, the judge\n")
+    assert label("--input", "in.csv", "--output", "out.csv", "--force") == 0
+    assert [row[0] for row in read_rows(Path("out.csv"), ",")] == ["text", "The court, the judge"]
     Path("in.csv").write_text("text,note\n\ncourt\n")
     assert label("--input", "in.csv", "--output", "out.csv", "--force") == 0
     assert [row[:2] for row in read_rows(Path("out.csv"), ",")] == [["text", "note"], ["court", ""]]

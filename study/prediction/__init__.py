@@ -1,0 +1,1 @@
+"""Files of new texts, labelled in the format that they have."""
