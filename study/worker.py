@@ -120,6 +120,7 @@ def _join(
 ) -> None:
     from preprocessing.prepared import open_prepared
     from study.formatting import describe_search
+    from study.storage.fingerprint import check_preparation
     from study.storage.studies import joined_study, load_budget, load_configuration, make_queue
     from study.trials.texts import prepare_texts
     from study.workers.devices import find_study_device
@@ -128,6 +129,7 @@ def _join(
 
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     with joined_study(url, name) as (study, storage), ExitStack() as stack:
+        check_preparation(study)
         configuration = paths.put_into(load_configuration(study, storage))
         configuration = replace(configuration, device=device or configuration.device)
         confirms = CONFIRMS in study.user_attrs

@@ -15,7 +15,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from study.configuration import StudyConfig
 from study.confirmation.candidates import Candidate, Ranked, default_candidate, find_candidates, rank, rounds, trainings
 from study.confirmation.crew import Crew, open_crew
@@ -32,7 +31,8 @@ from study.confirmation.trainings import (
 )
 from study.errors import StudyError
 from study.formatting import plural
-from study.storage.attributes import CONFIRMS, EXTENT, FINGERPRINT, SUFFIX
+from study.storage.attributes import CONFIRMS, EXTENT, SUFFIX
+from study.storage.fingerprint import check_preparation
 from study.storage.retrying import RetryingStorage
 from study.storage.snapshots import snapshot
 from study.storage.studies import joined_study, load_configuration
@@ -82,7 +82,7 @@ def confirmed_search(
     """
     with joined_study(url, name) as (growing, storage), only_one(storage, f"{growing.study_name}/report", BUSY):
         search, configuration = snapshot(growing), load_configuration(growing, storage)
-        _check_preparation(search)
+        check_preparation(search)
         extent = _extent(search, storage, {"top": top, "seeds": seeds, "audit": audits}, console)
         candidates = find_candidates(search, configuration, top=extent.top)
         default = default_candidate(search, configuration)
@@ -175,16 +175,6 @@ def _choose_pruned(search: Study, configuration: StudyConfig, audits: int, conso
         few = f"only {plural(len(pruned), 'trial')} pruned, all to be finished" if pruned else "no trial was pruned"
         console.print(f"Note: --audit {audits}: {few}.")
     return chosen
-
-
-def _check_preparation(search: Study) -> None:
-    """Raises `StudyError` if texts are no longer prepared as in the search: the confirmation would mix both."""
-    if (rules := search.user_attrs[FINGERPRINT]["preprocessing"]) != PREPROCESSING_RULES:
-        raise StudyError(
-            f"Study '{search.study_name}' was started by another version of this project, with preprocessing {rules}, "
-            f"now it is {PREPROCESSING_RULES}. Search again under another --name, or report with that version; "
-            "--no-retrain reports on the search alone."
-        )
 
 
 def _extent(search: Study, storage: RetryingStorage, asked: dict[str, int | None], console: Console) -> Extent:

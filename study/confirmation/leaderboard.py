@@ -91,8 +91,9 @@ def _place(study: ComparedStudy) -> tuple[bool, float]:
 
 def _basis(configuration: StudyConfig) -> tuple[object, ...]:
     """What two studies must share to be compared: training, validation and test texts, and the metric."""
-    texts = split_hash(configuration), configuration.split_seed, configuration.base.limits.max_training_texts
-    return (*texts, configuration.metric)
+    source = configuration.source
+    sides = source.sha256, source.split_column, source.group_column, configuration.split_seed
+    return (split_hash(configuration), *sides, configuration.base.limits.max_training_texts, configuration.metric)
 
 
 def _compared(study: Study, configuration: StudyConfig, stored: dict[str, Any] | None) -> ComparedStudy:

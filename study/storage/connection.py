@@ -1,7 +1,8 @@
 """Opens the Optuna storage of a URL, with settings that are safe for many processes."""
 
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from study.errors import StudyError
 from study.formatting import safe_url
 from study.storage.file_lock import file_lock
-from study.storage.retrying import RetryingStorage, reason_of, until_it_answers
+from study.storage.retrying import STORAGE_ERRORS, RetryingStorage, reason_of, until_it_answers
 from study.storage.urls import RETRY_SECONDS, locks_beside, parse_url, sqlite_file
 
+NO_RECORD = "Record does not exist."  # Optuna's message for a study or trial that is gone
 BUSY_SECONDS = 1.0  # how long SQLite itself waits; no signal is handled meanwhile
 SERVER_SETTINGS = {  # per connection; all but the time zone free the locks of a machine that is gone or asleep
     "timezone": "UTC",  # heartbeats are stored without one
@@ -31,6 +33,27 @@ CLIENT_SETTINGS = {  # to notice a server that is gone (libpq's names; seconds, 
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+
+
+@contextmanager
+def opened_storage(
+    url: str, name: str | None, *, patient: bool = False, create: bool = True
+) -> Iterator[RetryingStorage]:
+    """The database of a study, for all of its use. Raises `StudyError`, also when it fails on the way."""
+    storage = open_storage(url, patient=patient, create=create)
+    try:
+        yield storage
+    except STORAGE_ERRORS as error:
+        raise StudyError(
+            f"The storage {safe_url(url)} has failed: {reason_of(error)}. What has finished is kept; "
+            "when the cause is fixed, start the same command again."
+        ) from error
+    except KeyError as error:
+        if NO_RECORD not in error.args:
+            raise
+        raise StudyError(f"There is no study '{name}' in {safe_url(url)}; it may have been deleted.") from error
+    finally:
+        close_storage(storage)
 
 
 def open_storage(url: str, *, patient: bool = False, create: bool = True) -> RetryingStorage:

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from optuna.study import Study
+
 from data.source import DataSource
 from models.registry import find_learner
 from models.training.config import TrainingConfig
@@ -23,12 +25,16 @@ from study.errors import StudyError
 from study.model_settings import FIELDS, PARTS
 from study.sampling import PRUNING_RULE, may_prune
 from study.search_space import describe
+from study.storage.attributes import FINGERPRINT
 
 Fingerprint = dict[str, Any]
 VERSIONED_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "pyarrow")
 ENVIRONMENT = "environment."  # prefix of the keys that only warn
 PRUNING = f"{ENVIRONMENT}pruning rule"  # only in studies that prune
 PRECISION = f"{ENVIRONMENT}precision"
+# Of a data source, what is only stored if it is given.
+GIVEN = ("separator", "encoding", "header", "split_column", "group_column", "test_sha256")
+SOURCE_DEFAULTS = {name: getattr(DataSource("", ""), name) for name in GIVEN}
 
 
 def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
@@ -46,11 +52,10 @@ def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
         "pruner": configuration.pruner,
         "seed": configuration.seed,
     }
-    usual = DataSource("", "")
     facts |= {
         name: value
-        for name in ("separator", "encoding", "header", "split_column", "group_column", "test_sha256")
-        if (value := getattr(configuration.source, name)) != getattr(usual, name)
+        for name, usual in SOURCE_DEFAULTS.items()
+        if (value := getattr(configuration.source, name)) != usual
     }
     base = configuration.base
     for part in ("model", "training", "limits"):
@@ -76,11 +81,23 @@ def decisive_facts(stored: Fingerprint) -> Fingerprint:
     return {key: value for key, value in stored.items() if not key.startswith(ENVIRONMENT)}
 
 
+def check_preparation(study: Study) -> None:
+    """Raises `StudyError` if texts are no longer prepared as when the study began: its trials would mix both."""
+    rules = study.user_attrs.get(FINGERPRINT, {}).get("preprocessing", PREPROCESSING_RULES)
+    if rules != PREPROCESSING_RULES:
+        raise StudyError(
+            f"Study '{study.study_name}' was started by another version of this project, with preprocessing {rules}, "
+            f"now it is {PREPROCESSING_RULES}. Search again under another --name, or continue and report with that "
+            "version; study.report --no-retrain reports on the search alone."
+        )
+
+
 def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> list[str]:
     """Warnings about another environment. Raises `StudyError`, naming the first difference, for another study.
 
     A field that is missing from the stored fingerprint was added later: the study had its default.
     """
+    asked = SOURCE_DEFAULTS | asked
     stored = _field_defaults(asked) | stored | {"pruner": stored_pruner(stored["pruner"])}
     differences = [key for key in asked | stored if stored.get(key) != asked.get(key)]
     decisive = [key for key in differences if not key.startswith(ENVIRONMENT)]
@@ -88,6 +105,8 @@ def check_same_study(stored: Fingerprint, asked: Fingerprint, *, name: str) -> l
         started = f"Study '{name}' was started"
         now = "now it is not given" if asked.get(key) is None else f"now it is {_short(asked.get(key))}"
         facts = f"{_describe(key)} {_short(stored.get(key))}, {now}."
+        if stored.get(key) is None and not _is_of_a_version(key):
+            raise StudyError(f"{started} without {_option(key)}, {now}. Leave it out, or name another with --name.")
         if _is_of_a_version(key):
             way_out = "Continue with that version, or name another study with --name."
             raise StudyError(f"{started} by another version of this project, with {facts} {way_out}")
@@ -105,7 +124,7 @@ def _field_defaults(asked: Fingerprint) -> Fingerprint:
     if PRUNING in asked:
         defaults[PRUNING] = 1
     defaults[PRECISION] = defaults.pop("training.precision")
-    return json.loads(json.dumps({"rules": 1, **defaults}))  # type: ignore[no-any-return]
+    return json.loads(json.dumps({"rules": 1, **SOURCE_DEFAULTS, **defaults}))  # type: ignore[no-any-return]
 
 
 def _is_of_a_version(key: str) -> bool:
@@ -123,6 +142,11 @@ def _describe(key: str) -> str:
         return f"the range of {field}"
     if _is_of_a_version(key):
         return key.replace(".", " ")
+    return _option(key)
+
+
+def _option(key: str) -> str:
+    field = "test_data" if key == "test_sha256" else key.rpartition(".")[2]
     option = next((option for option, name in FIELDS.items() if name == field), field)
     return f"--{option.replace('_', '-')}"
 

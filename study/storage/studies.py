@@ -22,17 +22,15 @@ from study.formatting import safe_url
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS, FINGERPRINT, IDENTITY, SUFFIX, TRIALS
-from study.storage.connection import close_storage, open_storage
+from study.storage.connection import opened_storage
 from study.storage.dashboard import note_search
 from study.storage.fingerprint import check_same_study, fingerprint
 from study.storage.moved import moved_with
 from study.storage.queries import FINISHED
-from study.storage.retrying import STORAGE_ERRORS, RetryingStorage, reason_of, retry
+from study.storage.retrying import RetryingStorage, retry
 from study.storage.study_lock import study_lock
 from study.storage.trial_queue import TrialQueue
 from study.storage.urls import sqlite_file
-
-NO_RECORD = "Record does not exist."  # Optuna's message for a study or trial that is gone
 
 
 @contextmanager
@@ -50,7 +48,7 @@ def opened_study(
     `chosen`: the fields of `TrainingConfig` that the user did not ask for; a study that is continued keeps its own. Any
     number of processes may open it at a time. Raises `StudyError`, also when the database fails on the way.
     """
-    with _opened(url, name) as storage:
+    with opened_storage(url, name) as storage:
 
         def open_alone() -> tuple[Study, StudyConfig, list[str]]:
             with study_lock(storage, name):
@@ -83,7 +81,7 @@ def joined_study(url: str, name: str | None) -> Iterator[tuple[Study, RetryingSt
 
     Raises `StudyError`, also when the database fails on the way.
     """
-    with _opened(url, name, patient=True, create=False) as storage:
+    with opened_storage(url, name, patient=True, create=False) as storage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         if name is None:
             names = [name for name in optuna.get_all_study_names(storage) if not name.endswith(SUFFIX)]
@@ -109,7 +107,7 @@ def started_studies(url: str) -> list[Progress]:
 
     Raises `StudyError` where there is none, also when the database fails on the way.
     """
-    with _opened(url, None, patient=True, create=False) as storage:
+    with opened_storage(url, None, patient=True, create=False) as storage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         studies = []
         for name in optuna.get_all_study_names(storage):
@@ -246,21 +244,3 @@ def _sweep(study: Study, checkpoints: Path) -> None:
     for file in checkpoints.glob("*.pt*"):
         if file.name.lstrip(".").split(".")[0] in map(str, ended):
             file.unlink(missing_ok=True)
-
-
-@contextmanager
-def _opened(url: str, name: str | None, *, patient: bool = False, create: bool = True) -> Iterator[RetryingStorage]:
-    storage = open_storage(url, patient=patient, create=create)
-    try:
-        yield storage
-    except STORAGE_ERRORS as error:
-        raise StudyError(
-            f"The storage {safe_url(url)} has failed: {reason_of(error)}. What has finished is kept; "
-            "when the cause is fixed, start the same command again."
-        ) from error
-    except KeyError as error:
-        if NO_RECORD not in error.args:
-            raise
-        raise StudyError(f"There is no study '{name}' in {safe_url(url)}; it may have been deleted.") from error
-    finally:
-        close_storage(storage)

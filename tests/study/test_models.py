@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from data.source import DataSource
 from models.export import load_model
 from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
+from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate
-from study.confirmation.leaderboard import Outcome, compare, save_outcome
+from study.confirmation.leaderboard import Outcome, _basis, compare, save_outcome
+from study.model_settings import DEFAULTS
 from study.report import app as report_app
 from study.run import app as run_app
 from study.storage.attributes import CONFIRMED_IDENTITY
@@ -104,6 +107,14 @@ def test_only_studies_of_the_same_texts_are_compared(toy: Any) -> None:
     assert trials == [1, 1]
     with_other_seed = replace(configuration, split_seed=1)
     assert compare(study._storage, with_other_seed) == []
+
+
+def test_studies_with_the_same_test_and_other_training_texts_are_not_compared() -> None:
+    source = DataSource("a", "00", "/a.csv", test_path="/test.csv", test_sha256="11")
+    sources = [source] + [replace(source, **{name: "another"}) for name in ("sha256", "group_column", "split_column")]
+    bases = [_basis(StudyConfig(source, "/cache", DEFAULTS["linear"])) for source in sources]
+    assert all(bases.count(basis) == 1 for basis in bases)
+    assert _basis(StudyConfig(replace(source, path="/b.csv"), "/cache", DEFAULTS["linear"])) == bases[0]
 
 
 def test_a_study_that_cannot_be_reported_on_does_not_prevent_the_reports_of_others(toy: Any, capsys: Capture) -> None:

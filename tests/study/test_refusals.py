@@ -135,6 +135,21 @@ def test_a_changed_option_is_reported_before_its_consequences() -> None:
         check_same_study(old, now, name="old")
 
 
+def test_an_option_that_a_study_was_started_without_is_named() -> None:
+    now = fingerprint(LSTM, device="cpu")
+    for fact, option in (
+        ("split_column", "--split-column"),
+        ("test_sha256", "--test-data"),
+        ("encoding", "--encoding"),
+    ):
+        with pytest.raises(
+            StudyError, match=rf"was started without {option}, now it is x\. Leave it out, or name another"
+        ):
+            check_same_study(now, {**now, fact: "x"}, name="old")
+        with pytest.raises(StudyError, match=r"x, now it is not given\. Repeat its first run's options"):
+            check_same_study({**now, fact: "x"}, now, name="old")
+
+
 def test_paths_are_not_part_of_what_identifies_a_study(toy: Any) -> None:
     toy.searched("--trials", 1)
     moved = toy.csv.parent / "elsewhere"

@@ -67,7 +67,7 @@ def test_a_study_whose_texts_were_prepared_by_other_rules_is_refused_in_one_line
         "cleaning 1, now it is split 1, cleaning 2. Continue with that version, or name another study with --name.\n"
     )
     assert run_command(report.app, []) == 2
-    assert "Search again under another --name, or report with that version" in capsys.readouterr().err
+    assert "Search again under another --name, or continue and report with that version" in capsys.readouterr().err
     assert run_command(report.app, ["--no-retrain"]) == 0
     assert Path("reports/bios-linear-search/report.html").is_file()
 
