@@ -11,7 +11,7 @@ import typer
 
 from data.files import user_path
 from models.registry import DEFAULT_MODEL, MODELS
-from study.choices import DeviceName, PrecisionName, PrunerName, SamplerName, SpaceName
+from study.choices import DeviceName, PrunerName, SamplerName, SpaceName
 from study.command_line import (
     DEFAULT_STORAGE,
     CacheDir,
@@ -32,6 +32,21 @@ from study.command_line import (
     interruptible,
     reading_options,
     run_command,
+)
+from study.training_options import (
+    BertModel,
+    BudgetTexts,
+    Classifier,
+    Epochs,
+    MaxTokens,
+    MaxTrainingTexts,
+    MinFrequency,
+    Patience,
+    Precision,
+    Strategy,
+    Truncate,
+    Vectors,
+    VocabularySize,
 )
 
 EXAMPLES = """
@@ -93,94 +108,21 @@ def run(
     metric: Annotated[
         Literal["macro_f1", "accuracy"], typer.Option(help="The validation score to maximise.")
     ] = "macro_f1",
-    epochs: Annotated[
-        int | None,
-        count(
-            "Epochs per trial, at most.",
-            most=10_000,
-            default="7; cnn 6; up to ten times as many for fewer than 5,000 texts; bert frozen 20, full 3, others 4",
-        ),
-    ] = None,
-    budget_texts: Annotated[
-        int | None,
-        count(
-            "Texts that a trial reads in all its epochs together, at most; an epoch of many reads a part of them.",
-            most=10_000_000_000,
-            default="35,000 per epoch, or each text once; bert, and with --epochs, all in each epoch",
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        count(
-            "Epochs without a better score before a trial stops, once its learning rate is below half its peak.",
-            most=10_000,
-            default="2; bert frozen 5, gradual 4",
-        ),
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        count(
-            "Words per text, the rest is cut off; of lstm and cnn with --space wide the first trial's.",
-            most=1_000_000,
-            default="200; linear all; bert 128 word pieces",
-        ),
-    ] = None,
-    truncate: Annotated[
-        Literal["head", "tail", "both"] | None,
-        typer.Option(help="The part of a longer text that is kept; both: first and last half.", show_default="head"),
-    ] = None,
-    vocabulary_size: Annotated[
-        int | None,
-        count(
-            "Words known at most, the most frequent; of lstm and cnn with --space wide the first trial's.",
-            least=3,
-            default="30000; linear all",
-        ),
-    ] = None,
-    min_frequency: Annotated[
-        int | None, count("Rarer words of the training texts are unknown.", default="2; linear 1")
-    ] = None,
-    vectors: Annotated[
-        str | None,
-        typer.Option(
-            metavar="glove|FILE",
-            help="Pretrained word vectors for --model lstm and cnn: GloVe's, or a text file of them.",
-            show_default="none",
-        ),
-    ] = None,
-    classifier: Annotated[
-        Literal["svm", "logistic_regression"] | None,
-        typer.Option(help="What --model linear fits to TF-IDF features.", show_default="svm"),
-    ] = None,
-    strategy: Annotated[
-        Literal["frozen", "full", "gradual", "lora"] | None,
-        typer.Option(help="How --model bert is fine-tuned; see docs/models/bert.md.", show_default="frozen"),
-    ] = None,
-    bert_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The encoder of --model bert: a folder or a model id on the hub.",
-            show_default="minilm, all-MiniLM-L6-v2 out of a wheel",
-        ),
-    ] = None,
-    max_training_texts: Annotated[
-        int | None,
-        count(
-            "Train on a part of the training texts, of each class the same share, with the usual number of epochs.",
-            default="all",
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    budget_texts: BudgetTexts = None,
+    patience: Patience = None,
+    max_tokens: MaxTokens = None,
+    truncate: Truncate = None,
+    vocabulary_size: VocabularySize = None,
+    min_frequency: MinFrequency = None,
+    vectors: Vectors = None,
+    classifier: Classifier = None,
+    strategy: Strategy = None,
+    bert_model: BertModel = None,
+    max_training_texts: MaxTrainingTexts = None,
     seed: Annotated[int, count("Seeds the sampler and every training.", least=0, most=2**32 - 1)] = 0,
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = "auto",
-    precision: Annotated[
-        PrecisionName | None,
-        typer.Option(
-            help="Precision of matrix products in training; auto: that of the study, for a new one bfloat16 on a CPU "
-            "that is clearly faster with it.",
-            show_default="auto",
-        ),
-    ] = None,
+    precision: Precision = None,
     heartbeat: Annotated[
         int,
         typer.Option(
