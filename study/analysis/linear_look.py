@@ -11,7 +11,8 @@ from models.training.scores import accuracy, macro_f1
 from preprocessing.batches import stratified_part
 from preprocessing.prepared import PreparedTexts
 
-MOST_TEXTS = 10_000  # of training and of validation: more would take longer than a look may
+MOST_TEXTS, LEAST_TEXTS = 10_000, 2_000  # of training and of validation: more would take longer than a look may
+MOST_FITTED = 500_000  # texts times classes, likewise
 MOST_PAIRS, MOST_WORDS = 10, 8
 CONFIG = LinearConfig("svm", C=1.0, minimum_texts=2)
 
@@ -36,8 +37,9 @@ class LinearLook:
 
 def linear_look(prepared: PreparedTexts) -> LinearLook:
     """Fit on a part of the training texts, and score on a part of the validation texts; deterministic."""
-    training, validation = (stratified_part(side, MOST_TEXTS) for side in (prepared.training, prepared.validation))
     words, classes = prepared.vocabulary.words, prepared.classes
+    texts = min(MOST_TEXTS, max(LEAST_TEXTS, MOST_FITTED // len(classes)))
+    training, validation = (stratified_part(side, texts) for side in (prepared.training, prepared.validation))
     features = fit_features(CONFIG, training, validation, vocabulary_size=len(words))
     with joblib.parallel_config("threading", n_jobs=joblib.cpu_count()):  # a thread per class
         model = fit_classifier(CONFIG, features, classes=len(classes), seed=0)
@@ -51,9 +53,12 @@ def linear_look(prepared: PreparedTexts) -> LinearLook:
         Mistake(classes[actual], classes[guess], int(count), float(count / sizes[actual]))
         for (actual, guess), count in zip(pairs.T[frequent].tolist(), counts[frequent].tolist(), strict=True)
     ]
-    strongest = torch.topk(model.weight, min(MOST_WORDS, len(model.weight)), dim=0).indices.t()  # (classes, words)
-    ids = model.tfidf.ngrams[strongest].tolist()  # an n-gram of one word is its id
-    telling = {name: tuple(words[word].as_py() for word in row if word) for name, row in zip(classes, ids, strict=True)}
+    weights, strongest = torch.topk(model.weight, min(MOST_WORDS, len(model.weight)), dim=0)  # (words, classes)
+    ids = model.tfidf.ngrams[strongest].where(weights > 0, 0)  # an n-gram of one word is its id
+    telling = {
+        name: tuple(words[word].as_py() for word in row if word)
+        for name, row in zip(classes, ids.t().tolist(), strict=True)
+    }
     return LinearLook(
         len(training),
         len(validation),

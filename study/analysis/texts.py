@@ -27,7 +27,7 @@ SCRIPTS = {  # by the first pattern that a word matches
 }
 OTHER_WORDS = "symbols"
 MANY_TRUNCATED, FEW, MANY_ACROSS = 0.05, 2, 0.02  # from here on they are warned about
-QUANTILES = (0, 0.25, 0.5, 0.75, 0.95, 1)
+QUANTILES = (0, 0.5, 0.95, 1)
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,10 @@ class Truncated:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Texts that are nearly the same as others, by pairs of neighbouring words."""
+    """Texts that are the same as others, or nearly so, by pairs of neighbouring words."""
 
-    training: int  # training texts with an earlier one that is nearly the same
+    same: int  # training texts with the words of an earlier one
+    training: int  # training texts with an earlier one that is nearly the same, these included
     across: int  # validation texts with such a training text
 
 
@@ -64,22 +65,20 @@ class Duplicates:
 class TextFacts:
     classes: tuple[ClassCounts, ...]  # the largest first
     lengths: tuple[int, ...]  # of the training texts in words, at `QUANTILES`
-    truncated: Truncated
-    known_words: float  # share of the words of the validation texts
+    truncated: Truncated | None  # this and the next: None for a model with its own word pieces
+    known_words: float | None  # share of the words of the validation texts
     duplicates: Duplicates
     scripts: tuple[tuple[str, float], ...]  # with their shares of the training words, the largest first
 
 
-def text_facts(prepared: PreparedTexts, limits: TextLimits) -> TextFacts:
-    """The facts on texts that are prepared as words."""
-    training, validation = prepared.training, prepared.validation
-    known = limits.kept_words(prepared.word_counts)
-    ids = np.asarray(validation.token_ids)
+def text_facts(prepared: PreparedTexts, limits: TextLimits | None) -> TextFacts:
+    """The facts on texts that are prepared as words; without `limits`, for a model with its own word pieces."""
+    training = prepared.training
     return TextFacts(
         class_counts(prepared),
         tuple(int(length) for length in np.quantile(training.lengths, QUANTILES, method="nearest")),
-        truncated_texts(training, limits.max_tokens),
-        float(((ids != UNKNOWN_ID) & (ids < known)).mean()),
+        truncated_texts(training, limits.max_tokens) if limits else None,
+        _known_words(prepared, limits) if limits else None,
         near_duplicates(prepared),
         scripts(prepared),
     )
@@ -96,7 +95,7 @@ def warnings_about(
     if rare:
         found.append(
             f"{rare:,} of {len(prepared.classes):,} classes have at most {FEW} texts in validation, so that their "
-            "scores are luck (--metric accuracy, or join classes)."
+            "scores are mostly chance (--metric accuracy, or join classes)."
         )
     across = (duplicates or near_duplicates(prepared)).across
     if across > MANY_ACROSS * len(prepared.validation):
@@ -132,12 +131,17 @@ def truncated_texts(texts: EncodedTexts, max_tokens: int) -> Truncated:
     return Truncated(max_tokens, int((lost > 0).sum()), len(texts), float(lost.sum() / max(1, lengths.sum())))
 
 
+def _known_words(prepared: PreparedTexts, limits: TextLimits) -> float:
+    ids = np.asarray(prepared.validation.token_ids)
+    return float(((ids != UNKNOWN_ID) & (ids < limits.kept_words(prepared.word_counts))).mean())
+
+
 def near_duplicates(prepared: PreparedTexts) -> Duplicates:
     training, validation = prepared.training, prepared.validation
-    groups = duplicate_groups(_joined(training, validation))
-    in_training, in_validation = groups[: len(training)], groups[len(training) :]
-    repeated = len(training) - len(np.unique(in_training))
-    return Duplicates(repeated, int(np.isin(in_validation, in_training).sum()))
+    same, nearly = duplicate_groups(_joined(training, validation))
+    repeated, nearly_repeated = (len(training) - len(np.unique(groups[: len(training)])) for groups in (same, nearly))
+    across = np.isin(nearly[len(training) :], nearly[: len(training)]).sum()
+    return Duplicates(repeated, nearly_repeated, int(across))
 
 
 def scripts(prepared: PreparedTexts) -> tuple[tuple[str, float], ...]:

@@ -70,7 +70,7 @@ def report_studies(
                     gathered.append((confirmed_report(confirmation, console), confirmation.storage, confirmation))
                 else:
                     study, storage = stack.enter_context(joined_study(url, study_name))
-                    gathered.append((search_report(study, load_configuration(study, storage)), storage, None))
+                    gathered.append((search_report(study, load_configuration(study, storage), console), storage, None))
         _write_all(gathered, url, output, console, names=names)
 
 

@@ -10,8 +10,10 @@ from rich.console import Console
 from models.baselines import PUBLISHED, PublishedResult
 from models.training.calibration import Bin, expected_calibration_error, reliability
 from models.training.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
+from preprocessing.prepared import PreparedTexts
 from study.analysis.findings import Findings, find
-from study.analysis.texts import TextFacts
+from study.analysis.linear_look import LinearLook, linear_look
+from study.analysis.texts import TextFacts, text_facts
 from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate, PairedComparison, bootstrap_interval, paired_bootstrap
 from study.confirmation.candidates import Ranked
@@ -24,7 +26,7 @@ from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import Verdict, judge
 from study.reports.reproduction import Reproduction, reproduction
-from study.reports.texts import find_text_facts
+from study.reports.texts import find_texts
 from study.storage.queries import finished_trials, seconds_of
 from study.storage.snapshots import snapshot
 
@@ -88,6 +90,7 @@ class Report:
     test: HoldoutReport | None = None
     comparison: tuple[ComparedStudy, ...] = ()  # with the other studies of the same texts, this one included
     texts: TextFacts | None = None  # None: they are not there any more
+    look: LinearLook | None = None  # None: nothing was trained again
 
     @property
     def rank(self) -> int:
@@ -96,15 +99,16 @@ class Report:
         return names.index(self.study.study_name) if names else 0
 
 
-def search_report(study: Study, configuration: StudyConfig) -> Report:
+def search_report(study: Study, configuration: StudyConfig, console: Console) -> Report:
     """The report on the search alone."""
     study = snapshot(study)
+    prepared = find_texts(configuration, console)
     return Report(
         study,
         configuration,
         find(study, configuration),
         reproduction(study, configuration, retrain=False),
-        texts=find_text_facts(configuration),
+        texts=_facts_on(prepared, configuration),
     )
 
 
@@ -125,6 +129,7 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
             on_event=console.print,
         )
     test = _judge_test(results, confirmation)
+    prepared = find_texts(configuration, console)
     save_outcome(confirmation.study, _outcome(confirmation.winner, test.tested[0], len(finished_trials(search))))
     return Report(
         search,
@@ -137,8 +142,15 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
         left_out=confirmation.left_out,
         audit=confirmation.audit,
         test=test,
-        texts=find_text_facts(configuration),
+        texts=_facts_on(prepared, configuration),
+        look=None if prepared is None else linear_look(prepared),
     )
+
+
+def _facts_on(prepared: PreparedTexts | None, configuration: StudyConfig) -> TextFacts | None:
+    if prepared is None:
+        return None
+    return text_facts(prepared, None if configuration.base.pretrained else configuration.base.limits)
 
 
 def _outcome(winner: Confirmed, tested: HoldoutScores, search_trials: int) -> Outcome:

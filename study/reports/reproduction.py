@@ -3,10 +3,10 @@
 They name no storage: in the same database, the search would continue, not start again. So they hold no password.
 """
 
+import os
 import shlex
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
@@ -43,8 +43,9 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
     source = configuration.source
     place = "In a folder without a study.db"
     if source.path is not None:
-        files = Path(source.path).name + (f" and {len(source.further_paths)} more" if source.further_paths else "")
-        place = f"In a folder with {files} (SHA-256 {source.sha256[:12]}...) and without a study.db"
+        first, *others = names_of(source)
+        more = f" and {plural(len(others), 'other file')} of the command" if others else ""
+        place = f"In a folder with {first} (SHA-256 {source.sha256[:12]}...){more}, and without a study.db"
     about = f"{place}, on the same kind of machine and with the same versions, this gives the same trials, bit for bit."
     if waiting := len(study.get_trials(deepcopy=False)) - len(finished_trials(study)):
         about = (
@@ -80,16 +81,17 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
 def search_command(study: Study, configuration: StudyConfig) -> str:
     """`study.run` with one worker, the only way to get the same trials, and all options that are not the default."""
     source = configuration.source
+    names = names_of(source)
     options = {
         "workers": 1,
-        "data": [path.name for path in source.paths] or source.name,
+        "data": names[: len(source.paths)] or source.name,
         **_columns(source),
         "separator": source.separator,
         "encoding": source.encoding,
         "header": source.header,
         "split_column": source.split_column,
         "group_column": source.group_column,
-        "test_data": Path(source.test_path).name if source.test_path else None,
+        "test_data": names[-1] if source.test_path else None,
         "split_seed": configuration.split_seed,
         "space": configuration.space,
         "sampler": configuration.sampler,
@@ -102,6 +104,15 @@ def search_command(study: Study, configuration: StudyConfig) -> str:
         options["name"] = study.study_name
     differing = {option: value for option, value in options.items() if value != DEFAULTS.get(option)}
     return _command("study.run", differing, "--trials", str(max(len(finished_trials(study)), 1)))
+
+
+def names_of(source: DataSource) -> list[str]:
+    """The files of a source, that of the test last, by their names, or within a folder where two have the same name."""
+    paths = [*source.paths, *source.test_paths]
+    if len({path.name for path in paths}) == len(paths):
+        return [path.name for path in paths]
+    folder = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(folder)) for path in paths]
 
 
 def _columns(source: DataSource) -> dict[str, str]:

@@ -14,7 +14,7 @@ from study.formatting import METRIC_TITLES, capital, format_parameters, format_s
 from study.reports.contents import HoldoutReport, Report
 from study.reports.sentences import interval_in_words
 from study.reports.table import Table
-from study.reports.texts import text_tables
+from study.reports.texts import look_tables, text_tables
 
 CLASSES_OF_A_MATRIX = 40  # with more, a table of all pairs cannot be read
 MISTAKES = 60  # rows of the table instead
@@ -32,7 +32,7 @@ def tables(report: Report) -> list[Table]:
     if len(report.comparison) > 1:
         shown.append(comparison_table(report.comparison, metric))
     if report.texts:
-        shown += text_tables(report.texts)
+        shown += text_tables(report.texts) + (look_tables(report.look) if report.look else [])
     return shown
 
 

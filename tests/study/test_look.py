@@ -54,6 +54,8 @@ def test_texts_that_make_a_study_senseless_are_refused_by_a_look_and_by_a_search
 def test_a_page_that_cannot_be_written_is_one_line(toy: Any, capsys: Capture) -> None:
     assert run_command(app, ["--data", str(toy.csv), "--output", "nowhere/look.html", "--cache-dir", "cache"]) == 2
     assert "nowhere/look.html cannot be written: No such file or directory" in capsys.readouterr().err
+    assert run_command(app, ["--data", str(toy.csv), "--output", "."]) == 2
+    assert ". is a folder; name a file with --output." in capsys.readouterr().err
 
 
 def test_help_answers_at_once() -> None:

@@ -8,8 +8,9 @@ import pytest
 from data.source import Split, find_source
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import PreparedTexts, prepare_for_search
-from study.analysis.linear_look import linear_look
-from study.analysis.texts import ClassCounts, text_facts, truncated_texts, warnings_about
+from study.analysis.linear_look import Mistake, linear_look
+from study.analysis.texts import ClassCounts, Duplicates, text_facts, truncated_texts, warnings_about
+from study.reports.texts import text_tables
 
 WriteCsv = Callable[[list[tuple[str, str]]], Path]
 SENTENCE = "the committee met in the old town hall and spoke about the new road for two hours until late at night"
@@ -56,7 +57,7 @@ def test_texts_that_are_nearly_the_same_on_two_sides_are_warned_about(write_csv:
     rows = [("ab"[number % 2], f"{SENTENCE} {number}") for number in range(60)]
     prepared = prepare(write_csv(rows))
     duplicates = text_facts(prepared, TextLimits()).duplicates
-    assert (duplicates.training, duplicates.across) == (len(prepared.training) - 1, len(prepared.validation))
+    assert duplicates == Duplicates(0, len(prepared.training) - 1, len(prepared.validation))
     assert "6 of 6 validation texts are nearly the same as a training text" in warnings_about(prepared, None)[0]
 
 
@@ -77,9 +78,20 @@ def test_known_words_are_those_that_the_limits_keep(write_csv: WriteCsv) -> None
 
 def test_a_linear_model_tells_its_mistakes_and_its_words(write_csv: WriteCsv) -> None:
     rows = [("court", f"judge attorney {n}") for n in range(60)] + [("art", f"canvas colour {n}") for n in range(60)]
-    rows += [("law", f"judge attorney x {n}") for n in range(20)]
+    rows += [("law", f"judge attorney {n + 60}") for n in range(20)]  # which nothing tells from court
     look = linear_look(prepare(write_csv(rows)))
     assert look.training_texts == 112
-    assert set(look.words["art"][:2]) == {"canvas", "colour"}
-    assert {(mistake.actual, mistake.predicted) for mistake in look.mistakes} <= {("law", "court"), ("court", "law")}
-    assert look.accuracy > 0.8
+    assert set(look.words["art"]) == {"canvas", "colour"}  # none that speaks against it
+    (mistake,) = look.mistakes
+    assert {mistake.actual, mistake.predicted} == {"law", "court"}
+    assert mistake == Mistake(mistake.actual, mistake.predicted, {"law": 2, "court": 6}[mistake.actual], 1.0)
+    assert look.accuracy == pytest.approx(1 - mistake.texts / 14)
+
+
+def test_nothing_is_told_of_limits_that_a_model_has_not(write_csv: WriteCsv) -> None:
+    facts = text_facts(prepare(write_csv(rows_of(a=30, b=30))), None)
+    assert (facts.truncated, facts.known_words) == (None, None)
+    labels = [row[0] for row in text_tables(facts)[0].rows]
+    assert not [label for label in labels if "cut off" in label or "known" in label]
+    limited = text_tables(text_facts(prepare(write_csv(rows_of(a=30, b=30))), TextLimits()))[0].rows
+    assert len(limited) == len(labels) + 3

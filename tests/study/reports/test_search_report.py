@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from data.source import DataSource
 from study.configuration import StudyConfig
@@ -17,7 +18,7 @@ CONFIGURATION = StudyConfig(DataSource("r8", "00", "/r8.csv"), "/cache", DEFAULT
 
 
 def test_a_report_on_the_search_alone_has_no_test(confirmation: Confirmation) -> None:
-    report = search_report(confirmation.search, CONFIGURATION)
+    report = search_report(confirmation.search, CONFIGURATION, Console(quiet=True))
     assert (report.test, report.winner, report.ranking) == (None, None, ())
     assert report.study.study_name == "toy"
     assert report.reproduction.report == "python -m study.report --no-retrain"
@@ -26,7 +27,7 @@ def test_a_report_on_the_search_alone_has_no_test(confirmation: Confirmation) ->
 
 
 def test_the_rank_of_a_study_is_its_place_among_the_compared_studies(confirmation: Confirmation) -> None:
-    report = search_report(confirmation.search, CONFIGURATION)
+    report = search_report(confirmation.search, CONFIGURATION, Console(quiet=True))
     others = [ComparedStudy(name, "lstm", 1, 1.0, 0.5, {}, None) for name in ("best", "toy", "worst")]
     assert report.rank == 0
     assert replace(report, comparison=tuple(others)).rank == 1
