@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.corpus import TRAINING, LabelledTexts, numbered, text_keys
+from data.corpus import TRAINING, LabelledTexts, numbered
 
 SPLIT_VERSION = 1  # increase when the rule changes: part of the cache key of prepared texts
 HELD_OUT_SHARE = 0.1  # of each class, for each side that is held out
@@ -66,7 +66,7 @@ def _hold_out(
 
 def _units(corpus: LabelledTexts) -> npt.NDArray[np.int64]:
     """The number of what each row is split with: its text, and all texts of its group, and theirs."""
-    texts = numbered(text_keys(corpus.texts))
+    texts = corpus.text_numbers
     if corpus.groups is None:
         return texts
     from scipy.sparse import coo_array  # here, since it would cost every worker time and memory

@@ -4,7 +4,9 @@ Slow imports are local, so that `--help` answers at once.
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -61,8 +63,12 @@ def look(
 ) -> None:
     with interruptible() as console:
         from data.source import Split, find_source
-        from study.reports.look import look_at
+        from preprocessing.prepared import prepare_for_search
+        from study.downloads import downloading
+        from study.errors import StudyError
 
+        if output and output.is_dir():
+            raise StudyError(f"{output} is a folder; name a file with --output.")
         source, sentence = find_source(
             data,
             label_column=label_column,
@@ -73,7 +79,16 @@ def look(
             test_data=test_data,
         )
         console.print(f"Data: {sentence}")
-        look_at(Split(source, split_seed), cache_dir=cache_dir.resolve(), output=output, console=console)
+        Thread(target=import_module, args=("study.reports.look",)).start()  # this takes seconds, as the texts do
+        cache_dir = cache_dir.resolve()
+        with downloading(console) as on_download:
+            prepared = prepare_for_search(
+                Split(source, split_seed), cache_dir=cache_dir, on_event=console.print, on_download=on_download
+            )
+
+        from study.reports.look import look_at
+
+        look_at(prepared, name=source.name, cache_dir=cache_dir, output=output, console=console)
 
 
 def main() -> None:

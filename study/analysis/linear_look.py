@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import joblib
 import numpy as np
 import torch
 
@@ -41,8 +40,7 @@ def linear_look(prepared: PreparedTexts) -> LinearLook:
     texts = min(MOST_TEXTS, max(LEAST_TEXTS, MOST_FITTED // len(classes)))
     training, validation = (stratified_part(side, texts) for side in (prepared.training, prepared.validation))
     features = fit_features(CONFIG, training, validation, vocabulary_size=len(words))
-    with joblib.parallel_config("threading", n_jobs=joblib.cpu_count()):  # a thread per class
-        model = fit_classifier(CONFIG, features, classes=len(classes), seed=0)
+    model = fit_classifier(CONFIG, features, classes=len(classes), seed=0)  # threads would share its random numbers
     with torch.inference_mode():
         predicted = model.score(features.validation).argmax(dim=1).numpy()
     labels = validation.labels

@@ -17,10 +17,10 @@ from study.markdown import fence_for, markdown_text
 from study.reports.best_params import best_params
 from study.reports.contents import Report
 from study.reports.figures import all_figures, comparison_figure, reliability_figure
+from study.reports.rendering import TEMPLATES, render_page
 from study.reports.sentences import headline, notes, paragraphs
 from study.reports.tables import CLASSES_OF_A_MATRIX, confused_pairs, tables
 
-TEMPLATES = Path(__file__).parent / "templates"
 FILES = (
     *("report.html", "report.md", "best_params.json", "trials.csv", "confusion.csv", "model"),
     *(f"{name}.png" for name in PICTURES),
@@ -80,15 +80,8 @@ def write_report(report: Report, folder: Path) -> None:
 
 
 def _html_page(content: dict[str, Any], figures: list[DrawnFigure]) -> str:
-    return render_page("report.html", **content, figures=figures, plotly_js=Markup(get_plotlyjs()))
-
-
-def render_page(template: str, **content: Any) -> str:
-    """A page in the style of the reports; everything in it is escaped, unless it is marked as safe."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, keep_trailing_newline=True
-    )
-    return environment.get_template(template).render(**content, figure_style=Markup(PAGE_STYLE))
+    styles = {"figure_style": Markup(PAGE_STYLE), "plotly_js": Markup(get_plotlyjs())}
+    return render_page("report.html", **content, figures=figures, **styles)
 
 
 def _markdown_page(content: dict[str, Any], pictures: list[tuple[str, str]]) -> str:

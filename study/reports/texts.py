@@ -11,8 +11,8 @@ from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.analysis.linear_look import LinearLook
 from study.analysis.texts import QUANTILES, TextFacts, describe_truncated
 from study.configuration import StudyConfig
+from study.downloads import downloading
 from study.reports.table import Table
-from study.trials.texts import downloading
 
 QUANTILE_TITLES = {0: "the shortest", 0.5: "the median", 0.95: "95 % have at most", 1: "the longest"}
 HARDEST = 3  # mistakes in the lines

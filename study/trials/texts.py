@@ -1,13 +1,11 @@
 """Prepares the texts of a study, or opens them in the cache, with a progress display and notes for the user."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import Progress
 
 from data.wheels import OnDownload
 from models.learners.learner import Settings
@@ -18,6 +16,7 @@ from preprocessing.word_pieces import WordPieces, read_word_pieces
 from preprocessing.word_vectors import prepare_vectors
 from study.analysis.texts import truncated_texts, warnings_about
 from study.configuration import StudyConfig
+from study.downloads import downloading
 from study.errors import StudyError
 
 
@@ -123,16 +122,3 @@ def word_pieces_of(configuration: StudyConfig, *, on_download: OnDownload | None
         return None
     encoder = base.find_encoder(Path(configuration.cache_dir), on_download=on_download)
     return read_word_pieces(encoder, max_tokens=base.limits.max_tokens)
-
-
-@contextmanager
-def downloading(console: Console) -> Iterator[OnDownload]:
-    """A progress bar that appears when something is downloaded."""
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        download = bar.add_task("fetch", visible=False)
-
-        def on_download(requirement: str, done: int, total: int) -> None:
-            bar.update(download, description=f"Fetching {requirement}", completed=done, total=total, visible=True)
-
-        yield on_download
