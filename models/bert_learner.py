@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.bert import BERTClassifier, BERTConfig, FeatureHead, merged
-from models.learners.classifier import TextClassifier, Tokens
+from models.learners.classifier import Member, TextClassifier, Tokens
 from models.learners.learner import Learner, OnEpochEnd, Settings
 from models.networks.encoders import load_encoder, read_shape
 from models.training.checkpoint import Checkpoint
@@ -75,8 +75,8 @@ class BERTLearner(Learner):
         self, weights: Mapping[str, Tensor], about: Mapping[str, Any], *, temperature: float = 1.0
     ) -> TextClassifier:
         model = merged(self.network(weights)).eval()
-        max_tokens = self.settings.limits.max_tokens
-        return TextClassifier(model, self.tokens, self.prepared.classes, max_tokens, about, temperature)
+        member = Member(model, self.tokens, self.settings.limits.max_tokens, temperature)
+        return TextClassifier((member,), self.prepared.classes, about)
 
     def logits(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> Tensor:
         if not self.shares_features(self.settings):

@@ -11,15 +11,18 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
 from data.errors import UserError
 from data.files import replace_folder
-from models.learners.classifier import TextClassifier, Tokens
+from models.learners.classifier import Member, TextClassifier, Tokens
 from models.registry import find_learner, name_of
 from preprocessing.cleaning import RULES
 from preprocessing.vocabulary import Vocabulary
@@ -27,10 +30,11 @@ from preprocessing.word_pieces import WordPieces
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-VOCABULARY_FILE = "vocabulary.txt"  # one word per line; the line number from 0 is the id
+VOCABULARY_FILE = "vocabulary.txt"  # one word per line; the line number from 0 is the id; of others vocabulary-2.txt
 TOKENIZER_FILE = "tokenizer.json"  # for word pieces, instead
-FORMAT = 4
-READABLE = (2, 3, 4)  # formats; 2 has no temperature, before 4 all texts were cut at their end
+FORMAT = 5
+READABLE = (2, 3, 4, 5)  # formats; 2 has no temperature, before 4 all texts were cut at their end
+FIRST_WITH_MEMBERS = 5  # before it, a model was one network
 
 
 class ModelError(UserError):
@@ -43,23 +47,39 @@ def save_model(folder: Path, classifier: TextClassifier) -> None:
     `about` must hold JSON values. Only one process at a time may write a folder. Raises `ModelError` if it cannot be
     written, `ValueError` for a classifier whose parts do not fit together.
     """
-    model = classifier.model
-    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    encoder = model.encoder_description
-    sizes = {"vocabulary_size": len(classifier.tokens), "classes": len(classifier.classes)}
-    type(model).from_weights(model.config, weights, encoder=encoder, **sizes)
-    tokens_file, tokens = _write_tokens(classifier.tokens)
-    files = {WEIGHTS_FILE: safetensors.torch.save(weights), tokens_file: tokens.encode()}
+    weights: dict[str, Tensor] = {}
+    files: dict[str, bytes] = {}
+    members = []
+    for number, member in enumerate(classifier.members):
+        own = {name: tensor.detach().cpu().contiguous() for name, tensor in member.model.state_dict().items()}
+        encoder = member.model.encoder_description
+        sizes = {"vocabulary_size": len(member.tokens), "classes": len(classifier.classes)}
+        type(member.model).from_weights(member.model.config, own, encoder=encoder, **sizes)
+        shared = [
+            name
+            for name, tensor in own.items()
+            if (other := weights.get(f"0.{name}")) is not None and torch.equal(tensor, other)
+        ]
+        weights |= {f"{number}.{name}": tensor.clone() for name, tensor in own.items() if name not in shared}
+        members.append(
+            {
+                "architecture": name_of(member.model.config),
+                "model": asdict(member.model.config),
+                "encoder": None if encoder is None else json.loads(encoder),
+                "max_tokens": member.max_tokens,
+                "truncate": member.truncate,
+                "temperature": member.temperature,
+                "weight": member.weight,
+                "tokens": _add_tokens(files, member.tokens),
+                "as_in_first": shared,  # weights that are those of the first member
+            }
+        )
+    files[WEIGHTS_FILE] = safetensors.torch.save(weights)
     config = {
         "format": FORMAT,
         "cleaning": classifier.cleaning,
-        "architecture": name_of(model.config),
-        "model": asdict(model.config),
-        "encoder": None if encoder is None else json.loads(encoder),
-        "max_tokens": classifier.max_tokens,
-        "truncate": classifier.truncate,
-        "temperature": classifier.temperature,
         "classes": classifier.classes,
+        "members": members,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         "about": dict(classifier.about),
     }
@@ -89,22 +109,18 @@ def load_model(folder: Path | str) -> TextClassifier:
         for name, content in files.items():
             if hashlib.sha256(content).hexdigest() != config["sha256"][name]:
                 raise ModelError(f"The model {folder} is damaged: {name} differs from its checksum. Export it again.")
-        max_tokens, classes = int(config["max_tokens"]), tuple(map(str, config["classes"]))
-        tokens = _read_tokens(files, max_tokens)
-        learner = find_learner(config["architecture"])
-        model = learner.network_type.from_weights(
-            learner.config_type(**config["model"]),
-            safetensors.torch.load(files[WEIGHTS_FILE]),
-            vocabulary_size=len(tokens),
-            classes=len(classes),
-            encoder=json.dumps(config["encoder"]),
+        if config["format"] < FIRST_WITH_MEMBERS:
+            config["members"] = [{**config, "tokens": TOKENIZER_FILE if TOKENIZER_FILE in files else VOCABULARY_FILE}]
+        classes, tensors = tuple(map(str, config["classes"])), safetensors.torch.load(files[WEIGHTS_FILE])
+        if config["format"] < FIRST_WITH_MEMBERS:
+            tensors = {f"0.{name}": tensor for name, tensor in tensors.items()}
+        members = tuple(
+            _read_member(number, stored, files, tensors, len(classes))
+            for number, stored in enumerate(config["members"])
         )
-        temperature = float(config.get("temperature", 1.0))
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"`0 < temperature < inf` must hold, got {temperature}.")
-        truncate = config.get("truncate", "head")
-        about, cleaning = dict(config["about"]), int(config["cleaning"])
-        return TextClassifier(model, tokens, classes, max_tokens, about, temperature, truncate, cleaning)
+        if not members:
+            raise ValueError("There must be a member.")
+        return TextClassifier(members, classes, dict(config["about"]), int(config["cleaning"]))
     except (FileNotFoundError, NotADirectoryError) as error:
         missing = "there is no such folder" if not folder.is_dir() else f"{Path(error.filename).name} is missing"
         raise ModelError(f"{folder} is not a model: {missing}. Name a folder that study.report has written.") from None
@@ -114,18 +130,46 @@ def load_model(folder: Path | str) -> TextClassifier:
         raise ModelError(f"{folder} is no model, or a damaged one: its {CONFIG_FILE} cannot be used.") from None
 
 
-def _write_tokens(tokens: Tokens) -> tuple[str, str]:
-    """The name and the content of the file with the vocabulary or tokenizer."""
+def _read_member(
+    number: int, stored: dict[str, Any], files: Mapping[str, bytes], tensors: Mapping[str, Tensor], classes: int
+) -> Member:
+    max_tokens = int(stored["max_tokens"])
+    content = files[stored["tokens"]].decode()
+    tokens: Tokens
+    if Path(stored["tokens"]).suffix == Path(TOKENIZER_FILE).suffix:
+        tokens = WordPieces(content, max_tokens)
+    else:
+        words = content.split("\n")
+        tokens = Vocabulary(pa.array(words, pa.large_string()), np.zeros(len(words), np.int64))
+    prefix = f"{number}."
+    weights = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    weights |= {name: tensors[f"0.{name}"] for name in stored.get("as_in_first", ())}
+    learner = find_learner(stored["architecture"])
+    model = learner.network_type.from_weights(
+        learner.config_type(**stored["model"]),
+        weights,
+        vocabulary_size=len(tokens),
+        classes=classes,
+        encoder=json.dumps(stored["encoder"]),
+    )
+    temperature, weight = float(stored.get("temperature", 1.0)), float(stored.get("weight", 1.0))
+    if not (0 < temperature < math.inf and 0 < weight < math.inf):
+        raise ValueError(f"`0 < temperature, weight < inf` must hold, got {temperature} and {weight}.")
+    return Member(model, tokens, max_tokens, temperature, stored.get("truncate", "head"), weight)
+
+
+def _add_tokens(files: dict[str, bytes], tokens: Tokens) -> str:
+    """Add the file of a vocabulary or tokenizer, unless another member has the same one; returns its name."""
     if isinstance(tokens, WordPieces):
-        return TOKENIZER_FILE, tokens.tokenizer_json
-    return VOCABULARY_FILE, "\n".join(tokens.words.to_pylist())
-
-
-def _read_tokens(files: Mapping[str, bytes], max_tokens: int) -> Tokens:
-    if TOKENIZER_FILE in files:
-        return WordPieces(files[TOKENIZER_FILE].decode(), max_tokens)
-    words = files[VOCABULARY_FILE].decode().split("\n")
-    return Vocabulary(pa.array(words, pa.large_string()), np.zeros(len(words), np.int64))
+        first, content = TOKENIZER_FILE, tokens.tokenizer_json.encode()
+    else:
+        first, content = VOCABULARY_FILE, "\n".join(tokens.words.to_pylist()).encode()
+    same = (name for name, other in files.items() if other == content)
+    stem, suffix = first.split(".")
+    taken = sum(name.startswith(stem) for name in files)
+    name = next(same, f"{stem}-{taken + 1}.{suffix}" if taken else first)
+    files[name] = content
+    return name
 
 
 def _publish(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -62,6 +62,9 @@ def report(
             "--retrain/--no-retrain", help="With --no-retrain: tables and figures of the search alone, in seconds."
         ),
     ] = True,
+    single: Annotated[
+        bool, typer.Option("--single", help="Export one training of the winner, smaller and faster than their average.")
+    ] = False,
     workers: Workers = None,
     output: Annotated[
         Path | None,
@@ -83,6 +86,7 @@ def report(
             seeds=seeds,
             audit=audit,
             retrain=retrain,
+            single=single,
             workers=workers,
             output=output,
             console=console,

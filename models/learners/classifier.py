@@ -1,8 +1,9 @@
-"""A trained network that labels raw texts, with its vocabulary or tokenizer."""
+"""Trained networks that label raw texts, with their vocabularies or tokenizers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import joblib
@@ -43,14 +44,39 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class TextClassifier:
+class Member:
+    """A trained network with what its texts need, one of those whose probabilities a classifier averages."""
+
     model: Network  # on the CPU, in evaluation mode: token ids (B, T), lengths (B,) to logits (B, classes)
     tokens: Tokens
-    classes: tuple[str, ...]
     max_tokens: int  # per text; longer ones are truncated
-    about: Mapping[str, Any]  # its origin; JSON values
     temperature: float = 1.0  # by which logits are divided, for calibration
     truncate: Truncation = "head"  # which part of a longer text is kept
+    weight: float = 1.0  # of its probabilities, relative to other members
+
+    def batches(self, texts: EncodedTexts) -> EvaluationBatches:
+        kept = truncated(texts, self.max_tokens, self.truncate)
+        return EvaluationBatches(kept, self.max_tokens, len(self.tokens))
+
+    @torch.inference_mode()  # holds for the thread that enters it
+    def predict(self, batch: Batch) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """The batch's rows (B,), probabilities (B, classes), and which texts are blank (B,).
+
+        A text is blank if its tokens carry no information for the model.
+        """
+        logits = self.model(batch.token_ids, batch.lengths)
+        is_behind_the_end = torch.arange(batch.token_ids.shape[1]) >= batch.lengths[:, None]
+        tells_nothing = torch.isin(batch.token_ids, torch.tensor(sorted(self.tokens.blank_ids))) | is_behind_the_end
+        return batch.rows, (logits / self.temperature).softmax(dim=1).numpy(), tells_nothing.all(dim=1).numpy()
+
+
+@dataclass(frozen=True)
+class TextClassifier:
+    """One trained network that labels raw texts, or several, whose probabilities are averaged."""
+
+    members: tuple[Member, ...]
+    classes: tuple[str, ...]
+    about: Mapping[str, Any]  # its origin; JSON values
     cleaning: int = CLEANING_VERSION  # the version of the rule that the words were found by
 
     @property
@@ -73,43 +99,57 @@ class TextClassifier:
         of a probability may differ, since the shapes of batches do.
         """
         texts = _strings(texts)
-        labels = np.empty(len(texts), object)
-        probabilities = np.empty((len(texts), len(self.classes)), np.float32)
-        is_blank = np.empty(len(texts), bool)
-        if len(texts) == 0:
-            return Predictions(labels, probabilities, is_blank)
-        if isinstance(self.tokens, WordPieces):
-            arrays = self.tokens.encode(texts)
-        else:
-            arrays = encode(texts, self.tokens, cleaning=self.cleaning)
-        encoded = EncodedTexts(*arrays, labels=np.zeros(len(texts), np.int32))
-        encoded = truncated(encoded, self.max_tokens, self.truncate)
-        batches = EvaluationBatches(encoded, self.max_tokens, len(self.tokens))
-        names = np.array(self.classes, object)
+        probabilities = np.zeros((len(texts), len(self.classes)), np.float32)
+        is_blank = np.ones(len(texts), bool)
+        total = sum(member.weight for member in self.members)
         # A batch per core, each with one thread as in training. One batch on all cores gives the same bits, but took
         # ten times as long on a busy machine.
         with one_torch_thread(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
-            for rows, chosen, shares, blank in pool.map(self._predict, batches):
-                labels[rows], probabilities[rows], is_blank[rows] = names[chosen], shares, blank
-        return Predictions(labels, probabilities, is_blank)
+            for member, encoded in zip(self.members, self._encoded(texts), strict=True) if len(texts) else ():
+                for rows, shares, blank in pool.map(member.predict, member.batches(encoded)):
+                    probabilities[rows] += np.float32(member.weight / total) * shares
+                    is_blank[rows] &= blank
+        return Predictions(self.classes_[probabilities.argmax(axis=1)], probabilities, is_blank)
 
-    @torch.inference_mode()  # holds for the thread that enters it
-    def _predict(
-        self, batch: Batch
-    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """The batch's rows (B,), predicted classes (B,), probabilities (B, classes), and which texts are blank (B,).
+    def _encoded(self, texts: pa.Array) -> Iterator[EncodedTexts]:
+        """The texts as each member reads them; they are cleaned and looked up once for all members of words."""
+        labels = np.zeros(len(texts), np.int32)
+        found: dict[WordPieces | None, tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]] = {}  # None: in words
+        for member in self.members:
+            if isinstance(member.tokens, WordPieces):
+                if member.tokens not in found:
+                    found[member.tokens] = member.tokens.encode(texts)
+                token_ids, offsets = found[member.tokens]
+            else:
+                if None not in found:
+                    found[None] = encode(texts, self._vocabulary, cleaning=self.cleaning)
+                token_ids, offsets = found[None]
+                if self._vocabulary is not member.tokens:
+                    token_ids = member.tokens.ids(self._vocabulary.words)[token_ids]
+            yield EncodedTexts(token_ids, offsets, labels)
 
-        A text is blank if its tokens carry no information for the model.
-        """
-        logits = self.model(batch.token_ids, batch.lengths)
-        is_behind_the_end = torch.arange(batch.token_ids.shape[1]) >= batch.lengths[:, None]
-        tells_nothing = torch.isin(batch.token_ids, torch.tensor(sorted(self.tokens.blank_ids))) | is_behind_the_end
-        return (
-            batch.rows,
-            logits.argmax(dim=1).numpy(),
-            (logits / self.temperature).softmax(dim=1).numpy(),
-            tells_nothing.all(dim=1).numpy(),
-        )
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        """The words of all members, each once."""
+        vocabularies = [member.tokens for member in self.members if isinstance(member.tokens, Vocabulary)]
+        first = vocabularies[0]
+        if all(vocabulary.words.equals(first.words) for vocabulary in vocabularies):
+            return first
+        words = pa.concat_arrays([vocabulary.words for vocabulary in vocabularies]).unique()
+        return Vocabulary(words, np.zeros(len(words), np.int64))
+
+
+def average(classifiers: Sequence[TextClassifier], about: Mapping[str, Any]) -> TextClassifier:
+    """One classifier whose probabilities are the mean of those of several, which have the same classes and cleaning."""
+    first = classifiers[0]
+    if any((other.classes, other.cleaning) != (first.classes, first.cleaning) for other in classifiers):
+        raise ValueError("Classifiers to be averaged must have the same classes and the same rule for words.")
+    members = [
+        replace(member, weight=member.weight / sum(other.weight for other in classifier.members))
+        for classifier in classifiers
+        for member in classifier.members
+    ]
+    return TextClassifier(tuple(members), first.classes, about, first.cleaning)
 
 
 def _strings(texts: Texts) -> pa.Array:

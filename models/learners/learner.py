@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data.wheels import OnDownload
-from models.learners.classifier import TextClassifier, Tokens
+from models.learners.classifier import Member, TextClassifier, Tokens
 from models.networks.network import Network
 from models.training.checkpoint import Checkpoint
 from models.training.config import TrainingConfig
@@ -79,15 +79,8 @@ class Learner(ABC):
     ) -> TextClassifier:
         """A classifier of raw texts, with the weights from `fit` and a temperature for its logits."""
         limits = self.settings.limits
-        return TextClassifier(
-            self.network(weights),
-            self.tokens,
-            self.prepared.classes,
-            limits.max_tokens,
-            about,
-            temperature,
-            limits.truncate,
-        )
+        member = Member(self.network(weights), self.tokens, limits.max_tokens, temperature, limits.truncate)
+        return TextClassifier((member,), self.prepared.classes, about)
 
     def logits(self, weights: Mapping[str, Tensor], texts: EncodedTexts) -> Tensor:
         """The logits (N, classes) of the texts, by the network with these weights."""

@@ -7,7 +7,7 @@ weights that made them: other weights, as of a training repeated on another mach
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from preprocessing.prepared import PreparedTexts, prepare_test
 from study.configuration import StudyConfig
 from study.confirmation.openings import Opening, record, split_hash
-from study.confirmation.predictions import CONFIDENCE_STEPS, HoldoutResults, Numbers, Probabilities, System
+from study.confirmation.predictions import CONFIDENCE_STEPS, ENSEMBLE, HoldoutResults, Numbers, Probabilities, System
 from study.confirmation.trainings import Confirmed
 from study.errors import StudyError
 from study.storage.attributes import BASELINES, REPEAT, RESULTS
@@ -42,7 +42,10 @@ BASELINE_RULES = 2  # version of how baselines are tuned and fitted; those of ot
 def load_results(confirmation: Study, compared: Sequence[Confirmed], *, checkpoints: Path) -> HoldoutResults | None:
     """The stored test predictions of these systems with their present weights, or None."""
     stored = confirmation.user_attrs.get(_results_of(compared, checkpoints))
-    return None if stored is None else HoldoutResults.from_dict(stored)
+    results = None if stored is None else HoldoutResults.from_dict(stored)
+    if results and len(compared[0].trials) > 1 and results.ensemble is None:  # as an earlier version has stored them
+        return None
+    return results
 
 
 def open_test_split(
@@ -84,6 +87,8 @@ def open_test_split(
         first = confirmed.trials[0]
         weights = confirmed_learner(configuration, first, device).count_weights(load_weights(checkpoints, first))
         systems.append(_trained_system(name, confirmed, trainings, weights))
+        if name == "winner" and len(trainings) > 1:
+            systems.append(_ensemble(systems[0], sides.labels, trainings))
     systems += map(_over_repeats, zip(*baselines, strict=True))
     results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
     confirmation.set_user_attr(stamp.compared, results.to_dict())
@@ -135,10 +140,19 @@ class _Sides:
 class _Predicted:
     """The test predictions of one training."""
 
-    predictions: Numbers
+    probabilities: npt.NDArray[np.float64]  # (texts, classes)
     temperature: float
     log_loss: float
-    confidences: npt.NDArray[np.float64]
+
+    @property
+    def predictions(self) -> Numbers:
+        predictions: Numbers = self.probabilities.argmax(axis=1)
+        return predictions
+
+    @property
+    def confidences(self) -> npt.NDArray[np.float64]:
+        steps: npt.NDArray[np.float64] = np.rint(self.probabilities.max(axis=1) * CONFIDENCE_STEPS)
+        return steps / CONFIDENCE_STEPS
 
 
 def _predict(sides: _Sides, trial: FrozenTrial, checkpoints: Path) -> _Predicted:
@@ -147,11 +161,28 @@ def _predict(sides: _Sides, trial: FrozenTrial, checkpoints: Path) -> _Predicted
     known = torch.from_numpy(validation.labels.astype(np.int64))
     temperature = best_temperature(learner.logits(weights, validation), known)
     probabilities = (learner.logits(weights, texts).double() / temperature).softmax(dim=1).numpy()
-    return _Predicted(
-        probabilities.argmax(axis=1),
-        temperature,
-        float(log_loss(sides.labels, probabilities, labels=np.arange(len(sides.classes)))),
-        np.rint(probabilities.max(axis=1) * CONFIDENCE_STEPS) / CONFIDENCE_STEPS,
+    return _predicted(probabilities, sides.labels, temperature)
+
+
+def _predicted(probabilities: npt.NDArray[np.float64], labels: Numbers, temperature: float) -> _Predicted:
+    loss = log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1]))
+    return _Predicted(probabilities, temperature, float(loss))
+
+
+def _ensemble(winner: System, labels: Numbers, trainings: Sequence[_Predicted]) -> System:
+    """The trainings of the winner as one system: the mean of their calibrated probabilities.
+
+    It has no score on validation texts, since those of one training were trained on by another.
+    """
+    mean = _predicted(np.mean([training.probabilities for training in trainings], axis=0), labels, temperature=1.0)
+    return replace(
+        winner,
+        name=ENSEMBLE,
+        title=f"{winner.title}, {len(trainings)} training runs averaged",
+        validation=(),
+        predictions=mean.predictions[None],
+        weights=winner.weights * len(trainings),
+        probabilities=Probabilities((1.0,), (mean.log_loss,), mean.confidences[None]),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+ENSEMBLE = "ensemble"  # the name of the winner's trainings as one system
 CONFIDENCE_STEPS = 10_000  # probabilities are stored as multiples of their inverse
 
 Numbers = npt.NDArray[np.int64]
@@ -29,7 +30,7 @@ class System:
     name: str
     title: str
     parameters: dict[str, Any]  # for a baseline, a list of the values on each repeat
-    validation: tuple[float, ...]  # the score on each repeat's own validation texts
+    validation: tuple[float, ...]  # the score on each repeat's own validation texts; of an ensemble none
     predictions: Numbers
     weights: int = 0  # how many the first repeat's model has
     probabilities: Probabilities | None = None  # None for a baseline
@@ -57,7 +58,12 @@ class System:
 class HoldoutResults:
     labels: Numbers  # of the test texts
     classes: tuple[str, ...]
-    systems: tuple[System, ...]  # the winner, the default configuration if it is another one, the baselines
+    systems: tuple[System, ...]  # the winner, its ensemble, the default configuration if it is another, baselines
+
+    @property
+    def ensemble(self) -> System | None:
+        """The winner's trainings as one system; None for a single one."""
+        return next((system for system in self.systems if system.name == ENSEMBLE), None)
 
     def to_dict(self) -> dict[str, Any]:
         systems = [system.to_dict() for system in self.systems]

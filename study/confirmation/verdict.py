@@ -32,6 +32,7 @@ class Verdict:
     sentence: str
     against_default: JudgedComparison | None  # None: the winner is the default configuration, or that one failed
     against_baseline: JudgedComparison
+    of_ensemble: JudgedComparison | None = None  # the winner's trainings as one system, against the baseline
 
 
 def judge(
@@ -40,6 +41,7 @@ def judge(
     default: PairedComparison | None,
     baseline: PairedComparison,
     baseline_title: str,
+    ensemble: PairedComparison | None = None,
     is_default: bool,
     rivals: int,
     failed: int = 0,
@@ -47,33 +49,51 @@ def judge(
     """The verdict from the winner's paired comparisons with the default configuration and with the best baseline.
 
     The baseline must have been chosen on validation texts. `default` is None if the winner is the default configuration
-    itself (`is_default`), or if that one failed on fresh repeats: then one comparison remains, without correction.
-    Otherwise the p values of both are corrected together (Holm 1979); the 95 % intervals are uncorrected, so that one
-    may exclude zero where no difference is shown. `rivals`: how many configurations the winner has beaten in the
-    ranking; `failed`: how many others could not be trained.
+    itself (`is_default`), or if that one failed on fresh repeats. `ensemble`: the winner's trainings, averaged as one
+    system, against the baseline. The p values of all comparisons are corrected together (Holm 1979); the 95 % intervals
+    are uncorrected, so that one may exclude zero where no difference is shown. `rivals`: how many configurations the
+    winner has beaten in the ranking; `failed`: how many others could not be trained.
     """
-    opponent = f"the best baseline on validation, {baseline_title}"
-    if default is None:
-        judged = _judged(opponent, baseline, baseline.p_value)
-        if not is_default:
-            begin = "The default configuration failed on fresh repeats, so that the winner is not compared with it"
-        elif rivals:
-            begin = "None of the search's best configurations came before the default one in the ranking"
-        elif failed:
-            begin = "All but the default configuration failed on fresh repeats"
-        else:
-            begin = "Only the default configuration was trained on fresh repeats"
+    compared = {
+        "the default configuration": default,
+        f"the best baseline on validation, {baseline_title}": baseline,
+        "that baseline": ensemble,
+    }
+    there = {opponent: comparison for opponent, comparison in compared.items() if comparison}
+    p_values = holm([comparison.p_value for comparison in there.values()])
+    judged = {
+        opponent: _judged(opponent, comparison, p_value)
+        for (opponent, comparison), p_value in zip(there.items(), p_values, strict=True)
+    }
+    against_default, against_baseline, of_ensemble = (judged.get(opponent) for opponent in compared)
+    assert against_baseline is not None
+    if against_default:
+        conjunction = "and" if against_default.conclusion == against_baseline.conclusion else "but"
+        sentence = (
+            f"On the test split the winner {_in_words(against_default, metric)}, {conjunction} "
+            f"{_in_words(against_baseline, metric)}"
+        )
+    else:
         winner = "the default configuration" if is_default else "the winner"
-        return Verdict(f"{begin}; on the test split {winner} {_in_words(judged, metric)}.", None, judged)
-    default_p_value, baseline_p_value = holm([default.p_value, baseline.p_value])
-    first = _judged("the default configuration", default, default_p_value)
-    second = _judged(opponent, baseline, baseline_p_value)
-    conjunction = "and" if first.conclusion == second.conclusion else "but"
-    sentence = (
-        f"On the test split the winner {_in_words(first, metric)}, {conjunction} {_in_words(second, metric)}; "
-        "the p values, unlike the intervals, are corrected for two comparisons."
-    )
-    return Verdict(sentence, first, second)
+        begin = _without_default(is_default=is_default, rivals=rivals, failed=failed)
+        sentence = f"{begin}; on the test split {winner} {_in_words(against_baseline, metric)}"
+    if of_ensemble:
+        sentence += f"; the exported average of its training runs {_in_words(of_ensemble, metric)}"
+    if len(judged) > 1:
+        count = {2: "two", 3: "three"}[len(judged)]
+        sentence += f"; the p values, unlike the intervals, are corrected for {count} comparisons"
+    return Verdict(f"{sentence}.", against_default, against_baseline, of_ensemble)
+
+
+def _without_default(*, is_default: bool, rivals: int, failed: int) -> str:
+    """Why the winner is not compared with the default configuration."""
+    if not is_default:
+        return "The default configuration failed on fresh repeats, so that the winner is not compared with it"
+    if rivals:
+        return "None of the search's best configurations came before the default one in the ranking"
+    if failed:
+        return "All but the default configuration failed on fresh repeats"
+    return "Only the default configuration was trained on fresh repeats"
 
 
 def _judged(opponent: str, comparison: PairedComparison, adjusted_p_value: float) -> JudgedComparison:

@@ -5,7 +5,7 @@ from typing import Any
 
 from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed
-from study.reports.contents import HoldoutReport, Report
+from study.reports.contents import Calibration, HoldoutReport, Report
 from study.storage.attributes import FINGERPRINT, REPEAT
 from study.storage.queries import best_trial
 
@@ -47,16 +47,24 @@ def _test_facts(test: HoldoutReport) -> dict[str, Any]:
                 "accuracy": vars(tested.accuracy),
                 "macro_f1": vars(tested.macro_f1),
                 "parameters": tested.system.parameters,
+                **_calibration_facts(tested.calibration),
             }
             for tested in test.tested
         },
-        "calibration": {
-            "expected_calibration_error": test.calibration.expected_error,
-            "negative_log_likelihood": test.calibration.log_loss,
-        },
+        **_calibration_facts(test.calibration),
         "model": vars(test.exported),
         "verdict": test.verdict.sentence,
     }
+
+
+def _calibration_facts(calibration: Calibration | None) -> dict[str, Any]:
+    if calibration is None:
+        return {}
+    facts = {
+        "expected_calibration_error": calibration.expected_error,
+        "negative_log_likelihood": calibration.log_loss,
+    }
+    return {"calibration": facts}
 
 
 def _confirmed_facts(confirmed: Confirmed) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from data.errors import UserError
 from models.export import save_model
+from models.learners.classifier import average
 from study.confirmation.confirm import Confirmation, confirmed_search
 from study.confirmation.leaderboard import compare
 from study.confirmation.openings import openings
@@ -40,14 +41,15 @@ def report_studies(
     seeds: int | None,
     audit: int | None,
     retrain: bool,
+    single: bool,
     workers: int | None,
     output: Path | None,
     console: Console,
 ) -> None:
     """Confirm a study and write its report; without a name, those of all studies of the database.
 
-    The best study by validation is written last, so that its model is the newest. Raises `UserError`; `Interrupted`,
-    after which it can continue.
+    The best study by validation is written last, so that its model is the newest. `single`: a model is one training of
+    the winner, not the average of all. Raises `UserError`; `Interrupted`, after which it can continue.
     """
     if not retrain and (top or seeds or audit):
         raise StudyError("--top, --seeds and --audit say what to train, --no-retrain trains nothing: leave that out.")
@@ -67,7 +69,8 @@ def report_studies(
                         url, study_name, top=top, seeds=seeds, audits=audit, workers=workers, console=console
                     )
                     confirmation = stack.enter_context(confirming)
-                    gathered.append((confirmed_report(confirmation, console), confirmation.storage, confirmation))
+                    report = confirmed_report(confirmation, console, single=single)
+                    gathered.append((report, confirmation.storage, confirmation))
                 else:
                     study, storage = stack.enter_context(joined_study(url, study_name))
                     gathered.append((search_report(study, load_configuration(study, storage), console), storage, None))
@@ -165,19 +168,23 @@ def _write(report: Report, confirmation: Confirmation | None, output: Path | Non
 
 
 def export_winner(confirmation: Confirmation, test: HoldoutReport, folder: Path) -> None:
-    """Export the winner's model from its training with the best validation score. Raises `ModelError`."""
-    configuration, winner = confirmation.configuration, confirmation.winner
-    trial, probabilities = winner.trials[winner.exported], test.tested[0].system.probabilities
+    """Export the winner's trainings as one model that averages them, or one of them. Raises `ModelError`."""
+    configuration, probabilities = confirmation.configuration, test.tested[0].system.probabilities
     assert probabilities is not None
-    learner = confirmed_learner(configuration, trial, torch.device("cpu"))
+    classifiers, facts = [], []
+    for trial, temperature in zip(confirmation.winner.trials, probabilities.temperatures, strict=True):
+        if trial.number in test.exported.trainings:
+            learner = confirmed_learner(configuration, trial, torch.device("cpu"))
+            weights = load_weights(confirmation.checkpoints, trial)
+            classifiers.append(learner.restore(weights, {}, temperature=temperature))
+            scores = {name: trial.user_attrs.get(name) for name in ("accuracy", "macro_f1")}
+            seed = learner.settings.training.seed
+            facts.append({"draw": trial.user_attrs[REPEAT], "training_seed": seed, "validation": scores})
     about = {
         "study": confirmation.search.study_name,
         "text_column": configuration.source.text_column,
-        "draw": trial.user_attrs[REPEAT],
-        "training_seed": learner.settings.training.seed,
-        "validation": {name: trial.user_attrs.get(name) for name in ("accuracy", "macro_f1")},
+        "trainings": facts,
         "test": {"accuracy": test.exported.accuracy, "macro_f1": test.exported.macro_f1},
         "torch": torch.__version__.split("+")[0],
     }
-    weights, temperature = load_weights(confirmation.checkpoints, trial), probabilities.temperatures[winner.exported]
-    save_model(folder, learner.restore(weights, about, temperature=temperature))
+    save_model(folder, average(classifiers, about))

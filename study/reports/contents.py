@@ -4,6 +4,7 @@ import statistics
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from optuna.study import Study
 from rich.console import Console
 
@@ -21,7 +22,7 @@ from study.confirmation.confirm import Confirmation
 from study.confirmation.holdout import load_results, open_test_split
 from study.confirmation.leaderboard import ComparedStudy, Outcome, save_outcome
 from study.confirmation.openings import Opening, openings
-from study.confirmation.predictions import HoldoutResults, Numbers, System
+from study.confirmation.predictions import ENSEMBLE, HoldoutResults, Numbers, Probabilities, System
 from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import Verdict, judge
@@ -40,6 +41,7 @@ class HoldoutScores:
     system: System
     accuracy: Estimate
     macro_f1: Estimate
+    calibration: "Calibration | None" = None  # None for a baseline
 
     def score(self, metric: Metric) -> Estimate:
         return self.accuracy if metric == "accuracy" else self.macro_f1
@@ -47,7 +49,7 @@ class HoldoutScores:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well the probabilities of the winner fit the test texts, the mean over its trainings."""
+    """How well the probabilities of a system fit the test texts, the mean over its trainings."""
 
     expected_error: float  # the expected calibration error
     log_loss: float  # the mean negative log-likelihood of the true label
@@ -56,10 +58,9 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Exported:
-    """The training of the winner whose model is exported, and its own scores on the test split."""
+    """The trainings of the winner that are exported as one model, and its scores on the test split."""
 
-    training: int  # its number in the confirmation
-    validation: float
+    trainings: tuple[int, ...]  # their numbers in the confirmation
     accuracy: float
     macro_f1: float
 
@@ -72,8 +73,20 @@ class HoldoutReport:
     confusion: tuple[tuple[float, ...], ...]  # of the winner: texts by class (rows) and predicted class
     openings: tuple[Opening, ...]
     published: tuple[PublishedResult, ...]
-    calibration: Calibration
     exported: Exported
+
+    @property
+    def exported_system(self) -> HoldoutScores:
+        """The system that is exported: the winner's trainings as one, or the winner, of which a training is."""
+        averaged = len(self.exported.trainings) > 1
+        return next(tested for tested in self.tested if not averaged or tested.system.name == ENSEMBLE)
+
+    @property
+    def calibration(self) -> Calibration:
+        """The calibration of the exported system."""
+        calibration = self.exported_system.calibration
+        assert calibration is not None
+        return calibration
 
 
 @dataclass(frozen=True)
@@ -112,8 +125,11 @@ def search_report(study: Study, configuration: StudyConfig, console: Console) ->
     )
 
 
-def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
-    """The report on a confirmed search; opens the test split unless it was opened for this winner before."""
+def confirmed_report(confirmation: Confirmation, console: Console, *, single: bool = False) -> Report:
+    """The report on a confirmed search; opens the test split unless it was opened for this winner before.
+
+    `single`: one training of the winner is exported, not the average of all.
+    """
     search, configuration = confirmation.search, confirmation.configuration
     results = load_results(confirmation.study, confirmation.compared, checkpoints=confirmation.checkpoints)
     if results is None:
@@ -128,7 +144,7 @@ def confirmed_report(confirmation: Confirmation, console: Console) -> Report:
             checkpoints=confirmation.checkpoints,
             on_event=console.print,
         )
-    test = _judge_test(results, confirmation)
+    test = _judge_test(results, confirmation, single=single)
     prepared = find_texts(configuration, console)
     save_outcome(confirmation.study, _outcome(confirmation.winner, test.tested[0], len(finished_trials(search))))
     return Report(
@@ -167,13 +183,14 @@ def _outcome(winner: Confirmed, tested: HoldoutScores, search_trials: int) -> Ou
     )
 
 
-def _judge_test(results: HoldoutResults, confirmation: Confirmation) -> HoldoutReport:
+def _judge_test(results: HoldoutResults, confirmation: Confirmation, *, single: bool) -> HoldoutReport:
     configuration, labels = confirmation.configuration, results.labels
     tested = tuple(
         HoldoutScores(
             system,
             bootstrap_interval(labels, system.predictions, "accuracy", seed=SEED),
             bootstrap_interval(labels, system.predictions, "macro_f1", seed=SEED),
+            _calibration(system.probabilities, system.predictions == labels) if system.probabilities else None,
         )
         for system in results.systems
     )
@@ -186,8 +203,7 @@ def _judge_test(results: HoldoutResults, confirmation: Confirmation) -> HoldoutR
         tuple(map(tuple, confusion(labels, winner.predictions, classes=classes).tolist())),
         tuple(openings(confirmation.storage, configuration)),
         PUBLISHED.get(configuration.source.name, ()) if configuration.source.path is None else (),
-        _calibration(winner, labels),
-        _exported(confirmation.winner, winner, labels),
+        _exported(confirmation.winner, winner if single else results.ensemble or winner, labels),
     )
 
 
@@ -195,33 +211,34 @@ def _judge(results: HoldoutResults, confirmation: Confirmation) -> Verdict:
     """Compare the winner with the default configuration and with the baseline that is best on validation texts."""
     metric = confirmation.configuration.base.training.metric
     systems = {system.name: system for system in results.systems}
-    winner, default = systems.pop("winner"), systems.pop("default", None)
+    winner, default, ensemble = systems.pop("winner"), systems.pop("default", None), systems.pop(ENSEMBLE, None)
     baseline = max(systems.values(), key=lambda system: float(np.mean(system.validation)))
 
-    def against(other: System) -> PairedComparison:
-        return paired_bootstrap(results.labels, winner.predictions, other.predictions, metric, seed=SEED)
+    def compare(system: System, other: System) -> PairedComparison:
+        predictions = np.broadcast_to(system.predictions, other.predictions.shape)  # the same ones for each repeat
+        return paired_bootstrap(results.labels, predictions, other.predictions, metric, seed=SEED)
 
     return judge(
         metric,
-        default=None if default is None else against(default),
-        baseline=against(baseline),
+        default=None if default is None else compare(winner, default),
+        baseline=compare(winner, baseline),
         baseline_title=baseline.title,
+        ensemble=None if ensemble is None else compare(ensemble, baseline),
         is_default=confirmation.winner.candidate.is_default,
         rivals=len(confirmation.ranking) - 1,
         failed=len(confirmation.left_out),
     )
 
 
-def _calibration(winner: System, labels: Numbers) -> Calibration:
-    probabilities = winner.probabilities
-    assert probabilities is not None
-    is_right = winner.predictions == labels
+def _calibration(probabilities: Probabilities, is_right: npt.NDArray[np.bool_]) -> Calibration:
     errors = map(expected_calibration_error, probabilities.confidences, is_right)
     bins = reliability(probabilities.confidences.ravel(), is_right.ravel())
     return Calibration(statistics.fmean(errors), statistics.fmean(probabilities.log_losses), tuple(bins))
 
 
 def _exported(winner: Confirmed, system: System, labels: Numbers) -> Exported:
-    row = winner.exported
-    scores = (SCORES[metric](labels, system.predictions[row]) for metric in ("accuracy", "macro_f1"))
-    return Exported(winner.trials[row].number, winner.values[row], *scores)
+    """The winner's trainings, for their ensemble as the `system`; for the winner itself the best one on validation."""
+    chosen = [winner.exported] if system.name != ENSEMBLE else range(len(winner.trials))
+    predictions = system.predictions[0 if system.name == ENSEMBLE else winner.exported]
+    scores = (SCORES[metric](labels, predictions) for metric in ("accuracy", "macro_f1"))
+    return Exported(tuple(winner.trials[row].number for row in chosen), *scores)

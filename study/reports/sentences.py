@@ -174,16 +174,22 @@ def _about_test(test: HoldoutReport) -> list[str]:
         sentences.append(
             f"The test split has only {plural(texts, 'text')}: with other texts, the figures may differ a lot."
         )
-    if len(first.system.predictions) > 1:
+    system = test.exported_system
+    if len(exported.trainings) > 1:
         sentences.append(
-            "The exported model is from one of its training runs, the one with the best validation score "
-            f"({exported.validation:.4f}); its own test accuracy is {exported.accuracy:.4f}, its macro-F1 "
-            f"{exported.macro_f1:.4f}."
+            f"The exported model averages the probabilities of these {len(exported.trainings)} training runs: its "
+            f"accuracy is {interval_in_words(system.accuracy)}, its macro-F1 {interval_in_words(system.macro_f1)}. It "
+            "is one system, so that these intervals do not include the influence of the seeds."
+        )
+    elif len(first.system.predictions) > 1:
+        sentences.append(
+            "The exported model is from one of its training runs, the one with the best validation score; its own test "
+            f"accuracy is {exported.accuracy:.4f}, its macro-F1 {exported.macro_f1:.4f}."
         )
     else:
         sentences.append("Each was trained once, so neither intervals nor p values include the influence of the seed.")
     sentences.append(
-        f"The probabilities of {first.system.title} are calibrated on validation texts; on the test split, their "
+        f"The probabilities of {system.system.title} are calibrated on validation texts; on the test split, their "
         f"expected calibration error is {test.calibration.expected_error:.4f}, the negative log-likelihood "
         f"{test.calibration.log_loss:.4f}."
     )

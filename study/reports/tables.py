@@ -206,7 +206,7 @@ def _systems_table(test: HoldoutReport) -> Table:
             "Means over the repeats, with 95 % intervals over texts and seeds. On each repeat all are fitted on the "
             "same training texts, the baselines with the parameters that were best on validation. The intervals hold "
             "for this pool of training texts, most of which the repeats share; they do not show what other training "
-            "texts would give."
+            "texts would give. An average is one system: its intervals are over texts alone."
         )
     else:
         caption = (

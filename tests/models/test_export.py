@@ -13,7 +13,7 @@ import torch
 from data.source import Split, find_source
 from data.texts import load_search_texts
 from models.export import load_model, save_model
-from models.learners.classifier import TextClassifier
+from models.learners.classifier import Member, TextClassifier
 from models.lstm import LSTMClassifier, LSTMConfig
 from models.training.config import TrainingConfig
 from models.training.trainer import predict as predict_in_training
@@ -57,7 +57,7 @@ def export(csv: Path, folder: Path, **config: Any) -> tuple[LSTMClassifier, Prep
     model, prepared = trained(csv, **config)
     about = {"text_column": "description_pre", "scores": [0.5, None]}
     vocabulary = prepared.vocabulary.first(model.embedding.num_embeddings)
-    save_model(folder, TextClassifier(model, vocabulary, prepared.classes, LIMITS.max_tokens, about))
+    save_model(folder, TextClassifier((Member(model, vocabulary, LIMITS.max_tokens),), prepared.classes, about))
     return model, prepared
 
 
@@ -94,11 +94,11 @@ def test_a_loaded_model_describes_itself(toy_csv: Path) -> None:
     model, prepared = export(toy_csv, toy_csv.parent / "new" / "model")
     classifier = load_model(toy_csv.parent / "new" / "model")
     assert classifier.classes == ("lawyer", "painter", "surgeon")
-    assert classifier.max_tokens == LIMITS.max_tokens
+    assert classifier.members[0].max_tokens == LIMITS.max_tokens
     assert classifier.about == {"text_column": "description_pre", "scores": [0.5, None]}
-    assert classifier.model.config == model.config
-    assert isinstance(classifier.tokens, Vocabulary)
-    words = classifier.tokens.words.to_pylist()
+    assert classifier.members[0].model.config == model.config
+    assert isinstance(classifier.members[0].tokens, Vocabulary)
+    words = classifier.members[0].tokens.words.to_pylist()
     assert words == prepared.vocabulary.words.to_pylist()[: len(words)]
     assert "number" in words  # in every text; "17" occurs in one
     assert "17" not in words

@@ -10,10 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import accuracy_score, log_loss
 
+from data.files import sha256
 from models.export import ModelError, load_model, save_model
-from models.learners.classifier import TextClassifier
+from models.learners.classifier import Member, TextClassifier, average
 from models.lstm import LSTMClassifier, LSTMConfig
 from preprocessing.batches import Truncation
 from preprocessing.vocabulary import build_vocabulary
@@ -25,7 +27,7 @@ def small(folder: Path, *, classes: int = 2) -> None:
     vocabulary = build_vocabulary(pa.array(["word"], pa.large_string()), np.array([2]))
     names = tuple(f"class {number}" for number in range(classes))
     model = LSTMClassifier(LSTMConfig(4, 4), vocabulary_size=3, classes=classes)
-    save_model(folder, TextClassifier(model, vocabulary, names, 200, {}))
+    save_model(folder, TextClassifier((Member(model, vocabulary, 200),), names, {}))
 
 
 @pytest.fixture
@@ -93,11 +95,17 @@ def test_a_vocabulary_or_classes_that_do_not_match_the_model_are_refused(tmp_pat
     for words, classes in ((4, 2), (3, 3)):
         model = LSTMClassifier(LSTMConfig(4, 4), vocabulary_size=words, classes=classes)
         with pytest.raises(ValueError, match="another network's than one for 3 words and 2 classes"):
-            save_model(tmp_path / "model", TextClassifier(model, vocabulary, ("a", "b"), 200, {}))
+            save_model(tmp_path / "model", TextClassifier((Member(model, vocabulary, 200),), ("a", "b"), {}))
 
 
 def changed(config: dict[str, Any], **changes: Any) -> str:
     return json.dumps({**config, **changes})
+
+
+def with_member(config: dict[str, Any], **changes: Any) -> str:
+    (member,) = config["members"]
+    outer = {name: changes.pop(name) for name in member.keys() & changes.keys()}
+    return changed(config, members=[{**member, "model": {**member["model"], **changes}, **outer}])
 
 
 @pytest.mark.parametrize(
@@ -108,14 +116,17 @@ def changed(config: dict[str, Any], **changes: Any) -> str:
         (lambda _: "\xff", "config.json cannot be used"),
         (lambda _: '{"architectures": ["BertModel"]}', "its config.json has no format"),
         (lambda config: changed(config, format=1), "has format 1, .* needed is format 2 or 3"),
-        (lambda config: changed(config, architecture="gru"), "cannot be used"),
         (lambda config: changed(config, cleaning=0), "cleaning 0"),
-        (lambda config: changed(config, model={**config["model"], "hidden_size": 5}), "cannot be used"),
-        (lambda config: changed(config, model={**config["model"], "layers": 2}), "cannot be used"),
-        (lambda config: changed(config, model={**config["model"], "hidden_size": "4"}), "cannot be used"),
-        (lambda config: changed(config, model={**config["model"], "heads": 4}), "cannot be used"),
         (lambda config: changed(config, classes=["a"]), "cannot be used"),
-        (lambda config: changed(config, max_tokens=None), "cannot be used"),
+        (lambda config: changed(config, members=[]), "cannot be used"),
+        (lambda config: with_member(config, architecture="gru"), "cannot be used"),
+        (lambda config: with_member(config, hidden_size=5), "cannot be used"),
+        (lambda config: with_member(config, layers=2), "cannot be used"),
+        (lambda config: with_member(config, hidden_size="4"), "cannot be used"),
+        (lambda config: with_member(config, heads=4), "cannot be used"),
+        (lambda config: with_member(config, max_tokens=None), "cannot be used"),
+        (lambda config: with_member(config, weight=0), "cannot be used"),
+        (lambda config: with_member(config, tokens="words.txt"), "cannot be used"),
         (lambda config: changed(config, sha256={}), "cannot be used"),
     ],
 )
@@ -158,7 +169,7 @@ def test_a_folder_without_one_of_its_files_is_refused(name: str, tmp_path: Path)
 def test_probabilities_are_the_softmax_of_the_logits_over_the_temperature(tmp_path: Path) -> None:
     small(tmp_path / "model")
     classifier = load_model(tmp_path / "model")
-    warm = replace(classifier, temperature=3.0)
+    warm = replace(classifier, members=(replace(classifier.members[0], temperature=3.0),))
     save_model(tmp_path / "warm", warm)
     texts = ["a word", "b"]
     cold_logits = np.log(classifier.predictions(texts).probabilities)
@@ -173,8 +184,12 @@ def test_a_model_exported_before_temperatures_existed_can_be_read(tmp_path: Path
     classifier = load_model(tmp_path / "model")
     file = tmp_path / "model" / "config.json"
     config = json.loads(file.read_text())
-    del config["temperature"]
-    file.write_text(json.dumps({**config, "format": 2}))
+    (member,) = config.pop("members")
+    del member["temperature"]
+    weights = tmp_path / "model" / "model.safetensors"
+    save_file({name.removeprefix("0."): tensor for name, tensor in load_file(weights).items()}, weights)
+    config["sha256"]["model.safetensors"] = sha256(weights)
+    file.write_text(json.dumps({**config, **member, "format": 2}))
     texts = ["a word", "b"]
     again = load_model(tmp_path / "model").predictions(texts).probabilities
     np.testing.assert_array_equal(again, classifier.predictions(texts).probabilities)
@@ -196,8 +211,43 @@ def test_a_model_is_used_as_a_classifier_of_scikit_learn(classifier: TextClassif
 def test_the_part_of_long_texts_that_is_kept_belongs_to_a_model(
     truncate: Truncation, kept: str, classifier: TextClassifier, tmp_path: Path
 ) -> None:
-    save_model(tmp_path / "short", replace(classifier, max_tokens=2, truncate=truncate))
+    member = replace(classifier.members[0], max_tokens=2, truncate=truncate)
+    save_model(tmp_path / "short", replace(classifier, members=(member,)))
     loaded = load_model(tmp_path / "short")
     expected, other = classifier.predict_proba([kept, "unheard unheard"])
     np.testing.assert_allclose(loaded.predict_proba(["word unheard word word"])[0], expected, rtol=1e-5)
     assert not np.allclose(expected, other)
+
+
+def test_the_probabilities_of_several_networks_are_averaged_whatever_words_they_know(tmp_path: Path) -> None:
+    classifiers = []
+    for seed, words in enumerate((["word"], ["other", "word"], ["word"])):
+        torch.manual_seed(seed)
+        vocabulary = build_vocabulary(pa.array(words, pa.large_string()), np.full(len(words), 2))
+        model = LSTMClassifier(LSTMConfig(4, 4), vocabulary_size=len(vocabulary), classes=2)
+        torch.nn.init.normal_(model.head.weight, std=9)
+        member = Member(model.eval(), vocabulary, 200, temperature=1.0 + seed)
+        classifiers.append(TextClassifier((member,), ("a", "b"), {}))
+    texts = ["word", "other", "word other word", "unheard", ""] * 99
+    shares = [classifier.predict_proba(texts) for classifier in classifiers]
+    together = average(classifiers, {"from": "three"})
+    np.testing.assert_allclose(together.predict_proba(texts), np.mean(shares, axis=0), rtol=1e-5)
+    assert together.predictions(texts).is_blank.tolist() == [False, False, False, True, True] * 99
+    save_model(tmp_path / "model", together)
+    loaded = load_model(tmp_path / "model")
+    assert loaded.about == {"from": "three"}
+    assert loaded.predict_proba(texts).tobytes() == together.predict_proba(texts).tobytes()
+    names = ["config.json", "model.safetensors", "vocabulary-2.txt", "vocabulary.txt"]
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == names
+    unequal = average([together, classifiers[0]], {})
+    np.testing.assert_allclose(unequal.predict_proba(texts), (np.mean(shares, axis=0) + shares[0]) / 2, rtol=1e-5)
+    with pytest.raises(ValueError, match="must have the same classes"):
+        average([together, replace(together, classes=("b", "a"))], {})
+
+
+def test_weights_that_members_share_are_stored_once(classifier: TextClassifier, tmp_path: Path) -> None:
+    save_model(tmp_path / "twice", average([classifier, classifier], {}))
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("model", "twice")]
+    assert sizes[0] == sizes[1]
+    texts = ["word", "unheard"]
+    np.testing.assert_array_equal(load_model(tmp_path / "twice").predict_proba(texts), classifier.predict_proba(texts))

@@ -44,7 +44,8 @@ def test_a_report_confirms_judges_and_exports_the_winner(toy: Any, capsys: Captu
     assert f"the negative log-likelihood {found['calibration']['negative_log_likelihood']:.4f}" in printed
     model = json.loads((folder / "model" / "config.json").read_text())
     assert model["about"]["test"] == {name: found["model"][name] for name in ("accuracy", "macro_f1")}
-    assert model["temperature"] != 1
+    assert len(model["members"]) == 2
+    assert all(member["temperature"] != 1 for member in model["members"])
     assert len(found["test"]["linear_svm"]["parameters"]["C"]) == 2
     page = (folder / "report.html").read_text()
     assert str(escape(found["verdict"])) in page.replace("\u00a0%", " %")
@@ -89,7 +90,9 @@ def test_a_second_look_by_the_same_study_is_flagged(toy: Any, capsys: Capture) -
     assert "Caution: this test split" in (toy.folder / "reports/toy-lstm/report.md").read_text()
 
 
-def test_the_best_baseline_is_chosen_by_validation_and_the_best_training_is_exported(toy: Any, capsys: Capture) -> None:
+def test_the_best_baseline_and_a_single_training_to_be_exported_are_chosen_by_validation(
+    toy: Any, capsys: Capture
+) -> None:
     """The stored results are changed by hand, so that validation and test disagree."""
     toy.searched("--trials", 1)
     assert report("--seeds", "3", "--workers", "1") == 0
@@ -108,9 +111,13 @@ def test_the_best_baseline_is_chosen_by_validation_and_the_best_training_is_expo
     draws = found["confirmed"]["draws"]
     best = max(draws, key=lambda draw: draw["value"])
     assert best["value"] > min(draw["value"] for draw in draws)
-    about = json.loads((toy.folder / "reports/toy-lstm/model/config.json").read_text())["about"]
-    assert about["draw"] == best["draw"]
-    assert found["model"]["validation"] == best["value"]
+    config = json.loads((toy.folder / "reports/toy-lstm/model/config.json").read_text())
+    assert len(config["members"]) == 3
+    assert [training["draw"] for training in config["about"]["trainings"]] == [draw["draw"] for draw in draws]
+    assert report("--seeds", "3", "--workers", "1", "--single") == 0
+    config = json.loads((toy.folder / "reports/toy-lstm/model/config.json").read_text())
+    assert len(config["members"]) == 1
+    assert [training["draw"] for training in config["about"]["trainings"]] == [best["draw"]]
 
 
 @pytest.mark.slow

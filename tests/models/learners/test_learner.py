@@ -160,7 +160,7 @@ def test_a_model_that_was_trained_with_vectors_is_restored_with_them(
     classifier = learner.restore(result.best_weights, {})
     row = learner.prepared.vocabulary.words.index("hospital").as_py()
     started = numbers[0] * VECTOR_SCALE / np.sqrt((numbers**2).mean())
-    changed = np.abs(classifier.model.state_dict()["embedding.weight"][row].numpy() - started).max()
+    changed = np.abs(classifier.members[0].model.state_dict()["embedding.weight"][row].numpy() - started).max()
     assert bool(changed > 1e-3) is tune
     validation = learner.prepared.validation
     classes = learner.logits(result.best_weights, validation).argmax(dim=1).numpy()

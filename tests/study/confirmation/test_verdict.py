@@ -42,6 +42,26 @@ def test_a_tie_is_reported_as_not_shown_to_differ() -> None:
     assert "worse" not in verdict.sentence
 
 
+def test_the_average_of_the_training_runs_is_compared_with_the_baseline_too_and_all_are_corrected_together() -> None:
+    verdict = judge(
+        "accuracy", default=TIE, baseline=CLOSE, baseline_title="SVM", ensemble=WIN, is_default=False, rivals=3
+    )
+    assert verdict.of_ensemble is not None
+    assert verdict.of_ensemble.adjusted_p_value == pytest.approx(3 * WIN.p_value)
+    assert verdict.against_baseline.adjusted_p_value == pytest.approx(2 * CLOSE.p_value)
+    assert verdict.sentence.endswith(
+        "is not shown to differ from the best baseline on validation, SVM (accuracy +0.0050, 95 % interval +0.0002 to "
+        "+0.0100, p = 0.0800); the exported average of its training runs is better than that baseline (accuracy "
+        "+0.0120, 95 % interval +0.0040 to +0.0200, p = 0.0066); the p values, unlike the intervals, are corrected for "
+        "three comparisons."
+    )
+    verdict = judge(
+        "accuracy", default=None, baseline=CLOSE, baseline_title="SVM", ensemble=WIN, is_default=True, rivals=3
+    )
+    assert verdict.against_baseline.adjusted_p_value == CLOSE.p_value
+    assert verdict.sentence.endswith("corrected for two comparisons.")
+
+
 @pytest.mark.parametrize("other", [CLOSE, TIE])
 def test_a_close_win_is_lost_by_the_correction_for_two_comparisons(other: PairedComparison) -> None:
     verdict = judge("macro_f1", default=CLOSE, baseline=other, baseline_title="linear SVM", is_default=False, rivals=3)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.export import load_model, save_model
-from models.learners.classifier import TextClassifier
+from models.learners.classifier import Member, TextClassifier
 from models.lstm import LSTMClassifier, LSTMConfig
 from preprocessing.vocabulary import build_vocabulary
 from study.command_line import run_command
@@ -30,7 +30,7 @@ def write_model() -> Callable[..., None]:
         model = LSTMClassifier(LSTMConfig(8, 8), vocabulary_size=len(vocabulary), classes=len(CLASSES))
         torch.nn.init.normal_(model.embedding.weight)
         torch.nn.init.normal_(model.head.weight, std=3)
-        save_model(folder, TextClassifier(model, vocabulary, tuple(CLASSES), 200, about))
+        save_model(folder, TextClassifier((Member(model, vocabulary, 200),), tuple(CLASSES), about))
 
     return write
 

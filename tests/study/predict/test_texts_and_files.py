@@ -64,7 +64,7 @@ def test_the_most_probable_labels_are_listed_in_their_order(
 def test_a_text_whose_known_words_are_all_truncated_counts_as_unknown(
     classifier: TextClassifier, capsys: Capture, label: Label
 ) -> None:
-    assert label("unknown " * classifier.max_tokens + "court", "unknown court") == 0
+    assert label("unknown " * classifier.members[0].max_tokens + "court", "unknown court") == 0
     assert "without a word that the model knows: 1;" in capsys.readouterr().err
 
 

@@ -20,7 +20,7 @@ from study.confirmation.openings import Opening, split_hash
 from study.confirmation.predictions import HoldoutResults, Probabilities, System
 from study.confirmation.trainings import Confirmed
 from study.model_settings import DEFAULTS
-from study.reports.contents import HoldoutScores, Report, confirmed_report
+from study.reports.contents import Exported, HoldoutScores, Report, confirmed_report
 from study.storage.attributes import OPENINGS, OUTCOME
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -31,8 +31,10 @@ WINNER = np.array([[0, 0, 1, 1, 1, 1, 2, 0], [0, 0, 0, 1, 1, 0, 2, 2]])
 DEFAULT = np.array([[0, 0, 1, 1, 1, 0, 2, 0], [0, 0, 0, 1, 0, 0, 2, 2]])
 PERFECT, WRONG = np.stack([LABELS] * 2), np.stack([(LABELS + 1) % 3] * 2)
 PROBABILITIES = Probabilities((1.5, 2.0), (0.2, 0.4), np.full((2, 8), 0.9))
+ONE = Probabilities((1.0,), (0.1,), np.full((1, 8), 0.75))
 SYSTEMS = (
     System("winner", "the winner", {"hidden_size": 99}, (0.5, 0.7), WINNER, 1234, PROBABILITIES),
+    System("ensemble", "the winner, 2 training runs averaged", {"hidden_size": 99}, (), WINNER[:1], 2468, ONE),
     System("default", "the default configuration", {"hidden_size": 64}, (0.4, 0.4), DEFAULT, 99, PROBABILITIES),
     System("linear_svm", "linear SVM", {"C": [1, 1]}, (0.8, 0.9), PERFECT),
     System("majority", "majority class", {}, (0.9, 0.85), WRONG),  # the best one by validation
@@ -79,17 +81,30 @@ def test_scores_are_the_means_over_the_repeats(confirmation: Confirmation) -> No
 
 
 @pytest.mark.usefixtures("stored")
-def test_the_exported_training_is_the_one_that_is_best_on_validation(confirmation: Confirmation) -> None:
+def test_the_average_of_the_trainings_is_exported_with_its_own_scores(confirmation: Confirmation) -> None:
     test = report_on(confirmation).test
     assert test is not None
-    assert (test.exported.training, test.exported.validation) == (8, 0.7)
-    assert test.exported.accuracy == 7 / 8
-    assert test.exported.macro_f1 == macro_f1(LABELS, WINNER[1])
+    assert test.exported == Exported((7, 8), 6 / 8, macro_f1(LABELS, WINNER[0]))
+    assert test.exported_system.system == SYSTEMS[1]
+    assert test.calibration.expected_error == pytest.approx(0)
+    assert test.calibration.log_loss == 0.1
+    assert test.verdict.of_ensemble is not None
+    assert test.verdict.of_ensemble.comparison.difference == pytest.approx(
+        test.tested[1].macro_f1.value - test.tested[4].macro_f1.value
+    )
 
 
 @pytest.mark.usefixtures("stored")
-def test_calibration_is_the_mean_over_the_training_runs_of_the_winner(confirmation: Confirmation) -> None:
-    test = report_on(confirmation).test
+def test_a_single_training_that_is_exported_is_the_one_that_is_best_on_validation(confirmation: Confirmation) -> None:
+    test = confirmed_report(confirmation, Console(file=StringIO()), single=True).test
+    assert test is not None
+    assert test.exported == Exported((8,), 7 / 8, macro_f1(LABELS, WINNER[1]))
+    assert test.exported_system.system == SYSTEMS[0]
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_calibration_of_a_single_model_is_the_mean_over_the_training_runs(confirmation: Confirmation) -> None:
+    test = confirmed_report(confirmation, Console(file=StringIO()), single=True).test
     assert test is not None
     assert test.calibration.expected_error == pytest.approx((abs(6 / 8 - 0.9) + abs(7 / 8 - 0.9)) / 2)
     assert test.calibration.log_loss == pytest.approx(0.3)
@@ -107,7 +122,7 @@ def test_the_winner_is_compared_with_the_default_and_with_the_baseline_best_on_v
     test = report_on(replace(confirmation, configuration=replace(CONFIGURATION, base=base))).test
     assert test is not None
     assert test.verdict.against_default is not None
-    winner, default, _, majority = (scores.score(metric).value for scores in test.tested)
+    winner, _, default, _, majority = (scores.score(metric).value for scores in test.tested)
     assert test.verdict.against_default.comparison.difference == pytest.approx(winner - default)
     assert test.verdict.against_default.comparison.difference > 0
     assert test.verdict.against_baseline.comparison.difference == pytest.approx(winner - majority)
@@ -117,7 +132,7 @@ def test_the_winner_is_compared_with_the_default_and_with_the_baseline_best_on_v
 def test_a_verdict_without_a_default_configuration_says_why(
     confirmation: Confirmation, stored: list[HoldoutResults]
 ) -> None:
-    stored.append(replace(stored[0], systems=(SYSTEMS[0], *SYSTEMS[2:])))
+    stored.append(replace(stored[0], systems=(*SYSTEMS[:2], *SYSTEMS[3:])))
     itself = replace(confirmation.winner, candidate=replace(confirmation.winner.candidate, is_default=True))
     for changed, reason in (
         (replace(confirmation, default=None), "The default configuration failed on fresh repeats"),
@@ -179,7 +194,7 @@ def test_the_outcome_is_stored_with_the_confirmation(confirmation: Confirmation)
 def test_a_single_repeat_has_no_deviation(confirmation: Confirmation, stored: list[HoldoutResults]) -> None:
     probabilities = replace(PROBABILITIES, confidences=PROBABILITIES.confidences[:1])
     systems = [replace(system, predictions=system.predictions[:1]) for system in SYSTEMS]
-    systems[0] = replace(systems[0], probabilities=probabilities)
+    systems[:3] = [replace(systems[place], probabilities=probabilities) for place in (0, 2)]
     stored.append(replace(stored[0], systems=tuple(systems)))
     report_on(replace(confirmation, winner=replace(confirmation.winner, trials=confirmation.winner.trials[:1])))
     assert confirmation.study.user_attrs[OUTCOME]["deviation"] is None

@@ -39,22 +39,23 @@ SOME = Estimate(0.5, 0.4, 0.6)
 TIE = PairedComparison(0.0, -0.1, 0.1, 1.0)
 
 
-def report_of(repeats: int, estimate: Estimate = SOME) -> Report:
+def report_of(repeats: int, estimate: Estimate = SOME, *, exported: int = 1) -> Report:
     study = optuna.create_study(direction="maximize")
     predictions = np.zeros((repeats, 3), np.int64)
     systems = [
         System("winner", "the winner", {"hidden_size": 64, "dropout": 0.25}, (0.5,) * repeats, predictions),
+        System("ensemble", "the winner, averaged", {}, (), predictions[:1]),
         System("linear_svm", "linear SVM", {"C": [1, 1, 0.3][:repeats]}, (0.5,) * repeats, predictions),
     ]
+    calibration = Calibration(0.02, 0.3, (Bin(0.9, 0.88, 1.0),))
     test = HoldoutReport(
-        tuple(HoldoutScores(system, estimate, estimate) for system in systems),
+        tuple(HoldoutScores(system, estimate, estimate, calibration) for system in systems),
         judge("macro_f1", default=None, baseline=TIE, baseline_title="linear SVM", is_default=True, rivals=1),
         (("there", ClassScores(0.5, 1.0, 0.667, 3)), ("nowhere", ClassScores(0.0, 0.0, 0.0, 0))),
         ((3.0, 0.0), (0.0, 0.0)),
         (Opening("00", "toy", "2026-01-01T00:00:00+00:00", 1),),
         (PublishedResult("LSTM", 0.9, "someone"),),
-        Calibration(0.02, 0.3, (Bin(0.9, 0.88, 1.0),)),
-        Exported(7, 0.75, 0.25, 0.125),
+        Exported(tuple(range(exported)), 0.25, 0.125),
     )
     findings = find(study, CONFIGURATION)
     return Report(study, CONFIGURATION, findings, NOTHING, test=test)
@@ -70,7 +71,7 @@ NOTHING = Reproduction("", "", "", {})
 def test_a_baseline_of_an_earlier_version_shows_the_parameters_tuned_on_each_repeat() -> None:
     rows = tables_of(repeats=3)["test"].rows
     assert rows[0][-1] == "hidden_size=64  dropout=0.25"
-    assert rows[1][-1] == "C=1, 1, 0.3"
+    assert rows[2][-1] == "C=1, 1, 0.3"
 
 
 def test_a_class_without_a_text_in_the_test_has_no_scores() -> None:
@@ -112,8 +113,11 @@ def test_intervals_are_said_to_hold_for_this_pool_of_training_texts() -> None:
 
 def test_the_exported_training_run_and_the_calibration_are_reported_with_the_mean() -> None:
     told = " ".join(paragraphs(report_of(3)))
-    assert "validation score (0.7500); its own test accuracy is 0.2500, its macro-F1 0.1250." in told
+    assert "the best validation score; its own test accuracy is 0.2500, its macro-F1 0.1250." in told
     assert "expected calibration error is 0.0200, the negative log-likelihood 0.3000." in told
+    averaged = " ".join(paragraphs(report_of(3, exported=3)))
+    assert "averages the probabilities of these 3 training runs: its accuracy is 0.5000 (0.4000 to 0.6000)" in averaged
+    assert "The probabilities of the winner, averaged are calibrated" in averaged
     once = " ".join(paragraphs(report_of(1)))
     assert "one of its training runs" not in once
     assert "Each was trained once, so neither intervals nor p values include the influence of the seed." in once
