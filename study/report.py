@@ -18,6 +18,8 @@ Examples:
 
   python -m study.report --audit 6                whether pruning has cost one of the best
 
+  python -m study.report --ensemble               also one model of all studies of the same texts
+
   python -m study.report --no-retrain             the search alone, in seconds; the test split stays closed
 """
 
@@ -65,6 +67,12 @@ def report(
     single: Annotated[
         bool, typer.Option("--single", help="Export one training of the winner, smaller and faster than their average.")
     ] = False,
+    ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--ensemble", help="Also combine the studies of the same texts into one model, chosen on validation."
+        ),
+    ] = False,
     workers: Workers = None,
     output: Annotated[
         Path | None,
@@ -87,6 +95,7 @@ def report(
             audit=audit,
             retrain=retrain,
             single=single,
+            ensemble=ensemble,
             workers=workers,
             output=output,
             console=console,

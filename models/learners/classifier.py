@@ -139,14 +139,19 @@ class TextClassifier:
         return Vocabulary(words, np.zeros(len(words), np.int64))
 
 
-def average(classifiers: Sequence[TextClassifier], about: Mapping[str, Any]) -> TextClassifier:
-    """One classifier whose probabilities are the mean of those of several, which have the same classes and cleaning."""
+def average(
+    classifiers: Sequence[TextClassifier], about: Mapping[str, Any], weights: Sequence[float] | None = None
+) -> TextClassifier:
+    """One classifier with the mean probabilities of several, which have the same classes and the same rule for words.
+
+    `weights`: of each in that mean; None: all count the same.
+    """
     first = classifiers[0]
     if any((other.classes, other.cleaning) != (first.classes, first.cleaning) for other in classifiers):
         raise ValueError("Classifiers to be averaged must have the same classes and the same rule for words.")
     members = [
-        replace(member, weight=member.weight / sum(other.weight for other in classifier.members))
-        for classifier in classifiers
+        replace(member, weight=weight * member.weight / sum(other.weight for other in classifier.members))
+        for classifier, weight in zip(classifiers, weights or [1.0] * len(classifiers), strict=True)
         for member in classifier.members
     ]
     return TextClassifier(tuple(members), first.classes, about, first.cleaning)

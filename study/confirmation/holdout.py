@@ -21,7 +21,6 @@ from sklearn.metrics import log_loss
 
 from models.baselines import fit_baselines
 from models.learners.learner import Learner
-from models.training.calibration import best_temperature
 from preprocessing.batches import limited_training_texts
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import RULES as PREPROCESSING_RULES
@@ -31,9 +30,9 @@ from study.confirmation.openings import Opening, record, split_hash
 from study.confirmation.predictions import CONFIDENCE_STEPS, ENSEMBLE, HoldoutResults, Numbers, Probabilities, System
 from study.confirmation.trainings import Confirmed
 from study.errors import StudyError
-from study.storage.attributes import BASELINES, REPEAT, RESULTS
+from study.storage.attributes import BASELINES, ENSEMBLE_RESULTS, REPEAT, RESULTS
 from study.storage.retrying import RetryingStorage, retry
-from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights, prepare_repeat
+from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights, prepare_repeat, temperature_of
 from study.trials.texts import word_pieces_of
 
 BASELINE_RULES = 2  # version of how baselines are tuned and fitted; those of others are fitted again
@@ -95,15 +94,72 @@ def open_test_split(
     return results
 
 
+@dataclass(frozen=True)
+class Voter:
+    """A confirmed study as a part of an ensemble."""
+
+    study: str
+    configuration: StudyConfig
+    confirmed: Confirmed
+    checkpoints: Path
+    weight: float  # of its probabilities, the mean over its trainings
+
+
+def open_for_ensemble(
+    confirmation: Study, storage: RetryingStorage, voters: Sequence[Voter], *, search_trials: int, device: torch.device
+) -> tuple[Numbers, System]:
+    """The labels of the test texts, and the predictions of an ensemble across studies of the same texts.
+
+    They are stored with the `confirmation` of one of the studies. The weights must have been chosen on validation
+    texts. Raises `StudyError` if the classes have different numbers in different studies.
+    """
+    digests = sorted(f"{voter.weight:.6f} {_results_of([voter.confirmed], voter.checkpoints)}" for voter in voters)
+    name = f"{ENSEMBLE_RESULTS} {hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]}"
+    if name in confirmation.user_attrs:
+        results = HoldoutResults.from_dict(confirmation.user_attrs[name])
+        return results.labels, results.systems[0]
+    stamp = Opening(
+        test_split=split_hash(voters[0].configuration),
+        study=f"the ensemble of {', '.join(voter.study for voter in voters)}",
+        moment=datetime.now(UTC).isoformat(timespec="seconds"),
+        search_trials=search_trials,
+        compared=name,
+    )
+    retry(storage, lambda: record(confirmation, storage, stamp))
+    means: list[npt.NDArray[np.float64]] = []
+    weights, sides = 0, None
+    for voter in voters:
+        sides = _Sides(voter.configuration, device, classes_of=sides)
+        trials = voter.confirmed.trials
+        predicted = [_predict(sides, trial, voter.checkpoints).probabilities for trial in trials]
+        means.append(voter.weight * np.mean(predicted, axis=0))
+        for trial in trials:
+            learner = confirmed_learner(voter.configuration, trial, device)
+            weights += learner.count_weights(load_weights(voter.checkpoints, trial))
+    assert sides is not None
+    ensemble = _predicted(np.sum(means, axis=0), sides.labels, temperature=1.0)
+    system = System(
+        ENSEMBLE,
+        "the ensemble",
+        {voter.study: voter.weight for voter in voters},
+        (),
+        ensemble.predictions[None],
+        weights,
+        Probabilities((1.0,), (ensemble.log_loss,), ensemble.confidences[None]),
+    )
+    confirmation.set_user_attr(name, HoldoutResults(sides.labels, sides.classes, (system,)).to_dict())
+    return sides.labels, system
+
+
 class _Sides:
     """The test texts, encoded for each repeat: the same texts, whose classes must have the same numbers."""
 
-    def __init__(self, configuration: StudyConfig, device: torch.device) -> None:
+    def __init__(self, configuration: StudyConfig, device: torch.device, *, classes_of: "_Sides | None" = None) -> None:
         self.configuration = configuration
         self._device = device
         self._opened: dict[tuple[int, bool], EncodedTexts] = {}
-        self.classes: tuple[str, ...] = ()
-        self.labels: Numbers = np.empty(0, np.int64)
+        self.classes: tuple[str, ...] = classes_of.classes if classes_of else ()  # those of another study's, too
+        self.labels: Numbers = classes_of.labels if classes_of else np.empty(0, np.int64)
 
     def open(self, trial: FrozenTrial) -> tuple[Learner, EncodedTexts]:
         """The learner of a training, and the test texts for it. Raises `StudyError`."""
@@ -157,9 +213,8 @@ class _Predicted:
 
 def _predict(sides: _Sides, trial: FrozenTrial, checkpoints: Path) -> _Predicted:
     learner, texts = sides.open(trial)
-    weights, validation = load_weights(checkpoints, trial), learner.prepared.validation
-    known = torch.from_numpy(validation.labels.astype(np.int64))
-    temperature = best_temperature(learner.logits(weights, validation), known)
+    weights = load_weights(checkpoints, trial)
+    temperature = temperature_of(learner, learner.logits(weights, learner.prepared.validation))
     probabilities = (learner.logits(weights, texts).double() / temperature).softmax(dim=1).numpy()
     return _predicted(probabilities, sides.labels, temperature)
 

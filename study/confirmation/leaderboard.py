@@ -77,7 +77,7 @@ def compare(
             other = load_configuration(study)
         except StudyError:
             continue
-        if _basis(other) == _basis(configuration):
+        if basis(other) == basis(configuration):
             confirmation = confirmations.get(f"{frozen.study_name}{SUFFIX}", {})
             is_own = confirmation.get(CONFIRMED_IDENTITY) == frozen.user_attrs[IDENTITY]  # not of a deleted namesake
             studies.append(_compared(study, other, confirmation.get(OUTCOME) if is_own else None))
@@ -89,7 +89,7 @@ def _place(study: ComparedStudy) -> tuple[bool, float]:
     return study.outcome is None, -(study.outcome.mean if study.outcome else study.best or 0.0)
 
 
-def _basis(configuration: StudyConfig) -> tuple[object, ...]:
+def basis(configuration: StudyConfig) -> tuple[object, ...]:
     """What two studies must share to be compared: training, validation and test texts, and the metric."""
     source = configuration.source
     sides = source.sha256, source.split_column, source.group_column, configuration.split_seed

@@ -14,10 +14,12 @@ from data.errors import UserError
 from models.export import save_model
 from models.learners.classifier import average
 from study.confirmation.confirm import Confirmation, confirmed_search
+from study.confirmation.ensemble import build_ensemble
 from study.confirmation.leaderboard import compare
 from study.confirmation.openings import openings
 from study.errors import StudyError
 from study.reports.contents import HoldoutReport, Report, confirmed_report, search_report
+from study.reports.ensemble import write_ensemble
 from study.reports.folder import folder_name, new_folder, publish
 from study.reports.pages import write_report
 from study.reports.sentences import comparison_lines, headline, paragraphs
@@ -42,6 +44,7 @@ def report_studies(
     audit: int | None,
     retrain: bool,
     single: bool,
+    ensemble: bool,
     workers: int | None,
     output: Path | None,
     console: Console,
@@ -51,6 +54,8 @@ def report_studies(
     The best study by validation is written last, so that its model is the newest. `single`: a model is one training of
     the winner, not the average of all. Raises `UserError`; `Interrupted`, after which it can continue.
     """
+    if ensemble and not retrain:
+        raise StudyError("--ensemble combines confirmed studies, --no-retrain confirms none: leave that out.")
     if not retrain and (top or seeds or audit):
         raise StudyError("--top, --seeds and --audit say what to train, --no-retrain trains nothing: leave that out.")
     if name is not None:
@@ -75,6 +80,8 @@ def report_studies(
                     study, storage = stack.enter_context(joined_study(url, study_name))
                     gathered.append((search_report(study, load_configuration(study, storage), console), storage, None))
         _write_all(gathered, url, output, console, names=names)
+        if ensemble:
+            _write_ensemble(gathered, console)
 
 
 def _write_all(gathered: list[_Gathered], url: str, output: Path | None, console: Console, *, names: list[str]) -> None:
@@ -94,6 +101,17 @@ def _write_all(gathered: list[_Gathered], url: str, output: Path | None, console
         console.print(f"Browse: {browse_command(url, compared[0][0].configuration.artifact_dir)}")
     if missing := [study_name for study_name in names if study_name not in written]:
         raise StudyError(f"There is no report on {', '.join(missing)}; the reason is above.")
+
+
+def _write_ensemble(gathered: list[_Gathered], console: Console) -> None:
+    """Write the ensemble of the studies that were confirmed. Raises `StudyError`."""
+    confirmations = [own for _, _, own in gathered if own]
+    console.print("Choosing an ensemble of the studies by their validation texts, and testing it.")
+    ensemble = build_ensemble(confirmations)
+    used = {part.voter.study for part in ensemble.parts}
+    reports = [report for report, _, _ in gathered if report.study.study_name in used]
+    folder = Path("reports") / f"{folder_name(reports[0].configuration.source.name)}-ensemble"
+    write_ensemble(ensemble, reports, folder, console)
 
 
 @contextmanager

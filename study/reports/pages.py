@@ -16,7 +16,7 @@ from study.figures.style import PAGE_STYLE
 from study.markdown import fence_for, markdown_text
 from study.reports.best_params import best_params
 from study.reports.contents import Report
-from study.reports.figures import all_figures, comparison_figure, reliability_figure
+from study.reports.figures import Figure, all_figures, comparison_figure, reliability_figure
 from study.reports.rendering import TEMPLATES, render_page
 from study.reports.sentences import headline, notes, paragraphs
 from study.reports.tables import CLASSES_OF_A_MATRIX, confused_pairs, tables
@@ -48,16 +48,7 @@ def write_report(report: Report, folder: Path) -> None:
         alt_texts = {figure.name: figure.alt_text for figure in figures}
         paths = save_pictures(report.study, report.configuration, folder, report.findings)
         pictures = [(path.name, alt_texts[path.stem]) for path in paths]
-        drawn = [
-            DrawnFigure(
-                figure.name,
-                figure.title,
-                figure.caption,
-                figure.alt_text,
-                Markup(figure.figure.to_html(full_html=False, include_plotlyjs=False, config=PLOTLY_CONFIG)),
-            )
-            for figure in figures
-        ]
+        drawn = list(map(draw, figures))
         content = {
             "name": report.study.study_name,
             "headline": headline(report),
@@ -77,6 +68,12 @@ def write_report(report: Report, folder: Path) -> None:
             f"The report cannot be written to {folder.parent}: {error.strerror or error}. Fix that, or name another "
             "--output."
         ) from error
+
+
+def draw(figure: Figure) -> DrawnFigure:
+    """The figure as a part of a page that holds plotly's program."""
+    html = Markup(figure.figure.to_html(full_html=False, include_plotlyjs=False, config=PLOTLY_CONFIG))
+    return DrawnFigure(figure.name, figure.title, figure.caption, figure.alt_text, html)
 
 
 def _html_page(content: dict[str, Any], figures: list[DrawnFigure]) -> str:

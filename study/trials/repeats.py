@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from optuna.trial import FrozenTrial, Trial
 from safetensors import SafetensorError, safe_open
@@ -19,6 +20,7 @@ from torch import Tensor
 from data.files import replacing, sha256
 from models.learners.learner import Learner
 from models.registry import make_learner
+from models.training.calibration import best_temperature
 from models.training.trainer import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
 from study.configuration import StudyConfig
@@ -142,6 +144,11 @@ def confirmed_learner(configuration: StudyConfig, trial: FrozenTrial, device: to
     repeat = int(trial.user_attrs[REPEAT])
     settings = apply_parameters(with_repeat(configuration, repeat).base, trial.params)
     return make_learner(settings, prepare_repeat(configuration, repeat), Path(configuration.cache_dir), device)
+
+
+def temperature_of(learner: Learner, logits: Tensor) -> float:
+    """The temperature that calibrates a training, whose logits of its own validation texts are given."""
+    return best_temperature(logits, torch.from_numpy(learner.prepared.validation.labels.astype(np.int64)))
 
 
 def with_repeat(configuration: StudyConfig, repeat: int) -> StudyConfig:

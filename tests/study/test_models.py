@@ -16,7 +16,7 @@ from preprocessing.pretrained import PretrainedEncoder
 from study.command_line import run_command
 from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate
-from study.confirmation.leaderboard import Outcome, _basis, compare, save_outcome
+from study.confirmation.leaderboard import Outcome, basis, compare, save_outcome
 from study.model_settings import DEFAULTS
 from study.report import app as report_app
 from study.run import app as run_app
@@ -112,9 +112,9 @@ def test_only_studies_of_the_same_texts_are_compared(toy: Any) -> None:
 def test_studies_with_the_same_test_and_other_training_texts_are_not_compared() -> None:
     source = DataSource("a", "00", "/a.csv", test_path="/test.csv", test_sha256="11")
     sources = [source] + [replace(source, **{name: "another"}) for name in ("sha256", "group_column", "split_column")]
-    bases = [_basis(StudyConfig(source, "/cache", DEFAULTS["linear"])) for source in sources]
+    bases = [basis(StudyConfig(source, "/cache", DEFAULTS["linear"])) for source in sources]
     assert all(bases.count(basis) == 1 for basis in bases)
-    assert _basis(StudyConfig(replace(source, path="/b.csv"), "/cache", DEFAULTS["linear"])) == bases[0]
+    assert basis(StudyConfig(replace(source, path="/b.csv"), "/cache", DEFAULTS["linear"])) == bases[0]
 
 
 def test_a_study_that_cannot_be_reported_on_does_not_prevent_the_reports_of_others(toy: Any, capsys: Capture) -> None:
