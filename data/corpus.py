@@ -102,7 +102,8 @@ def read_corpus(
     def column(name: str) -> pa.Array:
         return pa.concat_arrays([table.columns[name] for table in tables])
 
-    labels, texts = clean_labels(column(columns.label), are_numbers=are_numbers), column(columns.text)
+    raw, texts = column(columns.label), column(columns.text)
+    labels = clean_labels(raw, are_numbers=are_numbers)
     filled = pc.and_(_is_filled(labels), _is_filled(texts))
     files = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     corpus = LabelledTexts(
@@ -113,6 +114,8 @@ def read_corpus(
     )
     rows = len(filled)
     notes = [f"{rows:,} rows read ({_describe(tables)})."]
+    if joined := len(clean_labels(raw, are_numbers=False).unique()) - len(labels.unique()):
+        notes.append(f"labels are numbers: 1 and 1.0 are the same one, which joins {joined:,} of them.")
     if dropped := rows - len(corpus):
         notes.append(f"{dropped:,} of {rows:,} rows dropped: their text or their label is empty.")
     if len(corpus) < least:

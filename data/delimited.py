@@ -16,6 +16,7 @@ from data.quotes import with_quotes
 
 TAB_SUFFIXES = (".tsv", ".tab")
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # which Excel writes and reads
+BLANK_LINES = re.compile(r"([^\S\r\n]*[\r\n]+)*")
 CHUNK = 50_000  # rows
 SAMPLE = 1 << 18  # characters
 QUOTE_HINT = "Put cells that hold the separator in double quotes, or name it with --separator."
@@ -97,9 +98,9 @@ def _first_dialect(path: Path, wanted: Sequence[str], reading: Reading, encoding
     separator_line = SEPARATOR_LINE.match(sample)
     if separator_line:
         sample, separators = sample[separator_line.end() :], [separator_line[1]]
-    start = sample.lstrip("\r\n") if reading.header else sample  # without a header, blank lines may be rows
-    blank_lines = len(sample[: len(sample) - len(start)].splitlines())
-    sample = start
+    blank = BLANK_LINES.match(sample) if reading.header else None  # without a header, blank lines may be rows
+    blank_lines = len(blank[0].splitlines()) if blank else 0
+    sample = sample[blank.end() :] if blank else sample
     if reading.separator:
         separators = [reading.separator]
     rows = {separator: _first_rows(sample, separator) for separator in separators}

@@ -36,6 +36,7 @@ class Dialect:
     separator_line: bool = False  # whether one of them is "sep=", as Excel writes it
     quotes: bool = True  # whether double quotes enclose cells
     backslashes: bool = False  # whether a backslash escapes the next character
+    all_quoted: bool = False  # whether all cells are enclosed in quotes
     blanks: bool = False  # whether blanks after a separator do not count
     line_end: str = "\n"
     short_rows: int = 0  # with fewer cells than the header

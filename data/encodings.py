@@ -72,7 +72,7 @@ def undecodable(path: Path, encoding: str) -> str:
                 before = error.object[: error.start]
                 line += before.count(b"\n") - ending.count(b"\n")
                 place, byte = offset - len(ending) + error.start, error.object[error.start]
-                where = f"line {line}, byte offset {place:,} (0x{byte:02x})"
+                where = f"line {line:,}, byte offset {place:,} (0x{byte:02x})"
                 return f"{path} is not {_title(encoding)}: {where}. {_way_out(path, place, encoding)}"
             except UnicodeError as error:  # of UTF-16 without its mark
                 return f"{path} is not {_title(encoding)} ({error}). Leave --encoding out, or name another."

@@ -29,6 +29,7 @@ class _Lines:
     quotes: bool  # whether there is a double quote
     quoted: int  # lines where a cell begins with one and a cell ends with one
     broken: int  # lines that hold one and are no rows
+    all_quoted: bool  # whether each line, and the header, begins and ends with one
 
 
 def with_quotes(path: Path, first: Dialect) -> Dialect:
@@ -53,14 +54,14 @@ def with_quotes(path: Path, first: Dialect) -> Dialect:
         else:
             if several and not are_quoted and _are_rows(path, first, several):
                 return replace(first, quotes=False, short_rows=lines.lines - lines.rows)
-            return replace(dialect, short_rows=short_rows)
+            return replace(dialect, short_rows=short_rows, all_quoted=lines.all_quoted)
     if not are_quoted and (is_column or not lines.broken):
         separator = ONLY_COLUMN if is_column else first.separator
         return replace(first, quotes=False, separator=separator, short_rows=lines.lines - lines.rows)
     if "expected after" in faults[0]:
         raise CorpusError(
-            f"{path}: {faults[0].split(':')[0]}: a double quote within a cell must be doubled. Repair that line, or "
-            "name another separator with --separator."
+            f"{path}: {faults[0].split(':')[0]}: a double quote within a cell must be doubled. Repair it, or name "
+            "another separator with --separator."
         )
     return first
 
@@ -126,10 +127,14 @@ def _are_rows(path: Path, dialect: Dialect, numbers: Sequence[int]) -> bool:
 def _look_at_lines(path: Path, dialect: Dialect) -> _Lines:
     """Raises `CorpusError` for a NUL, at which readers would end a text."""
     separators, lines, rows, quoted_lines, broken, longer, quotes = len(dialect.names) - 1, 0, 0, 0, 0, False, False
+    all_quoted = True
     quoted_cell, cell_end = f'{dialect.separator}"', f'"{dialect.separator}'
     with open_text(path, dialect.encoding, newline=None) as text:
         for number, line in enumerate(text):
-            if number < dialect.first_lines + dialect.header or line == "\n":
+            if number < dialect.first_lines or line == "\n":
+                continue
+            all_quoted = all_quoted and line.startswith('"') and line.rstrip("\n").endswith('"')
+            if number == dialect.first_lines and dialect.header:
                 continue
             found, has_quote = line.count(dialect.separator), '"' in line
             lines += 1
@@ -142,4 +147,4 @@ def _look_at_lines(path: Path, dialect: Dialect) -> _Lines:
                 broken += found != separators
                 begins = line.startswith('"') or quoted_cell in line
                 quoted_lines += begins and (line.rstrip("\n").endswith('"') or cell_end in line)
-    return _Lines(lines, rows, longer, quotes, quoted_lines, broken)
+    return _Lines(lines, rows, longer, quotes, quoted_lines, broken, all_quoted)

@@ -4,9 +4,9 @@ Slow imports are local, so that `--help` answers at once.
 """
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import Annotated
 
 import typer
@@ -79,9 +79,9 @@ def look(
             test_data=test_data,
         )
         console.print(f"Data: {sentence}")
-        Thread(target=import_module, args=("study.reports.look",)).start()  # this takes seconds, as the texts do
         cache_dir = cache_dir.resolve()
-        with downloading(console) as on_download:
+        with ThreadPoolExecutor(1) as pool, downloading(console) as on_download:
+            pool.submit(import_module, "study.reports.look")  # this takes seconds, as the texts do
             prepared = prepare_for_search(
                 Split(source, split_seed), cache_dir=cache_dir, on_event=console.print, on_download=on_download
             )

@@ -47,7 +47,7 @@ def label_delimited(
             lines,
             delimiter=separator,
             lineterminator="\r\n",
-            quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+            quoting=(csv.QUOTE_ALL if dialect.all_quoted else csv.QUOTE_MINIMAL) if quotes else csv.QUOTE_NONE,
             quotechar='"' if quotes else None,
             escapechar="\\" if dialect.backslashes else None,
             doublequote=not dialect.backslashes,

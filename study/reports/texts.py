@@ -96,6 +96,7 @@ def look_sentences(
     return [
         f"Texts: {total:,} for training, {len(prepared.validation):,} for validation, {prepared.test_texts:,} held "
         f"back for the test; {len(facts.classes):,} classes.",
+        *(f"Note: {note}" for note in prepared.notes),
         f"Classes: the largest is {largest.name} ({largest.training:,} training texts, "
         f"{largest.training / total:.0%}), the smallest {smallest.name} ({smallest.training:,}).",
         "Words of a training text: " + ", ".join(f"{title} {length:,}" for title, length in _lengths(facts)) + ".",
@@ -110,7 +111,7 @@ def look_sentences(
         f"{look.accuracy:.4f} and a macro-F1 of {look.macro_f1:.4f}."
         + (f" Its most frequent mistakes: {hardest}." if hardest else ""),
         estimate,
-        *(f"Note: {note}" for note in (*prepared.notes, *warnings)),
+        *(f"Note: {note}" for note in warnings),
     ]
 
 

@@ -106,10 +106,11 @@ def _open_file(url: str, file: Path, *, create: bool) -> RetryingStorage:
         if file.exists():
             tables = sqlalchemy.inspect(engine).get_table_names()
             engine.dispose()
-            if "studies" not in tables and (tables or not create):
+            hint = _if_copied_alone(file) if "studies" not in tables else ""
+            if "studies" not in tables and (tables or hint or not create):
                 raise StudyError(
                     f"{file} is a database without studies; start one with study.run, or name another with --storage."
-                    + _if_copied_alone(file)
+                    + hint
                 )
         return RetryingStorage(url, engine_kwargs=engine_kwargs | {"pool_events": [(_set_pragmas, "connect")]})
 

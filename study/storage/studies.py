@@ -69,8 +69,8 @@ def opened_study(
             )
         if strange := [str(trial.number) for trial in queue.of_others()]:
             notes.append(
-                f"trial {', '.join(strange)} was started by another program; it is run here if it has not ended in "
-                f"{storage.grace_period} seconds."
+                f"trial {', '.join(strange)} is being run by another program, and left to it; it does not count here "
+                "before it has ended."
             )
         yield queue, configuration, notes
 

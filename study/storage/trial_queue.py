@@ -31,6 +31,11 @@ def describe_failure(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
+def _is_of_another(trial: FrozenTrial) -> bool:
+    """Whether another program runs the trial: a worker signs its trials before they have parameters."""
+    return trial.state == TrialState.RUNNING and WORKER not in trial.user_attrs and bool(trial.params)
+
+
 class TrialQueue:
     """The trials of a study, for one worker or for a supervisor of workers.
 
@@ -139,9 +144,8 @@ class TrialQueue:
         return [trial for trial in running if (name := workers[trial.number]) and not self._locks.exists(str(name))]
 
     def of_others(self) -> list[FrozenTrial]:
-        """The running trials that no worker of this project has started."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial for trial in running if trial.user_attrs.get(WORKER) is None]
+        """The running trials that another program has started, such as a notebook."""
+        return list(filter(_is_of_another, self.study.get_trials(deepcopy=False)))
 
     def _register(self, lock: FileLock) -> None:
         # Within the study's lock, since a file that is not yet locked looks like that of a dead worker.
@@ -172,7 +176,8 @@ class TrialQueue:
         while True:
             every = self.study.get_trials(deepcopy=False)
             waiting = [trial for trial in every if trial.state == TrialState.WAITING]
-            if not waiting if trials is None else len(every) - len(waiting) >= trials:
+            started = len(every) - len(waiting) - sum(map(_is_of_another, every))
+            if not waiting if trials is None else started >= trials:
                 return None
             reason = misfit(space, asked_parameters(waiting[0])) if waiting else None
             if reason is None:
@@ -230,7 +235,9 @@ class TrialQueue:
         self._storage.set_trial_user_attr(trial._trial_id, WORKER, self._worker)
 
     def _is_gone(self, trial: FrozenTrial, *, is_silent: bool) -> bool:
-        """Whether the trial's worker has ended; a program without heartbeats counts as ended after the grace period."""
+        """Whether the trial's worker has ended; one that has not signed it counts as ended after the grace period."""
+        if _is_of_another(trial):
+            return False
         worker = trial.user_attrs.get(WORKER)
         if worker is None:
             age = time.monotonic() - self._first_seen.setdefault(trial._trial_id, time.monotonic())

@@ -136,7 +136,8 @@ def test_blanks_after_separators_and_a_separator_at_the_end_of_lines_do_not_coun
 
 
 def test_lines_before_the_header_and_lines_of_separators_do_not_count(tmp_path: Path) -> None:
-    assert read(tmp_path / "t.csv", "\n\r\n" + written(COMMAS)) == COMMAS
+    for blank in ("\n\r\n", "\n \t\n", "\r\n\r\n"):
+        assert read(tmp_path / "t.csv", blank + written(COMMAS)) == COMMAS
     stray = [(PLAIN[0][0], f'"{PLAIN[0][1]}'), *PLAIN[1:9], (PLAIN[9][0], f'{PLAIN[9][1]}"'), *PLAIN[10:]]
     rows = read(tmp_path / "t.tsv", lines(stray, "\t") + "\t\n" * 100)
     assert rows == stray + [(None, None)] * 100

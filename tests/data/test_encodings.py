@@ -58,7 +58,7 @@ def test_the_likely_encoding_is_named(encoding: str, sentence: str, tmp_path: Pa
 def test_the_place_is_right_beyond_the_first_block(tmp_path: Path) -> None:
     content = ("1,été\n" * 20_000).encode() + b"2,\xc3(\n"
     (tmp_path / "t.csv").write_bytes(content)
-    assert f"line 20001, byte offset {content.index(b'(') - 1:,} (0xc3)" in undecodable(tmp_path / "t.csv", "utf-8")
+    assert f"line 20,001, byte offset {content.index(b'(') - 1:,} (0xc3)" in undecodable(tmp_path / "t.csv", "utf-8")
     (tmp_path / "t.csv").write_bytes(("1,été\n" * 20).encode()[:-2])
     assert "its last character is cut off" in undecodable(tmp_path / "t.csv", "utf-8")
 

@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from data.corpus import Columns, read_corpus
+from data.dialect import Reading
 from data.labels import clean_labels, notes_on_labels, ordered
 
 
@@ -26,6 +29,14 @@ def test_whole_numbers_are_the_same_with_a_decimal_point_if_all_labels_are_numbe
     assert clean("1.0", "1", "one") == ["1.0", "1", "one"]
     assert clean("1.0", "1.5", "2.50", "1") == ["1", "1.5", "2.5", "1"]
     assert clean_labels(pa.array(["1.0"], pa.large_string()), are_numbers=False).to_pylist() == ["1.0"]
+
+
+def test_labels_that_are_joined_as_numbers_are_noted(tmp_path: Path) -> None:
+    rows = [f"{number % 3}{'.0' * (number % 2)},text {number}\n" for number in range(30)]
+    (tmp_path / "t.csv").write_text("Category,description_pre\n" + "".join(rows))
+    corpus, notes = read_corpus([tmp_path / "t.csv"], Columns("Category", "description_pre"), reading=Reading())
+    assert set(corpus.labels.to_pylist()) == {"0", "1", "2"}
+    assert "labels are numbers: 1 and 1.0 are the same one, which joins 3 of them." in notes
 
 
 def test_the_order_of_classes_is_the_same_in_every_process() -> None:

@@ -49,6 +49,16 @@ def test_quotes_escaped_by_backslashes_and_those_that_are_text_stay(label: Label
     assert kept == ['1\t"court judge', '2\tsurgeon"', '3\t"art" judge']
 
 
+def test_a_table_whose_cells_are_all_quoted_stays_so(classifier: TextClassifier, label: Label) -> None:
+    del classifier
+    Path("in.csv").write_text('"id","text"\r\n"1","court"\r\n"2","a ""judge"", or two"\r\n', newline="")
+    assert label("--input", "in.csv", "--output", "out.csv") == 0
+    lines = Path("out.csv").read_bytes().decode().split("\r\n")
+    assert lines[0] == '"id","text","label","probability"'
+    assert lines[1].startswith('"1","court","')
+    assert lines[2].startswith('"2","a ""judge"", or two","')
+
+
 def test_a_table_without_a_header_gets_none(classifier: TextClassifier, label: Label) -> None:
     Path("in.txt").write_text("1;court\n2;surgeon, judge\n")
     assert label("--input", "in.txt", "--output", "out.txt", "--no-header", "--text-column", "2") == 0

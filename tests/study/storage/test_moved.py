@@ -39,11 +39,12 @@ def test_files_that_are_there_stay(tmp_path: Path) -> None:
     assert moved_with(elsewhere / "study.db", stored) == stored
 
 
-def test_a_copy_without_what_is_in_the_log_beside_a_database_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("create", [True, False])
+def test_a_copy_without_what_is_in_the_log_beside_a_database_says_so(create: bool, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "study.db") as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("VACUUM")
         shutil.copy(tmp_path / "study.db", tmp_path / "copy.db")
     connection.close()
     with pytest.raises(StudyError, match=r"copy copy\.db-wal beside it, too"):
-        open_storage(f"sqlite:///{tmp_path / 'copy.db'}", create=False)
+        open_storage(f"sqlite:///{tmp_path / 'copy.db'}", create=create)
