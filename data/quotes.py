@@ -133,7 +133,8 @@ def _look_at_lines(path: Path, dialect: Dialect) -> _Lines:
         for number, line in enumerate(text):
             if number < dialect.first_lines or line == "\n":
                 continue
-            all_quoted = all_quoted and line.startswith('"') and line.rstrip("\n").endswith('"')
+            encloses = line.startswith('"') and line.rstrip("\n").endswith('"')
+            all_quoted = all_quoted and encloses and line.count(f'"{dialect.separator}"') >= separators
             if number == dialect.first_lines and dialect.header:
                 continue
             found, has_quote = line.count(dialect.separator), '"' in line

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from data.corpus import TEST, TRAINING, VALIDATION, LabelledTexts, check_corpus, read_corpus, text_keys
 from data.errors import CorpusError, listed, quoted
 from data.labels import all_are_numbers
-from data.source import Split, digest_of
+from data.source import DataSource, Split, digest_of
 from data.split import classes_only_in_training, split_sides
 from data.standard_corpora import STANDARD_CORPORA, read_official_split
 from data.wheels import OnDownload
@@ -75,16 +75,11 @@ def load_test_texts(split: Split, *, cache_dir: Path) -> LabelledTexts:
 def _read_and_split(split: Split) -> tuple[LabelledTexts, LabelledTexts, tuple[str, ...]]:
     """The texts of files for the search, each with its side, those for the test, and the notes."""
     source = split.source
-    if missing := [path for path in (*source.paths, *source.test_paths) if not os.path.exists(path)]:  # noqa: PTH110
-        raise CorpusError(
-            f"{missing[0]} is not there. Put it back, or beside the study's database; study.worker also takes --data."
-        )
+    _check_there(source)
     corpus, notes = read_corpus(source.paths, source.columns, reading=source.reading)
     seen = corpus if corpus.sides is None else corpus.take(np.flatnonzero(corpus.sides != TEST))
     notes += check_corpus(seen, str(source.path))
-    for paths, expected in ((source.paths, source.sha256), (source.test_paths, source.test_sha256)):
-        if paths and (digest := digest_of(paths)) != expected:
-            raise CorpusError(f"{paths[0]} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
+    _check_unchanged(source)
     held_out = (VALIDATION,) if source.has_own_test else (VALIDATION, TEST)
     sides = corpus.sides
     if sides is None:
@@ -122,6 +117,21 @@ def _read_and_split(split: Split) -> tuple[LabelledTexts, LabelledTexts, tuple[s
     if not source.has_own_test:
         return searched, test, notes
     return searched, test, (*notes, *_notes_on_own_split(searched, test))
+
+
+def _check_there(source: DataSource) -> None:
+    """Raises `CorpusError` for a file that is gone; one that belongs to another user counts as gone, too."""
+    if missing := [path for path in (*source.paths, *source.test_paths) if not os.path.exists(path)]:  # noqa: PTH110
+        raise CorpusError(
+            f"{missing[0]} is not there. Put it back, or beside the study's database; study.worker also takes --data."
+        )
+
+
+def _check_unchanged(source: DataSource) -> None:
+    """Raises `CorpusError` for a file with another content than when the study began."""
+    for paths, expected in ((source.paths, source.sha256), (source.test_paths, source.test_sha256)):
+        if paths and (digest := digest_of(paths)) != expected:
+            raise CorpusError(f"{paths[0]} has changed since the study began (its SHA-256 is now {digest[:12]}...).")
 
 
 def _check_labels(searched: LabelledTexts, test: LabelledTexts) -> None:

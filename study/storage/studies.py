@@ -69,8 +69,8 @@ def opened_study(
             )
         if strange := [str(trial.number) for trial in queue.of_others()]:
             notes.append(
-                f"trial {', '.join(strange)} is being run by another program, and left to it; it does not count here "
-                "before it has ended."
+                f"trial {', '.join(strange)} was started by another program and is left to it: it does not count "
+                "before it has ended (`study.tell` in a notebook)."
             )
         yield queue, configuration, notes
 

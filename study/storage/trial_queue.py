@@ -32,7 +32,10 @@ def describe_failure(error: Exception) -> str:
 
 
 def _is_of_another(trial: FrozenTrial) -> bool:
-    """Whether another program runs the trial: a worker signs its trials before they have parameters."""
+    """Whether another program runs the trial: a worker signs its trials before they have parameters.
+
+    One that another program has not given parameters within the grace period is not told from a crashed worker's.
+    """
     return trial.state == TrialState.RUNNING and WORKER not in trial.user_attrs and bool(trial.params)
 
 
@@ -166,7 +169,7 @@ class TrialQueue:
             self._storage.record_heartbeat(trial._trial_id)
             self._sign(trial)
             self._before_ask = None
-            if any(other.state == TrialState.RUNNING for other in started):
+            if any(other.state == TrialState.RUNNING and not _is_of_another(other) for other in started):
                 trial.set_user_attr(BESIDE_OTHERS, True)
             self._beating = trial._trial_id
             return trial

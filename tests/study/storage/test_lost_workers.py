@@ -82,50 +82,6 @@ def test_neither_crashes_in_different_epochs_nor_a_power_cut_fail_a_trial(new_qu
     assert queue.study.trials[0].state == TrialState.WAITING
 
 
-def test_a_trial_that_another_program_has_just_started_is_left_to_it(new_queue: NewQueue, tmp_path: Path) -> None:
-    queue = new_queue(tmp_path.name, tmp_path)
-    theirs = queue.study.ask(SPACE)
-    with queue.worker():
-        ours = queue.claim(SPACE, trials=2)
-        assert ours is not None
-        assert ours.number != theirs.number
-        assert queue.recover() == []
-        queue.study.tell(theirs, 0.7)
-        queue.finish(ours, 0.5)
-    assert [trial.value for trial in queue.study.trials] == [0.7, 0.5]
-
-
-def test_a_trial_that_another_program_runs_is_left_to_it_however_long_it_takes(
-    new_queue: NewQueue, tmp_path: Path
-) -> None:
-    queue = new_queue(tmp_path.name, tmp_path)
-    queue._storage.heartbeat_interval, queue._storage.grace_period = 1, 0
-    theirs = queue.study.ask(SPACE)
-    assert [trial.number for trial in queue.of_others()] == [theirs.number]
-    with queue.worker():
-        for _ in range(2):  # as many as are asked for, without that one
-            time.sleep(0.1)
-            assert queue.recover() == []
-            ours = queue.claim(SPACE, trials=2)
-            assert ours is not None
-            queue.finish(ours, 0.5)
-        assert queue.claim(SPACE, trials=2) is None
-    queue.study.tell(theirs, 0.7)
-    assert [trial.value for trial in queue.study.trials] == [0.7, 0.5, 0.5]
-
-
-def test_a_trial_whose_worker_died_before_it_could_sign_it_is_recovered_after_the_grace_period(
-    new_queue: NewQueue, tmp_path: Path
-) -> None:
-    queue = new_queue(tmp_path.name, tmp_path)
-    queue._storage.heartbeat_interval, queue._storage.grace_period = 1, 1
-    trial = queue.study.ask()
-    assert queue.recover() == []
-    assert queue.of_others() == []
-    time.sleep(1.1)
-    assert [left.number for left in queue.recover()] == [trial.number]
-
-
 def test_a_trial_interrupted_while_its_parameters_are_drawn_is_queued_again_at_once(
     new_queue: NewQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
