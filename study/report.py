@@ -85,21 +85,10 @@ def report(
     ] = None,
 ) -> None:
     with interruptible("What was trained is kept.", module="study.report") as console:
-        from study.reports.build import report_studies
+        from study.reports.build import ReportOptions, report_studies
 
-        report_studies(
-            storage,
-            name,
-            top=top,
-            seeds=seeds,
-            audit=audit,
-            retrain=retrain,
-            single=single,
-            ensemble=ensemble,
-            workers=workers,
-            output=output,
-            console=console,
-        )
+        options = ReportOptions(top, seeds, audit, retrain, single, ensemble, workers, output)
+        report_studies(storage, name, options, console)
 
 
 def main() -> None:

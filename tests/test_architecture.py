@@ -24,7 +24,7 @@ PACKAGES = {
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DOORS_TO_THE_TEST_SPLIT = {"load_test_texts", "prepare_test", "read_official_split", "read_corpus", "split_sides"}
-MAY_OPEN_THEM = {"preprocessing/prepared.py", "study/confirmation/holdout.py"}  # besides the texts' own layer
+MAY_OPEN_THEM = {"preprocessing/prepared.py", "study/confirmation/opened_split.py"}  # besides the texts' own layer
 
 
 def name_of(path: Path) -> str:
@@ -132,7 +132,13 @@ def test_no_module_of_the_search_uses_a_function_that_opens_the_test_split(path:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_no_notebook_opens_the_test_split_by_confirming_a_search(path: Path) -> None:
-    assert not imported_modules(path) & {"study.report", "study.reports.contents", "study.confirmation.holdout"}
+    opening = {f"study.confirmation.{name}" for name in ("holdout", "ensemble", "opened_split")}
+    assert not imported_modules(path) & {"study.report", "study.reports.contents", *opening}
+
+
+def test_the_opened_test_split_is_used_by_those_who_record_its_opening_alone() -> None:
+    users = {name_of(path) for path in MODULES if "study.confirmation.opened_split" in imported_modules(path)}
+    assert users == {f"study/confirmation/{name}.py" for name in ("holdout", "ensemble", "tested_baselines")}
 
 
 def test_every_command_is_installed_as_a_program() -> None:

@@ -78,7 +78,7 @@ def judge(
         begin = _without_default(is_default=is_default, rivals=rivals, failed=failed)
         sentence = f"{begin}; on the test split {winner} {_in_words(against_baseline, metric)}"
     if of_ensemble:
-        sentence += f"; the exported average of its training runs {_in_words(of_ensemble, metric)}"
+        sentence += f"; the exported average of its training runs, one system, {_in_words(of_ensemble, metric)}"
     if len(judged) > 1:
         count = {2: "two", 3: "three"}[len(judged)]
         sentence += f"; the p values, unlike the intervals, are corrected for {count} comparisons"

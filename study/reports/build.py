@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -14,12 +14,11 @@ from data.errors import UserError
 from models.export import save_model
 from models.learners.classifier import average
 from study.confirmation.confirm import Confirmation, confirmed_search
-from study.confirmation.ensemble import build_ensemble
 from study.confirmation.leaderboard import compare
 from study.confirmation.openings import openings
 from study.errors import StudyError
 from study.reports.contents import HoldoutReport, Report, confirmed_report, search_report
-from study.reports.ensemble import write_ensemble
+from study.reports.ensemble import build_ensembles, plan_ensembles, write_ensemble
 from study.reports.folder import folder_name, new_folder, publish
 from study.reports.pages import write_report
 from study.reports.sentences import comparison_lines, headline, paragraphs
@@ -35,63 +34,87 @@ _Gathered = tuple[Report, RetryingStorage, Confirmation | None]
 MAIN_FILES = ("report.html", "report.md", "best_params.json", "trials.csv", "model")
 
 
-def report_studies(
-    url: str,
-    name: str | None,
-    *,
-    top: int | None,
-    seeds: int | None,
-    audit: int | None,
-    retrain: bool,
-    single: bool,
-    ensemble: bool,
-    workers: int | None,
-    output: Path | None,
-    console: Console,
-) -> None:
+@dataclass(frozen=True)
+class ReportOptions:
+    """The options of `study.report`; see there."""
+
+    top: int | None = None  # this and the next two: None: the value of the last report, or the default
+    seeds: int | None = None
+    audit: int | None = None
+    retrain: bool = True
+    single: bool = False  # a model is one training of the winner, not the average of all
+    ensemble: bool = False
+    workers: int | None = None
+    output: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.retrain and self.ensemble:
+            raise StudyError("--ensemble combines confirmed studies, --no-retrain confirms none: leave that out.")
+        if not self.retrain and (self.top or self.seeds or self.audit):
+            raise StudyError(
+                "--top, --seeds and --audit say what to train, --no-retrain trains nothing: leave that out."
+            )
+
+
+def report_studies(url: str, name: str | None, options: ReportOptions, console: Console) -> None:
     """Confirm a study and write its report; without a name, those of all studies of the database.
 
-    The best study by validation is written last, so that its model is the newest. `single`: a model is one training of
-    the winner, not the average of all. Raises `UserError`; `Interrupted`, after which it can continue.
+    The best study by validation is written last, and then an ensemble, so that its model is the newest. Raises
+    `UserError`; `Interrupted`, after which it can continue.
     """
-    if ensemble and not retrain:
-        raise StudyError("--ensemble combines confirmed studies, --no-retrain confirms none: leave that out.")
-    if not retrain and (top or seeds or audit):
-        raise StudyError("--top, --seeds and --audit say what to train, --no-retrain trains nothing: leave that out.")
     if name is not None:
         check_name(name)
-    names = [name] if name is not None else _choose(started_studies(url), retrain=retrain, console=console)
-    if output and len(names) > 1:
+        if options.ensemble:
+            raise StudyError("--ensemble combines all studies of the same texts: leave --name out.")
+    started = _choose(started_studies(url), retrain=options.retrain, console=console) if name is None else []
+    names = [name] if name is not None else started
+    if options.output and len(names) > 1:
         raise StudyError(f"--output is the folder of one report; say with --name which study: {', '.join(names)}.")
+    plans = plan_ensembles(url, names) if options.ensemble else []
     alone = len(names) == 1
     with ExitStack() as stack:
         gathered: list[_Gathered] = []
         for study_name in names:
             with _step(f"Study: {study_name}", study_name, console, alone=alone):
-                _check_folder(url, study_name, output, retrain=retrain)
-                if retrain:
-                    confirming = confirmed_search(
-                        url, study_name, top=top, seeds=seeds, audits=audit, workers=workers, console=console
-                    )
-                    confirmation = stack.enter_context(confirming)
-                    report = confirmed_report(confirmation, console, single=single)
-                    gathered.append((report, confirmation.storage, confirmation))
-                else:
-                    study, storage = stack.enter_context(joined_study(url, study_name))
-                    gathered.append((search_report(study, load_configuration(study, storage), console), storage, None))
-        _write_all(gathered, url, output, console, names=names)
-        if ensemble:
-            _write_ensemble(gathered, console)
+                gathered.append(_confirm(url, study_name, options, stack, console))
+        confirmed = {report.study.study_name: (report, own) for report, _, own in gathered if own}
+        ensembles = build_ensembles(plans, confirmed, console)  # first, so that all reports count its opening
+        written = _write_all(gathered, url, options.output, console, alone=alone)
+        for ensemble in ensembles:
+            write_ensemble(ensemble, console)
+        if missing := [study_name for study_name in names if study_name not in written]:
+            raise StudyError(f"There is no report on {', '.join(missing)}; the reason is above.")
 
 
-def _write_all(gathered: list[_Gathered], url: str, output: Path | None, console: Console, *, names: list[str]) -> None:
-    """Compare the studies, and write the report on each; the best by validation last. Raises `StudyError`."""
+def _confirm(
+    url: str, name: str, options: ReportOptions, stack: ExitStack, console: Console
+) -> tuple[Report, RetryingStorage, Confirmation | None]:
+    """The report on a study, for as long as the `stack` is open: confirmed, or on the search alone."""
+    _check_folder(url, name, options.output, retrain=options.retrain)
+    if not options.retrain:
+        study, storage = stack.enter_context(joined_study(url, name))
+        return search_report(study, load_configuration(study, storage), console), storage, None
+    confirming = confirmed_search(
+        url,
+        name,
+        top=options.top,
+        seeds=options.seeds,
+        audits=options.audit,
+        workers=options.workers,
+        console=console,
+    )
+    confirmation = stack.enter_context(confirming)
+    return confirmed_report(confirmation, console, single=options.single), confirmation.storage, confirmation
+
+
+def _write_all(gathered: list[_Gathered], url: str, output: Path | None, console: Console, *, alone: bool) -> list[str]:
+    """Compare the studies, and write the report on each, the best by validation last; returns their names."""
     snapshots = {report.study.study_name: report.study for report, _, _ in gathered}
     compared = [(_beside_others(report, storage, snapshots), own) for report, storage, own in gathered]
     written = []
     for report, own in sorted(compared, key=lambda pair: -pair[0].rank):
         name = report.study.study_name
-        with _step(f"Report: {name}", name, console, alone=len(names) == 1):
+        with _step(f"Report: {name}", name, console, alone=alone):
             _write(report, own, output, console)
             written.append(name)
     for lines in dict.fromkeys(tuple(comparison_lines(report)) for report, _ in compared):
@@ -99,19 +122,7 @@ def _write_all(gathered: list[_Gathered], url: str, output: Path | None, console
             console.print(line)
     if compared:
         console.print(f"Browse: {browse_command(url, compared[0][0].configuration.artifact_dir)}")
-    if missing := [study_name for study_name in names if study_name not in written]:
-        raise StudyError(f"There is no report on {', '.join(missing)}; the reason is above.")
-
-
-def _write_ensemble(gathered: list[_Gathered], console: Console) -> None:
-    """Write the ensemble of the studies that were confirmed. Raises `StudyError`."""
-    confirmations = [own for _, _, own in gathered if own]
-    console.print("Choosing an ensemble of the studies by their validation texts, and testing it.")
-    ensemble = build_ensemble(confirmations)
-    used = {part.voter.study for part in ensemble.parts}
-    reports = [report for report, _, _ in gathered if report.study.study_name in used]
-    folder = Path("reports") / f"{folder_name(reports[0].configuration.source.name)}-ensemble"
-    write_ensemble(ensemble, reports, folder, console)
+    return written
 
 
 @contextmanager

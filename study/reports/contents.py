@@ -133,7 +133,7 @@ def confirmed_report(confirmation: Confirmation, console: Console, *, single: bo
     search, configuration = confirmation.search, confirmation.configuration
     results = load_results(confirmation.study, confirmation.compared, checkpoints=confirmation.checkpoints)
     if results is None:
-        console.print("Opening the test split for the winner, the default configuration and the baselines.")
+        console.print("Predicting the test split with the winner, the default configuration and the baselines.")
         results = open_test_split(
             confirmation.study,
             confirmation.storage,
@@ -151,7 +151,9 @@ def confirmed_report(confirmation: Confirmation, console: Console, *, single: bo
         search,
         configuration,
         find(search, configuration),
-        reproduction(search, configuration, **confirmation.extent.non_defaults()),
+        reproduction(
+            search, configuration, **confirmation.extent.non_defaults(), **({"single": True} if single else {})
+        ),
         ranking=confirmation.ranking,
         winner=confirmation.winner,
         default=confirmation.default,
@@ -198,7 +200,7 @@ def _judge_test(results: HoldoutResults, confirmation: Confirmation, *, single: 
     per_class = per_class_scores(labels, winner.predictions, classes=classes)
     return HoldoutReport(
         tested,
-        _judge(results, confirmation),
+        _judge(results, confirmation, single=single),
         tuple(zip(results.classes, per_class, strict=True)),
         tuple(map(tuple, confusion(labels, winner.predictions, classes=classes).tolist())),
         tuple(openings(confirmation.storage, configuration)),
@@ -207,7 +209,7 @@ def _judge_test(results: HoldoutResults, confirmation: Confirmation, *, single: 
     )
 
 
-def _judge(results: HoldoutResults, confirmation: Confirmation) -> Verdict:
+def _judge(results: HoldoutResults, confirmation: Confirmation, *, single: bool) -> Verdict:
     """Compare the winner with the default configuration and with the baseline that is best on validation texts."""
     metric = confirmation.configuration.base.training.metric
     systems = {system.name: system for system in results.systems}
@@ -223,7 +225,7 @@ def _judge(results: HoldoutResults, confirmation: Confirmation) -> Verdict:
         default=None if default is None else compare(winner, default),
         baseline=compare(winner, baseline),
         baseline_title=baseline.title,
-        ensemble=None if ensemble is None else compare(ensemble, baseline),
+        ensemble=None if single or ensemble is None else compare(ensemble, baseline),
         is_default=confirmation.winner.candidate.is_default,
         rivals=len(confirmation.ranking) - 1,
         failed=len(confirmation.left_out),

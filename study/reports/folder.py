@@ -51,11 +51,11 @@ def new_folder(folder: Path, study: Study, *, whole: bool) -> Iterator[tuple[Pat
 def folder_name(study_name: str) -> str:
     """The folder name of a study: a single path component that no other study has.
 
-    It ends with a digest if it differs from the study's name, or could be that of another study's search alone.
+    It ends with a digest if it differs from the study's name, or could be that of a search alone or of an ensemble.
     """
     name = re.sub(r"[^\w.-]", "_", study_name).strip(".") or "study"
     name = name.encode()[:MOST_BYTES].decode(errors="ignore")
-    if name == study_name and not name.endswith("-search"):
+    if name == study_name and not name.endswith(("-search", "-ensemble")):
         return name
     return f"{name}-{hashlib.sha256(study_name.encode()).hexdigest()[:8]}"
 

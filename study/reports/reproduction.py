@@ -141,7 +141,7 @@ def _command(module: str, options: dict[str, Any], *words: str) -> str:
     for name, value in options.items():
         option = name.replace("_", "-")
         for one in value if isinstance(value, list) else [value]:
-            line += [f"--no-{option}"] if one is False else [f"--{option}", str(one)]
+            line += [f"--{'no-' * (not one)}{option}"] if isinstance(one, bool) else [f"--{option}", str(one)]
     return shlex.join(line)
 
 

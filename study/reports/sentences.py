@@ -179,7 +179,8 @@ def _about_test(test: HoldoutReport) -> list[str]:
         sentences.append(
             f"The exported model averages the probabilities of these {len(exported.trainings)} training runs: its "
             f"accuracy is {interval_in_words(system.accuracy)}, its macro-F1 {interval_in_words(system.macro_f1)}. It "
-            "is one system, so that these intervals do not include the influence of the seeds."
+            "is one system, so that the influence of the seeds is not measured; and its training runs together have "
+            "seen the training texts of all repeats, a fit of a baseline those of one."
         )
     elif len(first.system.predictions) > 1:
         sentences.append(
@@ -188,8 +189,9 @@ def _about_test(test: HoldoutReport) -> list[str]:
         )
     else:
         sentences.append("Each was trained once, so neither intervals nor p values include the influence of the seed.")
+    also = ", their average is not" if len(exported.trainings) > 1 else ""
     sentences.append(
-        f"The probabilities of {system.system.title} are calibrated on validation texts; on the test split, their "
+        f"The probabilities of each training run are calibrated on its validation texts{also}; on the test split, the "
         f"expected calibration error is {test.calibration.expected_error:.4f}, the negative log-likelihood "
         f"{test.calibration.log_loss:.4f}."
     )
@@ -210,10 +212,12 @@ def _openings_sentence(openings: tuple[Opening, ...]) -> str:
         f"{stamp.moment[:10]} by {stamp.study.removesuffix(SUFFIX)} after {stamp.search_trials} trials"
         for stamp in openings
     )
-    if len({stamp.study for stamp in openings}) == len(openings):
+    looks = {stamp.study if stamp.study.endswith(SUFFIX) else "an ensemble" for stamp in openings}
+    if len(looks) == len(openings):
+        also = " and the ensemble" if "an ensemble" in looks else ""
         return (
-            f"This test split has been opened {len(openings)} times, once for each study ({listed}). So the figures of "
-            "each are as good as those of a first look, as long as none of the studies is chosen by them."
+            f"This test split has been opened {len(openings)} times, once for each study{also} ({listed}). So the "
+            "figures of each are as good as those of a first look, as long as none of the studies is chosen by them."
         )
     return (
         f"Caution: this test split has been opened {len(openings)} times ({listed}). Each look that guides a choice "

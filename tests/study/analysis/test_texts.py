@@ -1,5 +1,6 @@
 """What is told about texts: their classes, lengths, duplicates and scripts, and what should be warned about."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,3 +96,31 @@ def test_nothing_is_told_of_limits_that_a_model_has_not(write_csv: WriteCsv) -> 
     assert not [label for label in labels if "cut off" in label or "known" in label]
     limited = text_tables(text_facts(prepare(write_csv(rows_of(a=30, b=30))), TextLimits()))[0].rows
     assert len(limited) == len(labels) + 3
+
+
+@pytest.mark.parametrize(
+    ("signal", "filler"),
+    [
+        (
+            ("\u0926\u093f\u0928", "\u0926\u0941\u0928"),
+            ["\u0915\u0932 ", "\u0918\u0930 ", "\u0938\u092c "],
+        ),  # Hindi: a vowel sign
+        (("\u0e14\u0e35", "\u0e14\u0e38"), ["\u0e01\u0e32\u0e23 ", "\u0e02\u0e2d\u0e07 "]),  # Thai: likewise
+        (
+            ("\u8db3\u7403", "\u94f6\u884c"),
+            ["\u6628\u5929", "\u5728\u5317\u4eac", "\u6211\u4eec"],
+        ),  # Chinese, without blanks
+        (("\U0001f600", "\U0001f621"), ["the ", "day ", "was ", "long "]),
+        (("c++", "c#"), ["code ", "in ", "a ", "file "]),
+    ],
+)
+def test_what_tells_classes_apart_in_any_script_is_found(
+    signal: tuple[str, str], filler: list[str], write_csv: WriteCsv
+) -> None:
+    generator = random.Random(0)
+    rows = []
+    for number in range(120):
+        parts = [*generator.choices(filler, k=6), f" n{number} ", f"{signal[number % 2]} "]
+        generator.shuffle(parts)
+        rows.append(("ab"[number % 2], "".join(parts)))
+    assert linear_look(prepare(write_csv(rows))).accuracy == 1

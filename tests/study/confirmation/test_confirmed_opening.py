@@ -102,7 +102,7 @@ def test_an_opening_that_is_interrupted_before_anything_was_seen_is_continued(
     assert toy.run("--trials", 1) == 0
     with confirming(top=1, seeds=1) as found:
         with monkeypatch.context() as patch:
-            patch.setattr("study.confirmation.holdout.fit_baselines", interrupt)
+            patch.setattr("study.confirmation.tested_baselines.fit_baselines", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 open_once(found)
         assert len(openings(found.storage, found.configuration)) == 1

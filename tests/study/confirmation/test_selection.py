@@ -41,7 +41,4 @@ def test_of_models_with_equal_scores_the_surer_one_is_chosen() -> None:
 
 def test_a_repeat_counts_as_much_as_another_whatever_its_size() -> None:
     few = np.stack([model(np.ones(300, bool)), model(np.zeros(300, bool))])
-    weights, found = choose_weights([few[:, :30], few[::-1]], [LABELS[:30], LABELS], "accuracy")
-    assert found >= 0.5
     assert score(np.array([1, 0]), [few[:, :30], few[::-1]], [LABELS[:30], LABELS], "accuracy") == 0.5
-    assert weights.sum() == pytest.approx(1)

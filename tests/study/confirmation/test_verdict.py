@@ -51,9 +51,9 @@ def test_the_average_of_the_training_runs_is_compared_with_the_baseline_too_and_
     assert verdict.against_baseline.adjusted_p_value == pytest.approx(2 * CLOSE.p_value)
     assert verdict.sentence.endswith(
         "is not shown to differ from the best baseline on validation, SVM (accuracy +0.0050, 95 % interval +0.0002 to "
-        "+0.0100, p = 0.0800); the exported average of its training runs is better than that baseline (accuracy "
-        "+0.0120, 95 % interval +0.0040 to +0.0200, p = 0.0066); the p values, unlike the intervals, are corrected for "
-        "three comparisons."
+        "+0.0100, p = 0.0800); the exported average of its training runs, one system, is better than that baseline "
+        "(accuracy +0.0120, 95 % interval +0.0040 to +0.0200, p = 0.0066); the p values, unlike the intervals, are "
+        "corrected for three comparisons."
     )
     verdict = judge(
         "accuracy", default=None, baseline=CLOSE, baseline_title="SVM", ensemble=WIN, is_default=True, rivals=3

@@ -99,6 +99,8 @@ def test_a_single_training_that_is_exported_is_the_one_that_is_best_on_validatio
     test = confirmed_report(confirmation, Console(file=StringIO()), single=True).test
     assert test is not None
     assert test.exported == Exported((8,), 7 / 8, macro_f1(LABELS, WINNER[1]))
+    assert "average" not in test.verdict.sentence
+    assert test.verdict.of_ensemble is None
     assert test.exported_system.system == SYSTEMS[0]
 
 
@@ -193,8 +195,8 @@ def test_the_outcome_is_stored_with_the_confirmation(confirmation: Confirmation)
 
 def test_a_single_repeat_has_no_deviation(confirmation: Confirmation, stored: list[HoldoutResults]) -> None:
     probabilities = replace(PROBABILITIES, confidences=PROBABILITIES.confidences[:1])
-    systems = [replace(system, predictions=system.predictions[:1]) for system in SYSTEMS]
-    systems[:3] = [replace(systems[place], probabilities=probabilities) for place in (0, 2)]
+    systems = [replace(system, predictions=system.predictions[:1]) for system in (SYSTEMS[0], *SYSTEMS[2:])]
+    systems[:2] = [replace(system, probabilities=probabilities) for system in systems[:2]]
     stored.append(replace(stored[0], systems=tuple(systems)))
     report_on(replace(confirmation, winner=replace(confirmation.winner, trials=confirmation.winner.trials[:1])))
     assert confirmation.study.user_attrs[OUTCOME]["deviation"] is None
@@ -213,7 +215,9 @@ def test_the_test_split_is_opened_where_no_results_are_stored(
     monkeypatch.setattr("study.reports.contents.open_test_split", open_test_split)
     text = StringIO()
     report = confirmed_report(confirmation, Console(file=text, width=200))
-    assert text.getvalue() == "Opening the test split for the winner, the default configuration and the baselines.\n"
+    assert (
+        text.getvalue() == "Predicting the test split with the winner, the default configuration and the baselines.\n"
+    )
     assert report.test is not None
     ((arguments, options),) = asked
     assert arguments == (confirmation.study, confirmation.storage, CONFIGURATION, confirmation.compared)

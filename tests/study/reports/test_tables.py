@@ -117,7 +117,7 @@ def test_the_exported_training_run_and_the_calibration_are_reported_with_the_mea
     assert "expected calibration error is 0.0200, the negative log-likelihood 0.3000." in told
     averaged = " ".join(paragraphs(report_of(3, exported=3)))
     assert "averages the probabilities of these 3 training runs: its accuracy is 0.5000 (0.4000 to 0.6000)" in averaged
-    assert "The probabilities of the winner, averaged are calibrated" in averaged
+    assert "calibrated on its validation texts, their average is not; on the test split" in averaged
     once = " ".join(paragraphs(report_of(1)))
     assert "one of its training runs" not in once
     assert "Each was trained once, so neither intervals nor p values include the influence of the seed." in once

@@ -88,7 +88,7 @@ def test_baselines_are_tuned_on_the_first_repeat_and_fitted_on_each(
     house: Any, most: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits: list[Fit] = []
-    monkeypatch.setattr("study.confirmation.holdout.fit_baselines", partial(fit_baselines, on_fit=fits.append))
+    monkeypatch.setattr("study.confirmation.tested_baselines.fit_baselines", partial(fit_baselines, on_fit=fits.append))
     limits = replace(house.configuration.base.limits, max_training_texts=most)
     house.configuration = replace(house.configuration, base=replace(house.configuration.base, limits=limits))
     results, events = house.open()
@@ -129,7 +129,7 @@ def test_baselines_are_fitted_once_for_each_repeat_whoever_has_won(house: Any, m
             raise KeyboardInterrupt
         return fit_baselines(*arguments, **named)
 
-    monkeypatch.setattr("study.confirmation.holdout.fit_baselines", fit)
+    monkeypatch.setattr("study.confirmation.tested_baselines.fit_baselines", fit)
     with pytest.raises(KeyboardInterrupt):
         house.open()
     results, events = house.open()
@@ -179,9 +179,9 @@ def test_repeats_that_number_the_classes_differently_are_refused(
         texts = prepare_test(split, *arguments, **options)
         return replace(texts, labels=texts.labels[::-1]) if split.repeat == REPEATS[1] else texts
 
-    monkeypatch.setattr("study.confirmation.holdout.confirmed_learner", learner_of)
+    monkeypatch.setattr("study.confirmation.opened_split.confirmed_learner", learner_of)
     if differing == "labels":
-        monkeypatch.setattr("study.confirmation.holdout.prepare_test", test_texts_of)
+        monkeypatch.setattr("study.confirmation.opened_split.prepare_test", test_texts_of)
     message = "^The classes of prepared texts do not have the same numbers in all repeats, .* with "
     way_out = "`python -m study.cache --clear --checkpoints`; then start the same command again.$"
     with pytest.raises(StudyError, match=message + way_out):
@@ -200,7 +200,7 @@ def test_the_winners_training_runs_are_one_system_too_which_predicts_as_the_expo
     results, _ = house.open()
     ensemble = results.ensemble
     assert ensemble is not None
-    assert (ensemble.title, ensemble.validation) == ("the winner, 2 training runs averaged", ())
+    assert (ensemble.title, ensemble.validation) == ("the average of the winner's 2 training runs", ())
     winner = results.systems[0]
     assert winner.probabilities is not None
     classifiers = [
