@@ -1,6 +1,7 @@
 """The report on an ensemble across studies: its page, its figures as JSON, and its model."""
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -229,10 +230,11 @@ def _pareto_figure(report: EnsembleReport) -> Figure:
     }
     together = sum(part.seconds for part in report.ensemble.chosen)
     points["the ensemble"] = (together, report.scores[report.metric].value)
+    times = [time for time, _ in points.values()]
     figure = new_figure("Seconds per 1,000 texts on this CPU", f"Test {METRIC_TITLES[report.metric]}")
     figure.add_trace(
         go.Scatter(
-            x=[time for time, _ in points.values()],
+            x=times,
             y=[value for _, value in points.values()],
             text=list(points),
             mode="markers+text",
@@ -242,7 +244,7 @@ def _pareto_figure(report: EnsembleReport) -> Figure:
             hovertemplate="%{text}: %{y:.4f}, %{x:.2f} s<extra></extra>",
         )
     )
-    figure.update_xaxes(type="log")
+    figure.update_xaxes(type="log", dtick="D2", range=[math.log10(min(times) / 2), math.log10(2 * max(times))])
     figure.update_layout(showlegend=False)
     words = "; ".join(f"{name} {value:.4f} in {time:.2f} s" for name, (time, value) in points.items())
     caption = "What better predictions cost: up is better, left is faster. Each study with all its training runs."
