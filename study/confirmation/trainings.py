@@ -79,7 +79,7 @@ class Confirmed:
 
     @property
     def exported(self) -> int:
-        """The index in `trials` of the exported model: the one that is best on its own validation texts."""
+        """The index in `trials` of the training that is exported alone: the best on its own validation texts."""
         return max(range(len(self.trials)), key=lambda row: self.values[row])
 
 
