@@ -69,13 +69,13 @@ def test_repeating_a_report_does_not_open_the_test_split_again(toy: Any, capsys:
     capsys.readouterr()
     assert report(*QUICK) == 0
     printed = capsys.readouterr().out
-    assert "Opening the test split" not in printed
+    assert "Predicting the test split" not in printed
     assert json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text()) == first
     shutil.rmtree(toy.folder / ".cache" / "checkpoints")  # with the weights, which are then trained again, bit for bit
     assert report(*QUICK) == 0
-    assert "Opening the test split" not in capsys.readouterr().out
+    assert "Predicting the test split" not in capsys.readouterr().out
     again = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
-    assert again.pop("model")["training"] != first.pop("model")["training"]
+    assert again.pop("model")["trainings"] != first.pop("model")["trainings"]
     assert again == first
 
 
