@@ -29,6 +29,7 @@ class _Lines:
     quotes: bool  # whether there is a double quote
     quoted: int  # lines where a cell begins with one and a cell ends with one
     broken: int  # lines that hold one and are no rows
+    bare: bool  # whether one holds some, but no cell of it begins with one
     all_quoted: bool  # whether each line, and the header, begins and ends with one
 
 
@@ -52,7 +53,8 @@ def with_quotes(path: Path, first: Dialect) -> Dialect:
         except csv.Error as error:
             faults.append(str(error))
         else:
-            if several and not are_quoted and _are_rows(path, first, several):
+            are_bare = lines.bare and lines.rows == lines.lines  # no writer of CSV leaves them so
+            if not are_quoted and (_are_rows(path, first, several) if several else are_bare):
                 return replace(first, quotes=False, short_rows=lines.lines - lines.rows)
             return replace(dialect, short_rows=short_rows, all_quoted=lines.all_quoted)
     if not are_quoted and (is_column or not lines.broken):
@@ -127,7 +129,7 @@ def _are_rows(path: Path, dialect: Dialect, numbers: Sequence[int]) -> bool:
 def _look_at_lines(path: Path, dialect: Dialect) -> _Lines:
     """Raises `CorpusError` for a NUL, at which readers would end a text."""
     separators, lines, rows, quoted_lines, broken, longer, quotes = len(dialect.names) - 1, 0, 0, 0, 0, False, False
-    all_quoted = True
+    all_quoted, bare = True, False
     quoted_cell, cell_end = f'{dialect.separator}"', f'"{dialect.separator}'
     with open_text(path, dialect.encoding, newline=None) as text:
         for number, line in enumerate(text):
@@ -147,5 +149,6 @@ def _look_at_lines(path: Path, dialect: Dialect) -> _Lines:
                 quotes = True
                 broken += found != separators
                 begins = line.startswith('"') or quoted_cell in line
+                bare = bare or not begins
                 quoted_lines += begins and (line.rstrip("\n").endswith('"') or cell_end in line)
-    return _Lines(lines, rows, longer, quotes, quoted_lines, broken, all_quoted)
+    return _Lines(lines, rows, longer, quotes, quoted_lines, broken, bare, all_quoted)

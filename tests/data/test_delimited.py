@@ -102,6 +102,14 @@ def test_a_quoted_first_word_stays_in_quotes(tmp_path: Path) -> None:
     assert read(tmp_path / "t.csv", lines(rows)) == rows
 
 
+def test_a_word_in_quotes_keeps_them_where_others_have_quotes_that_no_writer_of_csv_leaves(tmp_path: Path) -> None:
+    rows = [*PLAIN, ("sports", 'it"s late'), ("sports", '"quoted"')]
+    assert read(tmp_path / "t.csv", lines(rows, ";")) == rows
+    letter = [*PLAIN, ("sports", 'Dear team\nHello "you" all, world')]
+    assert read(tmp_path / "t.csv", written(letter)) == letter
+    assert read(tmp_path / "t.csv", written([*COMMAS, ("sports", '"quoted"')])) == [*COMMAS, ("sports", '"quoted"')]
+
+
 def test_cells_of_several_lines_are_one_cell(tmp_path: Path) -> None:
     rows = [(label, f"{text}\nsincerely, {label}\n\n{label}") for label, text in COMMAS]
     assert read(tmp_path / "t.csv", written(rows)) == rows
