@@ -84,6 +84,8 @@ def _linear_space(config: LinearConfig, _base: Settings) -> tuple[Space, Space]:
         "classifier": CategoricalDistribution(["svm", "logistic_regression"]),
         "minimum_texts": IntDistribution(1, 5),  # a feature of more texts is worth keeping
     }
+    if config.balance:  # studies of older versions had none
+        more["balance"] = FloatDistribution(0.0, 1.0)  # from texts that count alike to classes that do
     return default, more
 
 

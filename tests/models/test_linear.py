@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -166,6 +167,21 @@ def test_a_class_without_a_training_text_is_never_predicted(classifier: Any) -> 
     assert np.isfinite(result.best.validation_loss)
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+def test_full_balance_is_that_of_scikit_learn(classes: int) -> None:
+    training, validation = make_texts(200, 0, classes), make_texts(90, 1, classes)
+    rows = np.flatnonzero((training.labels > 0) | (np.arange(200) % 5 == 0))  # the first class is rare
+    config, training = LinearConfig(balance=1.0), training.take(rows)
+    features = fit_features(config, training, validation, vocabulary_size=WORDS, max_tokens=MAX_TOKENS)
+    columns, values, offsets = (tensor.numpy() for tensor in features.training)
+    matrix = csr_array((values.astype(float), columns.astype(np.int32), offsets.astype(np.int32)))
+    balanced = LinearSVC(class_weight="balanced", dual=True, tol=1e-6, max_iter=10_000).fit(matrix, training.labels)
+    plain = LinearSVC(dual=True, tol=1e-6, max_iter=10_000).fit(matrix, training.labels)
+    decisions = logits_of(fit_classifier(config, features, classes=classes, seed=0), training).argmax(dim=1).numpy()
+    assert (decisions == balanced.predict(matrix)).mean() > 0.97
+    assert (decisions == 0).sum() > (plain.predict(matrix) == 0).sum()
+
+
 def test_training_texts_of_one_class_are_refused() -> None:
     texts = make_texts(20, 0, classes=1)
     with pytest.raises(ValueError, match="at least two classes"):
@@ -182,6 +198,7 @@ def test_training_texts_of_one_class_are_refused() -> None:
         ({"C": float("nan")}, "`0 < C < inf` must hold, got nan"),
         ({"max_ngram": 4}, "`1 <= max_ngram <= 3` must hold, got 4"),
         ({"minimum_texts": 0}, "`minimum_texts >= 1` must hold, got 0"),
+        ({"balance": 1.5}, "`0 <= balance <= 1` must hold, got 1.5"),
     ],
 )
 def test_impossible_configurations_are_refused(wrong: dict[str, Any], message: str) -> None:

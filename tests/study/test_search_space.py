@@ -9,6 +9,7 @@ import pytest
 
 from data.source import DataSource
 from models.learners.learner import Settings
+from models.linear import LinearConfig
 from models.lstm import LSTMConfig
 from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits
@@ -32,7 +33,7 @@ def test_by_default_hidden_size_and_learning_rate_are_searched() -> None:
 RANGES = {  # a digest of the ranges of each variant
     "lstm": "34a4eaa9fb4d6b2a",
     "cnn": "b2d546c749cbc892",
-    "linear": "b5cf88bcc4f9428d",
+    "linear": "b51d51f968bc0ee7",
     "bert-frozen": "84ff3027e4195141",
     "bert-full": "3ae44cffd546ac33",
     "bert-gradual": "9592e8b3803fc9a9",
@@ -61,6 +62,10 @@ def test_ranges_change_only_with_the_version_of_the_rules(variant: str) -> None:
 def test_studies_whose_batches_are_counted_in_texts_keep_their_ranges(variant: str, digest: str) -> None:
     base = DEFAULTS[variant]
     assert ranges_digest(replace(base, training=replace(base.training, batch_tokens=None))) == digest
+
+
+def test_studies_whose_classes_have_no_weights_keep_their_ranges() -> None:
+    assert ranges_digest(replace(DEFAULTS["linear"], model=LinearConfig())) == "b5cf88bcc4f9428d"
 
 
 @pytest.mark.parametrize("variant", DEFAULTS)
