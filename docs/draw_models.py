@@ -25,14 +25,23 @@ def draw_tokens(picture: Picture, tokens: str, *, pitch: float, width: float, pa
     return centres, real
 
 
-def draw_head(picture: Picture, x: float, y: float, shape: str) -> None:
-    """The end that all networks share, below the features of that shape at (x, y); 102 high."""
+def draw_head(picture: Picture, x: float, y: float, shape: str, *, bag_of_words: bool = False) -> None:
+    """The end that all networks share, below the features of that shape at (x, y); 102 high, 118 with the words."""
     picture.arrow((x, y), (x, y + 34))
     picture.text(x + 14, y + 17, shape, "soft small", anchor="start")
     picture.box(LEFT, y + 34, 112, 34, "rule", "dropout")
     picture.arrow((LEFT + 112, y + 51), (LEFT + 142, y + 51))
     picture.box(LEFT + 142, y + 34, 112, 34, "learned", "head: Linear")
-    picture.arrow((LEFT + 254, y + 51), (LEFT + 290, y + 51))
+    if bag_of_words:
+        picture.arrow((LEFT, 125), (LEFT - 10, 125), (LEFT - 10, y + 101), (LEFT, y + 101))  # from the embedding
+        picture.box(LEFT, y + 84, 112, 34, "rule", "sum / √length")
+        picture.arrow((LEFT + 112, y + 101), (LEFT + 142, y + 101))
+        picture.box(LEFT + 142, y + 84, 112, 34, "learned", "bag_of_words")
+        picture.arrow((LEFT + 254, y + 101), (LEFT + 278, y + 101), (LEFT + 278, y + 63))
+        picture.sign(LEFT + 278, y + 51, "+")
+        picture.arrow((LEFT + 254, y + 51), (LEFT + 266, y + 51))
+    start = LEFT + (290 if bag_of_words else 254)
+    picture.arrow((start, y + 51), (LEFT + (314 if bag_of_words else 290), y + 51))
     picture.text(RIGHT, y + 18, "logits (B, classes)", "soft small", anchor="end")
     for row, (name, length) in enumerate({"crude": 62, "trade": 20, "earn": 12}.items()):
         picture.text(RIGHT - 70, y + 40 + 22 * row, name, "text small", anchor="end")
@@ -43,7 +52,8 @@ def draw_lstm() -> str:
     picture = Picture(
         "The LSTM classifier",
         "Words are embedded and read by LSTM cells in both directions; the maximum over the real tokens, without the "
-        "padding, goes through dropout and a linear layer to the classes. Below, one cell with its four gates.",
+        "padding, goes through dropout and a linear layer; the sum of the embedded words, through another "
+        "one. Below, one cell with its four gates.",
     )
     columns, real = draw_tokens(picture, "oil prices rose <pad> <pad>", pitch=90, width=80, padding="<pad>")
     picture.box(LEFT, 108, RIGHT - LEFT, 34, "learned", "embedding, embedding_dropout")
@@ -62,14 +72,14 @@ def draw_lstm() -> str:
                 picture.arrow(*((before, 225), (x - 34, 225))[:: 1 if off else -1], off=off)
     picture.box(LEFT, 274, 260, 34, "rule", "maximum over the real tokens")
     picture.box(LEFT + 270, 274, RIGHT - LEFT - 270, 34, "padding", "left out", text="soft small")
-    draw_head(picture, LEFT + 40, 308, "(B, 2 × hidden_size)")
+    draw_head(picture, LEFT + 40, 308, "(B, 2 × hidden_size)", bag_of_words=True)
 
-    picture.text(LEFT, 440, "One cell, opened, at the token t", "text bold", anchor="start")
+    picture.text(LEFT, 464, "One cell, opened, at the token t", "text bold", anchor="start")
     forget, new, cell, out = 105, 193, 281, 369  # the gates f, i, g, o
-    middle, memory, product, gates, bus = (new + cell) / 2, 482, 536, 610, 690
+    middle, memory, product, gates, bus = (new + cell) / 2, 506, 560, 634, 714
     for x, y, name in ((34, memory, "c_{t−1}"), (34, bus, "h_{t−1}"), (middle, bus + 40, "x_{t}")):
         picture.text(x, y, name, "text math")
-    for y, name in ((memory, "c_{t}"), (570, "h_{t}")):
+    for y, name in ((memory, "c_{t}"), (594, "h_{t}")):
         picture.text(RIGHT - 10, y, name, "text math")
     picture.arrow((58, bus), (out, bus), head=False)
     picture.arrow((middle, bus + 28), (middle, bus), head=False)
@@ -81,28 +91,29 @@ def draw_lstm() -> str:
     ):
         picture.box(x - 39, gates, 78, 54, "learned", *lines, text="text small")
         picture.arrow((x, bus), (x, gates + 54))
-    for x, y in ((forget, memory + 12), (out, 582)):
+    for x, y in ((forget, memory + 12), (out, 606)):
         picture.arrow((x, gates), (x, y))
     for x, side in ((new, -12), (cell, 12)):
         picture.arrow((x, gates), (x, product), (middle + side, product))
     picture.arrow((middle, product - 12), (middle, memory + 12))
     for start, end in ((58, forget - 12), (forget + 12, middle - 12), (middle + 12, RIGHT - 26)):
         picture.arrow((start, memory), (end, memory))
-    picture.arrow((out, memory), (out, 506))
-    picture.box(out - 30, 506, 60, 28, "rule", "tanh", text="text small")
-    picture.arrow((out, 534), (out, 558))
-    picture.arrow((out + 12, 570), (RIGHT - 26, 570))
-    for x, y, sign in ((forget, memory, "×"), (middle, memory, "+"), (middle, product, "×"), (out, 570, "×")):
+    picture.arrow((out, memory), (out, 530))
+    picture.box(out - 30, 530, 60, 28, "rule", "tanh", text="text small")
+    picture.arrow((out, 558), (out, 582))
+    picture.arrow((out + 12, 594), (RIGHT - 26, 594))
+    for x, y, sign in ((forget, memory, "×"), (middle, memory, "+"), (middle, product, "×"), (out, 594, "×")):
         picture.sign(x, y, sign)
-    picture.legend(764, learned="learned", rule="fixed rule", data="data", padding="padding")
-    return picture.svg(784)
+    picture.legend(788, learned="learned", rule="fixed rule", data="data", padding="padding")
+    return picture.svg(808)
 
 
 def draw_cnn() -> str:
     picture = Picture(
         "The CNN classifier",
         "Words are embedded; filters of widths 3, 4 and 5 stand on each word and give a number for it and the words "
-        "after it; the maximum of each filter over the real words goes through ReLU, dropout and a linear layer.",
+        "after it; the maximum of each filter over the real words goes through ReLU, dropout and a linear layer; the "
+        "sum of the embedded words, through another one.",
     )
     columns, real = draw_tokens(picture, "oil prices rose after cuts <pad> <pad>", pitch=56, width=52, padding="<pad>")
     picture.box(LEFT, 108, RIGHT - LEFT, 34, "learned", "embedding, embedding_dropout")
@@ -129,9 +140,9 @@ def draw_cnn() -> str:
     picture.text(LEFT, 478, "and so on for every filter", "soft small", anchor="start")
     picture.arrow((RIGHT + 8, 277), (RIGHT + 8, 513), (LEFT + 254, 513))
     picture.box(LEFT, 496, 254, 34, "rule", "all maxima in a row, ReLU")
-    draw_head(picture, LEFT + 40, 530, "(B, widths × filters)")
-    picture.legend(660, learned="learned", rule="fixed rule", data="data", padding="padding", result="largest")
-    return picture.svg(680)
+    draw_head(picture, LEFT + 40, 530, "(B, widths × filters)", bag_of_words=True)
+    picture.legend(684, learned="learned", rule="fixed rule", data="data", padding="padding", result="largest")
+    return picture.svg(704)
 
 
 def draw_linear() -> str:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from models.learners.learner import Settings
 from models.learners.word_learner import WordLearner
-from models.networks.layers import FastDropout, Head, WordDropout, length_mask, word_embedding
+from models.networks.layers import BagOfWords, FastDropout, Head, WordDropout, length_mask, word_embedding
 from models.networks.network import Network
 from models.training.config import TrainingConfig
 from preprocessing.batches import BATCH_TOKENS, TextLimits
@@ -37,6 +37,7 @@ class CNNConfig:
     embedding_dropout: float = 0.2  # on the embedded words, probability of zeroing
     word_dropout: float = 0.2  # probability of replacing a word by <unk> in training
     tune_vectors: bool = True  # whether pretrained word vectors are fine-tuned; without them no effect
+    bag_of_words: bool = False  # whether the embedded words themselves are classified, too; see `BagOfWords`
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # a list in JSON
@@ -51,7 +52,7 @@ class CNNConfig:
 
 
 class CNNClassifier(Network):
-    """Embedding, parallel convolutions, maximum over time, ReLU, dropout, linear.
+    """Embedding, parallel convolutions, maximum over time, ReLU, dropout, linear; beside it, the bag of words.
 
     A filter is applied at each word of the text, to it and the words after it, with zeros after the end. So texts
     shorter than a filter need no special case.
@@ -75,6 +76,7 @@ class CNNClassifier(Network):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = Head(config.filters * len(config.widths), classes)
+        self.bag_of_words = BagOfWords(config.embedding_size, classes) if config.bag_of_words else None
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Token ids (B, T) and lengths (B,) to logits (B, classes)."""
@@ -92,7 +94,7 @@ class CNNClassifier(Network):
             responses = convolution(images)[:, :, 0, :time]  # (B, filters, T)
             pooled.append((responses + additive_mask.to(responses.dtype)).amax(dim=2))
         logits: Tensor = self.head(self.dropout(functional.relu(torch.cat(pooled, dim=1))))
-        return logits
+        return logits if self.bag_of_words is None else logits + self.bag_of_words(features, lengths, time=1)
 
 
 class CNNLearner(WordLearner):

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from models.learners.learner import Settings
 from models.learners.word_learner import WordLearner
-from models.networks.layers import FastDropout, Head, WordDropout, word_embedding
+from models.networks.layers import BagOfWords, FastDropout, Head, WordDropout, word_embedding
 from models.networks.network import Network
 from models.training.config import TrainingConfig
 from preprocessing.batches import BATCH_TOKENS, TextLimits
@@ -37,6 +37,7 @@ class LSTMConfig:
     embedding_dropout: float = 0.5  # on the embedded words, probability of zeroing
     word_dropout: float = 0.2  # probability of replacing a word by <unk> in training
     tune_vectors: bool = True  # whether pretrained word vectors are fine-tuned; without them no effect
+    bag_of_words: bool = False  # whether the embedded words themselves are classified, too; see `BagOfWords`
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "hidden_size", "layers"):
@@ -50,7 +51,7 @@ class LSTMConfig:
 
 
 class LSTMClassifier(Network):
-    """Embedding, LSTM, pooling over the real tokens, dropout, linear.
+    """Embedding, LSTM, pooling over the real tokens, dropout, linear; beside it, the bag of words.
 
     Time comes first inside, (T, B, features), the layout of the fused kernel.
     """
@@ -73,6 +74,7 @@ class LSTMClassifier(Network):
         )
         self.dropout = FastDropout(config.dropout)
         self.head = Head(config.hidden_size * directions, classes)
+        self.bag_of_words = BagOfWords(config.embedding_size, classes) if config.bag_of_words else None
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Token ids (B, T) and lengths (B,) to logits (B, classes)."""
@@ -81,7 +83,7 @@ class LSTMClassifier(Network):
         mask = time < lengths  # (T, B)
         backwards = torch.where(mask, lengths - 1 - time, time)  # (T, B): where to read a text from its end
 
-        features = self.embedding_dropout(self.embedding(self.word_dropout(token_ids)))
+        words = features = self.embedding_dropout(self.embedding(self.word_dropout(token_ids)))
         outputs: list[Tensor] = []
         for layer, lstm in enumerate(self.lstms):
             if layer:
@@ -93,14 +95,16 @@ class LSTMClassifier(Network):
                 outputs.append(_run(self.reversed_lstms[layer], _reorder(features, backwards)))
         pooled = torch.cat([_pool(output, mask, lengths, self.config.pooling) for output in outputs], dim=1)
         logits: Tensor = self.head(self.dropout(pooled.float()))
-        return logits
+        return logits if self.bag_of_words is None else logits + self.bag_of_words(words, lengths, time=0)
 
 
 class LSTMLearner(WordLearner):
     config_type = LSTMConfig
     network_type = LSTMClassifier
     defaults: ClassVar = {
-        "": Settings(LSTMConfig(), TrainingConfig(batch_tokens=BATCH_TOKENS, schedule="linear"), TextLimits())
+        "": Settings(
+            LSTMConfig(bag_of_words=True), TrainingConfig(batch_tokens=BATCH_TOKENS, schedule="linear"), TextLimits()
+        )
     }
 
 

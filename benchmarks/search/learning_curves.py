@@ -49,11 +49,13 @@ class Task:
     space: str = "default"
     epochs: int | None = None  # None: as a study of this corpus has
     schedule: Schedule = "linear"
+    bag_of_words: bool = True  # of the network; until 2026-11-29 it had none
 
     @property
     def file(self) -> Path:
         parts = [self.corpus.replace(":", "-"), self.space, *([f"{self.epochs}-epochs"] if self.epochs else [])]
         parts += [] if self.schedule == "one_cycle" else [self.schedule]
+        parts += ["bag"] if self.bag_of_words else []
         return FOLDER / f"{'-'.join(parts)}.jsonl"
 
     @property
@@ -63,7 +65,8 @@ class Task:
         limits = replace(base.limits, max_training_texts=int(part) if part else None)
         precision = "bfloat16" if multiplies_bfloat16(CPU) else "float32"
         training = replace(base.training, precision=precision, schedule=self.schedule)
-        return replace(base, limits=limits, training=training)
+        model = replace(base.model, bag_of_words=self.bag_of_words)
+        return replace(base, model=model, limits=limits, training=training)
 
     @property
     def ranges(self) -> Space:
@@ -107,7 +110,7 @@ def collect(task: Task, *, configurations: int, minutes: float) -> None:
     there = {(row["number"], row["seed"]) for row in read(task)}
     missing = [(number, seed) for number in range(configurations) for seed in SEEDS if (number, seed) not in there]
     FOLDER.mkdir(exist_ok=True)
-    cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
     with (
         ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool,
         task.file.open("a", encoding="utf-8") as file,
@@ -133,11 +136,13 @@ def main() -> None:
     parser.add_argument("--space", choices=["default", "wide"], default="default")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--schedule", choices=list(WARM_UP_SHARES), default="linear")
+    parser.add_argument("--no-bag-of-words", action="store_true")
     parser.add_argument("--configurations", type=int, default=80)
     parser.add_argument("--minutes", type=float, default=120)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    task = Task(arguments.corpus, arguments.space, arguments.epochs, arguments.schedule)
+    bag_of_words = not arguments.no_bag_of_words
+    task = Task(arguments.corpus, arguments.space, arguments.epochs, arguments.schedule, bag_of_words)
     collect(task, configurations=arguments.configurations, minutes=arguments.minutes)
 
 

@@ -179,13 +179,15 @@ def main() -> None:
     parser.add_argument("corpora", nargs="*", default=["r8"])
     parser.add_argument("--space", choices=["default", "wide"], default="default")
     parser.add_argument("--schedule", choices=list(WARM_UP_SHARES), default="linear")
+    parser.add_argument("--no-bag-of-words", action="store_true", help="the tables of the network without it")
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--only", default="", help="ways of searching whose names contain this")
     parser.add_argument("--configurations", type=int, help="only the first so many of a table")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for corpus in arguments.corpora:
-        replay(Task(corpus, arguments.space, schedule=arguments.schedule), arguments)
+        bag_of_words = not arguments.no_bag_of_words
+        replay(Task(corpus, arguments.space, schedule=arguments.schedule, bag_of_words=bag_of_words), arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Layers that the networks share: word embeddings, scaled or pretrained, the mask of lengths, and fast dropout."""
+"""Layers that the networks share: word embeddings, scaled or pretrained, the mask of lengths, heads, fast dropout."""
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,23 @@ class Head(nn.Linear):
         """Features (B, features) to logits (B, classes)."""
         with torch.autocast(features.device.type, enabled=False):
             return super().forward(features.float())
+
+
+class BagOfWords(nn.Module):
+    """A linear classifier of the sum of a text's embedded words, in no order, beside that of the network.
+
+    After fastText (Joulin et al. 2017, arXiv:1607.01759), and the wide part of Cheng et al. (2016, arXiv:1606.07792).
+    What single words tell of a class is learned from few texts. The sum is divided by the root of the length.
+    """
+
+    def __init__(self, embedding_size: int, classes: int) -> None:
+        super().__init__()
+        self.head = Head(embedding_size, classes, bias=False)
+
+    def forward(self, features: Tensor, lengths: Tensor, *, time: int) -> Tensor:
+        """Embedded words, zero for padding and with the words along dimension `time`, to logits (B, classes)."""
+        logits: Tensor = self.head(features.sum(dim=time) / lengths[:, None].sqrt())
+        return logits
 
 
 class WordDropout(nn.Module):

@@ -80,7 +80,7 @@ def _choose_training(
     base = configuration.base
     precision = {"precision": choose_precision(base, device)} if base.training.precision == "auto" else {}
     budget = usual_budget(base, training_texts(base, prepared)) if fits_budget else {}
-    chosen = {"schedule", *precision, *(budget if base.training.budget_texts is None else ())}
+    chosen = {*precision, *(budget if base.training.budget_texts is None else ())}
     return with_training(configuration, precision | budget), chosen
 
 

@@ -42,9 +42,11 @@ def search(budget: int) -> int:
     return run_command(run.app, arguments)
 
 
-def test_a_stored_study_continues_where_it_was() -> None:
+def test_a_stored_study_continues_where_it_was(capsys: Capture) -> None:
     before = trials()
     assert search(6) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Note: the study keeps the settings that it began with: balance 0.0 (new studies: 0.5)." in told
     assert trials()[:4] == before
     assert len(trials()) == 6
 
