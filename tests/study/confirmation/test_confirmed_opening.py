@@ -68,9 +68,9 @@ def test_opening_the_test_split_opens_the_texts_of_each_repeat_once(
         opened.append(str(key))
         return open_or_build(cache_dir, name, key, *rest, **options)
 
-    toy.searched("--trials", 1)
+    toy.searched("--trials", 1, "--epochs", 1)
     toy.load().enqueue_trial({"hidden_size": 128, "learning_rate": 0.02})  # better than the default configuration
-    assert toy.run("--trials", 2) == 0
+    assert toy.run("--trials", 2, "--epochs", 1) == 0
     with confirming(top=1, seeds=2) as found:
         _prepare.cache_clear()
         monkeypatch.setattr("preprocessing.prepared.open_or_build", count)
