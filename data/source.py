@@ -69,12 +69,14 @@ class DataSource:
 class Split:
     """How texts are divided into training, validation and test.
 
-    A `repeat` splits training and validation texts differently from the search; the test split stays the same.
+    A `repeat` splits training and validation texts differently from the search; the test split stays the same. In a
+    `whole` one, all other texts are for training; the search's validation texts are among them, as the last ones.
     """
 
     source: DataSource
     seed: int = 0
     repeat: int | None = None  # None: the search's split
+    whole: bool = False
 
 
 def find_source(

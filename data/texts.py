@@ -51,7 +51,9 @@ def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload 
     if lonely := classes_only_in_training(corpus, sides):
         shown = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
         notes += (f"classes with too few distinct texts to be split, all in training: {len(lonely)} ({shown}).",)
-    training, validation = (corpus.take(np.flatnonzero(sides == side)) for side in (TRAINING, VALIDATION))
+    training_rows, validation_rows = (np.flatnonzero(sides == side) for side in (TRAINING, VALIDATION))
+    validation = corpus.take(validation_rows)
+    training = corpus.take(np.concatenate([training_rows, validation_rows]) if split.whole else training_rows)
     if len(in_validation := validation.labels.unique()) == 1 and split.repeat is None:
         sizes = sorted(_count_classes(corpus).items(), key=lambda pair: pair[1])
         rare = ", ".join(f"{quoted(name)} ({size})" for name, size in sizes[:3] if name != in_validation[0].as_py())

@@ -46,7 +46,14 @@ class BERTLearner(Learner):
 
     def fit(self, *, on_epoch_end: OnEpochEnd | None = None, checkpoint: Checkpoint | None = None) -> TrainingResult:
         config = self.settings.training
-        run = partial(train, config=config, device=self.device, on_epoch_end=on_epoch_end, checkpoint=checkpoint)
+        run = partial(
+            train,
+            keep_last=self.prepared.is_whole,
+            config=config,
+            device=self.device,
+            on_epoch_end=on_epoch_end,
+            checkpoint=checkpoint,
+        )
         if self.shares_features(self.settings):
             # Before the seed is set, since loading the encoder draws random numbers.
             training, validation = self.find_features()

@@ -25,7 +25,7 @@ from models.training.checkpoint import Checkpoint
 from models.training.config import TrainingConfig
 from models.training.scores import accuracy, macro_f1
 from models.training.trainer import EpochResult, TrainingResult
-from preprocessing.batches import TextLimits
+from preprocessing.batches import TextLimits, limited_training_texts
 from preprocessing.encoding import EncodedTexts
 
 WHOLE_TEXTS = 1_000_000  # tokens: no text is truncated
@@ -63,6 +63,7 @@ class LinearClassifier(Network):
 
     weight: Tensor  # (features, classes) float32
     bias: Tensor  # (classes,) float32
+    temperature: float = 1.0  # that has scaled both; known only where it was fitted
 
     def __init__(self, config: LinearConfig, *, vocabulary_size: int, classes: int, features: int = 1) -> None:
         """An unfitted classifier; `features` must fit the state to be loaded."""
@@ -103,15 +104,21 @@ class LinearLearner(Learner):
         on_epoch_end: OnEpochEnd | None = None,
         checkpoint: Checkpoint | None = None,  # noqa: ARG002  # there are no epochs to continue from
     ) -> TrainingResult:
-        _, result = fit_linear(
+        fit = partial(
+            fit_linear,
             self.settings.model,
-            self.training_texts,
-            self.truncated(self.prepared.validation),
+            validation=self.truncated(self.prepared.validation),
             vocabulary_size=self.vocabulary_size,
             max_tokens=self.settings.limits.max_tokens,
             classes=len(self.prepared.classes),
             seed=self.settings.training.seed,
         )
+        temperature = None
+        if self.prepared.is_whole:  # texts that are trained on calibrate nothing, so there is a fit without them
+            others = np.arange(len(self.prepared.training) - len(self.prepared.validation))
+            texts = limited_training_texts(self.prepared.training.take(others), self.settings.limits)
+            temperature = fit(self.truncated(texts))[0].temperature
+        _, result = fit(self.training_texts, temperature=temperature)
         if on_epoch_end:
             on_epoch_end(result.best)
         return result
@@ -137,14 +144,15 @@ def fit_linear(
     max_tokens: int,
     classes: int,
     seed: int,
+    temperature: float | None = None,
 ) -> tuple[LinearClassifier, TrainingResult]:
     """Fit the features and the classifier; the result has one epoch.
 
-    Ids from `vocabulary_size` on are unknown. Deterministic.
+    Ids from `vocabulary_size` on are unknown. `temperature`: see `fit_classifier`. Deterministic.
     """
     start = time.perf_counter()
     features = fit_features(config, training, validation, vocabulary_size=vocabulary_size, max_tokens=max_tokens)
-    model = fit_classifier(config, features, classes=classes, seed=seed)
+    model = fit_classifier(config, features, classes=classes, seed=seed, temperature=temperature)
     labels = features.validation_labels
     with torch.inference_mode():
         training_loss = functional.cross_entropy(model.score(features.training), features.training_labels).item()
@@ -183,8 +191,10 @@ def fit_features(
     )
 
 
-def fit_classifier(config: LinearConfig, features: Features, *, classes: int, seed: int) -> LinearClassifier:
-    """Fit on the training texts, then scale the logits by a temperature that is fitted on the validation texts.
+def fit_classifier(
+    config: LinearConfig, features: Features, *, classes: int, seed: int, temperature: float | None = None
+) -> LinearClassifier:
+    """Fit on the training texts, then scale the logits by the temperature, or by one fitted on the validation texts.
 
     A class without a training text is never predicted. Raises `ValueError` if all training texts have one class.
     """
@@ -196,9 +206,11 @@ def fit_classifier(config: LinearConfig, features: Features, *, classes: int, se
     model.weight[:, present] = weights.t()
     model.bias[:] = NEVER
     model.bias[present] = biases
-    is_known = torch.isin(features.validation_labels, present)
-    logits = model.score(features.validation)[is_known][:, present]
-    temperature = best_temperature(logits, torch.searchsorted(present, features.validation_labels[is_known]))
+    if temperature is None:
+        is_known = torch.isin(features.validation_labels, present)
+        logits = model.score(features.validation)[is_known][:, present]
+        temperature = best_temperature(logits, torch.searchsorted(present, features.validation_labels[is_known]))
+    model.temperature = temperature
     model.weight /= temperature
     model.bias /= temperature
     return model.eval()

@@ -45,6 +45,7 @@ class PreparedTexts:
     test_texts: int  # how many are held out
     notes: tuple[str, ...]  # what was noticed while reading
     test_classes: dict[str, int] | None = None  # the number of test texts of each class, where it is known
+    is_whole: bool = False  # whether the validation texts are for training, too, as the last of the training texts
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -89,10 +90,12 @@ def prepare_for_search(
             "notes": texts.notes,
             "test_texts": texts.test_texts,
             "test_classes": texts.test_classes,
+            "whole": split.whole,
         }
         (folder / ABOUT_FILE).write_text(json.dumps(about, indent=1))
 
     name = _name(split, pieces) + ("" if split.repeat is None else f" repeat {split.repeat}")
+    name += " whole" if split.whole else ""
     return _open(open_or_build(cache_dir, name, _key(split, pieces), build, on_event=on_event))
 
 
@@ -142,6 +145,8 @@ def _key(split: Split, pieces: WordPieces | None) -> dict[str, Any]:
     }
     if split.repeat is not None:
         key |= {"draw": split.repeat, "draw_rule": REPEAT_VERSION}
+    if split.whole:
+        key["whole"] = True
     if pieces is not None:
         key["word_pieces"] = pieces.identity
     return key
@@ -159,6 +164,7 @@ def _open(entry: CacheEntry) -> PreparedTexts:
         about["test_texts"],
         tuple(about["notes"]),
         about.get("test_classes"),
+        about.get("whole", False),
     )
 
 

@@ -18,6 +18,9 @@ from study.search_space import Space, search_space
 # neither continued nor reported on, since their values are not comparable.
 RULES = 2
 
+# Repeats from this number on train on all texts but the test's, with different seeds.
+FIRST_REFIT = 2_000
+
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -38,7 +41,9 @@ class StudyConfig:
         return search_space(self.space, self.base)
 
     def split(self, repeat: int | None = None) -> Split:
-        """The split of the search, or of a repeat."""
+        """The split of the search, or of a repeat; see `FIRST_REFIT`."""
+        if repeat is not None and repeat >= FIRST_REFIT:
+            return Split(self.source, self.split_seed, whole=True)
         return Split(self.source, self.split_seed, repeat)
 
     @property

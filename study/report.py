@@ -64,6 +64,10 @@ def report(
             "--retrain/--no-retrain", help="With --no-retrain: tables and figures of the search alone, in seconds."
         ),
     ] = True,
+    refit: Annotated[
+        bool,
+        typer.Option("--refit", help="Export a model that is trained on all texts but the test's."),
+    ] = False,
     single: Annotated[
         bool, typer.Option("--single", help="Export one training of the winner, smaller and faster than their average.")
     ] = False,
@@ -87,7 +91,7 @@ def report(
     with interruptible("What was trained is kept.", module="study.report") as console:
         from study.reports.build import ReportOptions, report_studies
 
-        options = ReportOptions(top, seeds, audit, retrain, single, ensemble, workers, output)
+        options = ReportOptions(top, seeds, audit, retrain, refit, single, ensemble, workers, output)
         report_studies(storage, name, options, console)
 
 

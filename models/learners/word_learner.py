@@ -46,6 +46,7 @@ class WordLearner(Learner):
             ),
             self.evaluation_batches(validation),
             early_validation=self.evaluation_batches(stratified_part(validation, EARLY_VALIDATION_TEXTS)),
+            keep_last=self.prepared.is_whole,
             config=config,
             device=self.device,
             on_epoch_end=on_epoch_end,

@@ -71,12 +71,14 @@ def train(
     *,
     device: torch.device,
     early_validation: AnyEvaluationBatches | None = None,
+    keep_last: bool = False,
     on_epoch_end: Callable[[EpochResult], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> TrainingResult:
     """Train with smoothed cross-entropy, AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) and the schedule.
 
-    `early_validation` are the texts that validate epochs before the first settled one, if not all of `validation`.
+    `early_validation` are the texts that validate epochs before the first settled one, if not all of `validation`. With
+    `keep_last`, the weights of the last epoch are the result, without early stopping: for texts that are trained on.
     `on_epoch_end` may raise to end the training; the exception passes through. An interrupted training continues from
     its `checkpoint`: on the same CPU to the same curve and weights, bit for bit, which a GPU does not guarantee;
     `on_epoch_end` is called for its earlier epochs again. Raises `TrainingDivergedError` when the loss is no longer
@@ -85,7 +87,7 @@ def train(
     """
     if device.type == "cpu":
         torch.set_num_threads(1)
-    run = _Run(model, config, steps_per_epoch=len(training), device=device)
+    run = _Run(model, config, steps_per_epoch=len(training), device=device, keep_last=keep_last)
     if checkpoint and (state := checkpoint.load()):
         run.load_state_dict(state)
     tell = on_epoch_end or (lambda _result: None)
@@ -128,9 +130,18 @@ def predict(
 class _Run:
     """A training, with all state that changes from epoch to epoch."""
 
-    def __init__(self, model: nn.Module, config: TrainingConfig, *, steps_per_epoch: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainingConfig,
+        *,
+        steps_per_epoch: int,
+        device: torch.device,
+        keep_last: bool = False,
+    ) -> None:
         self.model = model.to(device)
         self.config = config
+        self.keep_last = keep_last
         self.device = device
         self.optimizer = ScheduledAdamW(
             parameter_groups(self.model, config.learning_rate),
@@ -146,13 +157,13 @@ class _Run:
 
     @property
     def best(self) -> EpochResult:
-        return best_epoch(self.curve, self.config)
+        return self.curve[-1] if self.keep_last else best_epoch(self.curve, self.config)
 
     @property
     def is_over(self) -> bool:
         settled = [result.score(self.config.metric) for result in self.curve[self.config.first_settled_epoch :]]
         waited = len(settled) - 1 - settled.index(max(settled)) if settled else 0
-        return len(self.curve) == self.config.epochs or waited >= self.config.patience
+        return len(self.curve) == self.config.epochs or (waited >= self.config.patience and not self.keep_last)
 
     def train_epoch(self, training: AnyTrainingBatches, validation: AnyEvaluationBatches) -> EpochResult:
         start, epoch = time.perf_counter(), len(self.curve)

@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from study.configuration import StudyConfig
+from study.configuration import FIRST_REFIT, StudyConfig
 from study.confirmation.candidates import Candidate, Ranked, default_candidate, find_candidates, rank, rounds, trainings
 from study.confirmation.crew import Crew, open_crew
 from study.confirmation.pruning_audit import Audit, Chosen, audit, choose_pruned, to_finish
@@ -27,6 +27,7 @@ from study.confirmation.trainings import (
     confirming,
     left_out,
     ranking,
+    refitting,
     trained,
 )
 from study.errors import StudyError
@@ -73,12 +74,14 @@ def confirmed_search(
     top: int | None = None,
     seeds: int | None = None,
     audits: int | None = None,
+    refit: bool = False,
     workers: int | None,
     console: Console,
 ) -> Iterator[Confirmation]:
     """Run the missing trainings, with progress. Raises `UserError`; `Interrupted`, after which it can continue.
 
     For each of `top`, `seeds` and `audits` (see `Extent`), None means the value of the last report, or the default.
+    `refit`: the winner is trained on all texts but the test's, too.
     """
     with joined_study(url, name) as (growing, storage), only_one(storage, f"{growing.study_name}/report", BUSY):
         search, configuration = snapshot(growing), load_configuration(growing, storage)
@@ -88,12 +91,13 @@ def confirmed_search(
         default = default_candidate(search, configuration)
         chosen = _choose_pruned(search, configuration, extent.audit, console)
         repeats = [*range(rounds(len(candidates))), *range(FIRST_CONFIRMING, FIRST_CONFIRMING + extent.seeds)]
+        repeats += [FIRST_REFIT] if refit else []
         with open_crew(
             search, storage, configuration, url=url, repeats=repeats, workers=workers, console=console
         ) as crew:
-            crew.plan.append(_plan(candidates, default, extent, chosen))
+            crew.plan.append(_plan(candidates, default, extent, chosen, refit=refit))
             along = [*confirming(default, repeats=extent.seeds), *to_finish(chosen)]
-            ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds)
+            ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds, refit=refit)
         reference = None if winner.candidate.is_default else _reference(crew, default, repeats=extent.seeds)
         if not winner.candidate.is_default:
             failed = [candidate for candidate in failed if candidate != default]
@@ -118,7 +122,7 @@ def confirmed_search(
 
 
 def _rank_and_confirm(
-    crew: Crew, candidates: list[Candidate], along: list[Wanted], *, repeats: int
+    crew: Crew, candidates: list[Candidate], along: list[Wanted], *, repeats: int, refit: bool
 ) -> tuple[tuple[Ranked, ...], Confirmed, list[Candidate]]:
     """The ranking, the first candidate of it that trained on all further repeats, and the candidates that failed.
 
@@ -132,10 +136,11 @@ def _rank_and_confirm(
     ranked, failed = rank(candidates, train_round)
     for place, candidate in enumerate(entry.candidate for entry in ranked):
         which = "the default configuration" if candidate.is_default else "the winner"
-        wanted = confirming(candidate, repeats=repeats)
+        wanted = [*confirming(candidate, repeats=repeats), *(refitting(candidate, repeats=repeats) if refit else ())]
         trials = crew.train(f"Confirming {which} on {plural(repeats, 'further repeat')}.", [*wanted, *along])
-        if winner := _confirmed(candidate, trials[: len(wanted)]):
-            return tuple(ranked[place:]), winner, failed
+        if winner := _confirmed(candidate, trials[:repeats]):
+            refits = [trial for trial in trials[repeats : len(wanted)] if trial is not None]
+            return tuple(ranked[place:]), replace(winner, refits=tuple(refits)), failed
         failed.append(candidate)
     raise StudyError(
         f"No configuration of study '{crew.study.user_attrs[CONFIRMS]}' could be trained on all repeats; the last one "
@@ -143,9 +148,9 @@ def _rank_and_confirm(
     )
 
 
-def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, chosen: Chosen) -> str:
-    count = len(candidates)
-    most = trainings(count) + extent.seeds * (2 if any(not candidate.is_default for candidate in candidates) else 1)
+def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, chosen: Chosen, *, refit: bool) -> str:
+    count, confirmed = len(candidates), 2 if any(not candidate.is_default for candidate in candidates) else 1
+    most = trainings(count) + extent.seeds * (confirmed + refit)
     audits = (
         f" Besides, {plural(len(to_finish(chosen)), 'pruned trial')} will be finished." if to_finish(chosen) else ""
     )
@@ -154,7 +159,10 @@ def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, c
         ranked = "The best configuration"
     also = "" if candidates == [default] else " and the default configuration"
     trained_on = f"{'is' if not also else 'are'} trained on {plural(extent.seeds, 'further repeat')}"
-    return f"{ranked}{also} {trained_on} (fresh seeds and splits): up to {plural(most, 'training run')}.{audits}"
+    exported = ", and the winner on all texts but the test's, to be exported" if refit else ""
+    return (
+        f"{ranked}{also} {trained_on} (fresh seeds and splits){exported}: up to {plural(most, 'training run')}.{audits}"
+    )
 
 
 def _reference(crew: Crew, default: Candidate, *, repeats: int) -> Confirmed | None:

@@ -124,8 +124,13 @@ def _own_results(found: Confirmation) -> HoldoutResults:
     return results
 
 
+def _members(found: Confirmation) -> list[tuple[FrozenTrial, float]]:
+    """The trainings of the winner that are averaged, and their temperatures."""
+    return [(trial, found.winner.temperature_of(trial, _temperatures(found))) for trial in found.winner.members]
+
+
 def _temperatures(found: Confirmation) -> tuple[float, ...]:
-    """The temperatures of the winner's trainings."""
+    """The temperatures of the winner's trainings on repeats."""
     probabilities = _own_results(found).systems[0].probabilities
     assert probabilities is not None
     return probabilities.temperatures
@@ -143,7 +148,7 @@ def _predict_validation(found: Confirmation, repeats: Sequence[int]) -> list[npt
 
 def _averaged(found: Confirmation) -> TextClassifier:
     classifiers = []
-    for trial, temperature in zip(found.winner.trials, _temperatures(found), strict=True):
+    for trial, temperature in _members(found):
         learner = confirmed_learner(found.configuration, trial, torch.device("cpu"))
         classifiers.append(learner.restore(load_weights(found.checkpoints, trial), {}, temperature=temperature))
     return average(classifiers, {})
@@ -200,9 +205,9 @@ def _test(parts: Sequence[Part]) -> HoldoutResults:
     mean, opened = np.zeros((len(own.labels), len(own.classes))), None
     for part, each in zip(chosen, found, strict=True):
         opened = OpenedSplit(each.configuration, each.device, classes_of=opened)
-        for trial in each.winner.trials:
-            _, shares = predict_training(opened, trial, each.checkpoints)
-            mean += part.weight / len(each.winner.trials) * shares
+        for trial, temperature in _members(each):
+            _, shares = predict_training(opened, trial, each.checkpoints, temperature=temperature)
+            mean += part.weight / len(each.winner.members) * shares
     predicted = predicted_with(mean, own.labels, temperature=1.0)
     probabilities = Probabilities((1.0,), (predicted.log_loss,), predicted.confidences[None])
     weights = {part.study: part.weight for part in chosen}

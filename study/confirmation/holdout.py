@@ -17,11 +17,11 @@ import numpy.typing as npt
 import torch
 from optuna.study import Study
 
-from study.configuration import StudyConfig
+from study.configuration import FIRST_REFIT, StudyConfig
 from study.confirmation.opened_split import OpenedSplit, Predicted, predict_training, predicted_with
 from study.confirmation.openings import Opening, record, split_hash
 from study.confirmation.predictions import ENSEMBLE, HoldoutResults, Probabilities, System
-from study.confirmation.tested_baselines import over_repeats, parameters_of, predict_baselines
+from study.confirmation.tested_baselines import best_refitted, over_repeats, parameters_of, predict_baselines
 from study.confirmation.trainings import Confirmed
 from study.storage.attributes import REPEAT, RESULTS
 from study.storage.retrying import RetryingStorage, retry
@@ -50,8 +50,9 @@ def open_test_split(
 ) -> HoldoutResults:
     """Predict the test texts with the confirmed configurations and the baselines, and store the predictions.
 
-    Each predicts once per repeat, fitted on that repeat's training texts. `compared`: the winner, then the default
-    configuration if it is another one. Raises `StudyError` if the classes have different numbers in different repeats.
+    Each predicts once per repeat, fitted on that repeat's training texts; refits of the winner are averaged, and a
+    baseline is refitted, too. `compared`: the winner, then the default configuration if it is another one. Raises
+    `StudyError` if the classes have different numbers in different repeats.
     """
     stamp = Opening(
         test_split=split_hash(configuration),
@@ -79,24 +80,34 @@ def open_test_split(
         first = confirmed.trials[0]
         weights = confirmed_learner(configuration, first, device).count_weights(load_weights(checkpoints, first))
         systems.append(_trained_system(name, confirmed, trainings, weights))
-        if name == "winner" and len(trainings) > 1:
-            mean = predicted_with(np.asarray(total) / len(trainings), sides.labels, temperature=1.0)
-            systems.append(_ensemble(systems[0], mean, trainings=len(trainings)))
+    best = compared[0]
+    if best.refits:
+        temperature = float(np.mean([training.temperature for training, *_ in predicted]))
+        total = sum(predict_training(sides, refit, checkpoints, temperature=temperature)[1] for refit in best.refits)
+    if len(best.members) > 1 or best.refits:
+        mean = predicted_with(np.asarray(total) / len(best.members), sides.labels, temperature=1.0)
+        systems.insert(1, _ensemble(systems[0], mean, best))
     systems += map(over_repeats, zip(*baselines, strict=True))
+    if best.refits:
+        tell = partial(on_event, "Baselines on all texts but the test's.")
+        refitted = predict_baselines(confirmation, sides, FIRST_REFIT, tell, parameters_of(baselines[0]))
+        systems.append(best_refitted(systems, refitted))
     results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
     confirmation.set_user_attr(stamp.compared, results.to_dict())
     return results
 
 
-def _ensemble(winner: System, mean: Predicted, *, trainings: int) -> System:
-    """The trainings of the winner as one system, by the mean of their calibrated probabilities.
+def _ensemble(winner: System, mean: Predicted, confirmed: Confirmed) -> System:
+    """The members of the winner as one system, by the mean of their calibrated probabilities.
 
     It has no score on validation texts, since those of one training were trained on by another.
     """
+    trainings = len(confirmed.members)
+    title = f"the average of {winner.title}'s {trainings} training runs" if trainings > 1 else winner.title
     return replace(
         winner,
         name=ENSEMBLE,
-        title=f"the average of {winner.title}'s {trainings} training runs",
+        title=f"{title} on all texts but the test's" if confirmed.refits else title,
         validation=(),
         predictions=mean.predictions[None],
         weights=winner.weights * trainings,
@@ -125,7 +136,10 @@ def results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:
     facts = [
         [
             sorted(map(list, confirmed.candidate.parameters.items())),
-            [[trial.user_attrs[REPEAT], digest_of_weights(checkpoints, trial)] for trial in confirmed.trials],
+            [
+                [trial.user_attrs[REPEAT], digest_of_weights(checkpoints, trial)]
+                for trial in (*confirmed.trials, *confirmed.refits)
+            ],
         ]
         for confirmed in compared
     ]

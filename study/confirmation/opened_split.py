@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss
 from models.learners.learner import Learner
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts, prepare_test
-from study.configuration import StudyConfig
+from study.configuration import FIRST_REFIT, StudyConfig
 from study.confirmation.predictions import CONFIDENCE_STEPS, Numbers
 from study.errors import StudyError
 from study.storage.attributes import REPEAT
@@ -56,7 +56,7 @@ class OpenedSplit:
 
     def _test_texts(self, repeat: int, *, in_words: bool = False) -> EncodedTexts:
         """The test texts of a repeat, opened once for all systems."""
-        configuration = self.configuration
+        configuration, repeat = self.configuration, min(repeat, FIRST_REFIT)  # all refits have the same texts
         pieces = None if in_words else word_pieces_of(configuration)
         key = repeat, pieces is None
         if key not in self._opened:
@@ -77,12 +77,16 @@ class Predicted:
 
 
 def predict_training(
-    opened: OpenedSplit, trial: FrozenTrial, checkpoints: Path
+    opened: OpenedSplit, trial: FrozenTrial, checkpoints: Path, *, temperature: float | None = None
 ) -> tuple[Predicted, npt.NDArray[np.float64]]:
-    """What a training predicts, and its calibrated probabilities (texts, classes)."""
+    """What a training predicts, and its calibrated probabilities (texts, classes).
+
+    `temperature`: of a refit, which has no validation texts of its own to be calibrated on.
+    """
     learner, texts = opened.open(trial)
     weights = load_weights(checkpoints, trial)
-    temperature = temperature_of(learner, learner.logits(weights, learner.prepared.validation))
+    if temperature is None:
+        temperature = temperature_of(learner, learner.logits(weights, learner.prepared.validation))
     probabilities = (learner.logits(weights, texts).double() / temperature).softmax(dim=1).numpy()
     return predicted_with(probabilities, opened.labels, temperature), probabilities
 

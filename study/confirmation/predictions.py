@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 ENSEMBLE = "ensemble"  # the name of the winner's trainings as one system
+REFITTED_BASELINE = "refitted_baseline"  # the name of the best baseline on validation, fitted on all other texts, too
 CONFIDENCE_STEPS = 10_000  # probabilities are stored as multiples of their inverse
 
 Numbers = npt.NDArray[np.int64]
@@ -62,7 +63,7 @@ class HoldoutResults:
 
     @property
     def ensemble(self) -> System | None:
-        """The winner's trainings as one system; None for a single one."""
+        """The winner's trainings, or its refits, as one system; None for a single training without a refit."""
         return next((system for system in self.systems if system.name == ENSEMBLE), None)
 
     def to_dict(self) -> dict[str, Any]:

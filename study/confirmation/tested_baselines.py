@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from optuna.study import Study
@@ -12,7 +13,7 @@ from preprocessing.batches import limited_training_texts
 from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from study.confirmation.opened_split import OpenedSplit
 from study.confirmation.openings import split_hash
-from study.confirmation.predictions import System
+from study.confirmation.predictions import REFITTED_BASELINE, System
 from study.storage.attributes import BASELINES
 
 BASELINE_RULES = 2  # version of how baselines are tuned and fitted; those of others are fitted again
@@ -58,6 +59,14 @@ def predict_baselines(
     ]
     confirmation.set_user_attr(name, [system.to_dict() for system in systems])
     return systems
+
+
+def best_refitted(systems: Sequence[System], refitted: Sequence[System]) -> System:
+    """Of the baselines that were fitted on all texts but the test's, the one that is best on validation texts."""
+    baselines = {system.name: system for system in refitted}
+    tested = [system for system in systems if system.name in baselines]
+    best = baselines[max(tested, key=lambda system: float(np.mean(system.validation))).name]
+    return replace(best, name=REFITTED_BASELINE, title=f"{best.title}, on all texts but the test's", validation=())
 
 
 def parameters_of(baselines: Sequence[System]) -> dict[str, dict[str, float]]:

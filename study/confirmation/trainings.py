@@ -3,9 +3,10 @@
 They are the trials of a second study in the same database. Each has a configuration and the number of a repeat (in the
 database: a draw), which stands for a fresh training seed and a fresh split into training and validation texts. The
 repeats that rank candidates differ from those that confirm the winner, so that no training does both: the luck that
-chose a winner is neither in its confirmed score nor in its test. The same workers run them, and continue interrupted
-ones. The weights of confirming trainings are kept in the cache folder. Pruned trials of the search can be queued there,
-too, to be finished on the search's own seed and texts (`study.confirmation.pruning_audit`).
+chose a winner is neither in its confirmed score nor in its test. Refits train the winner on all texts but the test's,
+to be exported; nothing validates them. The same workers run them, and continue interrupted ones. The weights of
+confirming trainings and refits are kept in the cache folder. Pruned trials of the search can be queued there, too, to
+be finished on the search's own seed and texts (`study.confirmation.pruning_audit`).
 """
 
 import math
@@ -17,6 +18,7 @@ from pathlib import Path
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from study.configuration import FIRST_REFIT
 from study.confirmation.candidates import Candidate, Parameters
 from study.storage.attributes import AUDITS, FAILURE, REPEAT, WITHDRAWN
 from study.storage.queries import asked_parameters, complete_trials
@@ -56,6 +58,16 @@ class Confirmed:
 
     candidate: Candidate
     trials: tuple[FrozenTrial, ...]  # of the confirmation, by repeat
+    refits: tuple[FrozenTrial, ...] = ()  # its trainings on all texts but the test's, if there are any
+
+    @property
+    def members(self) -> tuple[FrozenTrial, ...]:
+        """The trainings whose average is exported."""
+        return self.refits or self.trials
+
+    def temperature_of(self, member: FrozenTrial, temperatures: Sequence[float]) -> float:
+        """The temperature of a member, if those of `trials` are given; for a refit, their mean."""
+        return temperatures[self.trials.index(member)] if member in self.trials else statistics.fmean(temperatures)
 
     @property
     def mean(self) -> float:
@@ -86,6 +98,11 @@ class Confirmed:
 def confirming(candidate: Candidate, *, repeats: int) -> list[Wanted]:
     """The trainings that confirm a candidate."""
     return [(candidate.parameters, {REPEAT: FIRST_CONFIRMING + number}) for number in range(repeats)]
+
+
+def refitting(candidate: Candidate, *, repeats: int) -> list[Wanted]:
+    """The trainings of a candidate on all texts but the test's."""
+    return [(candidate.parameters, {REPEAT: FIRST_REFIT + number}) for number in range(repeats)]
 
 
 def ranking(candidates: Sequence[Candidate], repeat: int) -> list[Wanted]:

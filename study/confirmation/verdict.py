@@ -42,6 +42,7 @@ def judge(
     baseline: PairedComparison,
     baseline_title: str,
     ensemble: PairedComparison | None = None,
+    is_refitted: bool = False,
     is_default: bool,
     rivals: int,
     failed: int = 0,
@@ -50,14 +51,15 @@ def judge(
 
     The baseline must have been chosen on validation texts. `default` is None if the winner is the default configuration
     itself (`is_default`), or if that one failed on fresh repeats. `ensemble`: the winner's trainings, averaged as one
-    system, against the baseline. The p values of all comparisons are corrected together (Holm 1979); the 95 % intervals
-    are uncorrected, so that one may exclude zero where no difference is shown. `rivals`: how many configurations the
-    winner has beaten in the ranking; `failed`: how many others could not be trained.
+    system, against the baseline; with `is_refitted`, both fitted on all texts but the test's. The p values of all
+    comparisons are corrected together (Holm 1979); the 95 % intervals are uncorrected, so that one may exclude zero
+    where no difference is shown. `rivals`: how many configurations the winner has beaten in the ranking; `failed`: how
+    many others could not be trained.
     """
     compared = {
         "the default configuration": default,
         f"the best baseline on validation, {baseline_title}": baseline,
-        "that baseline": ensemble,
+        f"that baseline{' fitted on them' if is_refitted else ''}": ensemble,
     }
     there = {opponent: comparison for opponent, comparison in compared.items() if comparison}
     p_values = holm([comparison.p_value for comparison in there.values()])
@@ -78,7 +80,8 @@ def judge(
         begin = _without_default(is_default=is_default, rivals=rivals, failed=failed)
         sentence = f"{begin}; on the test split {winner} {_in_words(against_baseline, metric)}"
     if of_ensemble:
-        sentence += f"; the exported average of its training runs, one system, {_in_words(of_ensemble, metric)}"
+        which = "average of its refits on all texts but the test's" if is_refitted else "average of its training runs"
+        sentence += f"; the exported {which}, one system, {_in_words(of_ensemble, metric)}"
     if len(judged) > 1:
         count = {2: "two", 3: "three"}[len(judged)]
         sentence += f"; the p values, unlike the intervals, are corrected for {count} comparisons"

@@ -42,6 +42,7 @@ class ReportOptions:
     seeds: int | None = None
     audit: int | None = None
     retrain: bool = True
+    refit: bool = False  # a model is trained on all texts but the test's
     single: bool = False  # a model is one training of the winner, not the average of all
     ensemble: bool = False
     workers: int | None = None
@@ -50,10 +51,12 @@ class ReportOptions:
     def __post_init__(self) -> None:
         if not self.retrain and self.ensemble:
             raise StudyError("--ensemble combines confirmed studies, --no-retrain confirms none: leave that out.")
-        if not self.retrain and (self.top or self.seeds or self.audit):
+        if not self.retrain and (self.top or self.seeds or self.audit or self.refit):
             raise StudyError(
-                "--top, --seeds and --audit say what to train, --no-retrain trains nothing: leave that out."
+                "--top, --seeds, --audit and --refit say what to train, --no-retrain trains nothing: leave that out."
             )
+        if self.refit and self.single:
+            raise StudyError("--single exports one of the validated training runs, --refit others: leave out one.")
 
 
 def report_studies(url: str, name: str | None, options: ReportOptions, console: Console) -> None:
@@ -100,6 +103,7 @@ def _confirm(
         top=options.top,
         seeds=options.seeds,
         audits=options.audit,
+        refit=options.refit,
         workers=options.workers,
         console=console,
     )
@@ -201,12 +205,15 @@ def export_winner(confirmation: Confirmation, test: HoldoutReport, folder: Path)
     configuration, probabilities = confirmation.configuration, test.tested[0].system.probabilities
     assert probabilities is not None
     classifiers, facts = [], []
-    for trial, temperature in zip(confirmation.winner.trials, probabilities.temperatures, strict=True):
+    winner = confirmation.winner
+    for trial in (*winner.trials, *winner.refits):
         if trial.number in test.exported.trainings:
+            temperature = winner.temperature_of(trial, probabilities.temperatures)
             learner = confirmed_learner(configuration, trial, torch.device("cpu"))
             weights = load_weights(confirmation.checkpoints, trial)
             classifiers.append(learner.restore(weights, {}, temperature=temperature))
             scores = {name: trial.user_attrs.get(name) for name in ("accuracy", "macro_f1")}
+            scores = {} if trial in winner.refits else scores  # those texts are trained on
             seed = learner.settings.training.seed
             facts.append({"draw": trial.user_attrs[REPEAT], "training_seed": seed, "validation": scores})
     about = {

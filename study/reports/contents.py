@@ -22,7 +22,7 @@ from study.confirmation.confirm import Confirmation
 from study.confirmation.holdout import load_results, open_test_split
 from study.confirmation.leaderboard import ComparedStudy, Outcome, save_outcome
 from study.confirmation.openings import Opening, openings
-from study.confirmation.predictions import ENSEMBLE, HoldoutResults, Numbers, Probabilities, System
+from study.confirmation.predictions import ENSEMBLE, REFITTED_BASELINE, HoldoutResults, Numbers, Probabilities, System
 from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import Verdict, judge
@@ -60,6 +60,7 @@ class Calibration:
 class Exported:
     """The trainings of the winner that are exported as one model, and its scores on the test split."""
 
+    system: str  # the name of the tested system that it is, or of which it is one training
     trainings: tuple[int, ...]  # their numbers in the confirmation
     accuracy: float
     macro_f1: float
@@ -77,9 +78,8 @@ class HoldoutReport:
 
     @property
     def exported_system(self) -> HoldoutScores:
-        """The system that is exported: the winner's trainings as one, or the winner, of which a training is."""
-        averaged = len(self.exported.trainings) > 1
-        return next(tested for tested in self.tested if not averaged or tested.system.name == ENSEMBLE)
+        """The system that is exported: the winner's members as one, or the winner, of which a training is."""
+        return next(tested for tested in self.tested if tested.system.name == self.exported.system)
 
     @property
     def calibration(self) -> Calibration:
@@ -145,15 +145,14 @@ def confirmed_report(confirmation: Confirmation, console: Console, *, single: bo
             on_event=console.print,
         )
     test = _judge_test(results, confirmation, single=single)
+    options = {name: True for name, is_given in (("single", single), ("refit", confirmation.winner.refits)) if is_given}
     prepared = find_texts(configuration, console)
     save_outcome(confirmation.study, _outcome(confirmation.winner, test.tested[0], len(finished_trials(search))))
     return Report(
         search,
         configuration,
         find(search, configuration),
-        reproduction(
-            search, configuration, **confirmation.extent.non_defaults(), **({"single": True} if single else {})
-        ),
+        reproduction(search, configuration, **confirmation.extent.non_defaults(), **options),
         ranking=confirmation.ranking,
         winner=confirmation.winner,
         default=confirmation.default,
@@ -214,6 +213,7 @@ def _judge(results: HoldoutResults, confirmation: Confirmation, *, single: bool)
     metric = confirmation.configuration.base.training.metric
     systems = {system.name: system for system in results.systems}
     winner, default, ensemble = systems.pop("winner"), systems.pop("default", None), systems.pop(ENSEMBLE, None)
+    refitted = systems.pop(REFITTED_BASELINE, None)
     baseline = max(systems.values(), key=lambda system: float(np.mean(system.validation)))
 
     def compare(system: System, other: System) -> PairedComparison:
@@ -225,7 +225,8 @@ def _judge(results: HoldoutResults, confirmation: Confirmation, *, single: bool)
         default=None if default is None else compare(winner, default),
         baseline=compare(winner, baseline),
         baseline_title=baseline.title,
-        ensemble=None if single or ensemble is None else compare(ensemble, baseline),
+        ensemble=None if single or ensemble is None else compare(ensemble, refitted or baseline),
+        is_refitted=refitted is not None,
         is_default=confirmation.winner.candidate.is_default,
         rivals=len(confirmation.ranking) - 1,
         failed=len(confirmation.left_out),
@@ -239,8 +240,8 @@ def _calibration(probabilities: Probabilities, is_right: npt.NDArray[np.bool_]) 
 
 
 def _exported(winner: Confirmed, system: System, labels: Numbers) -> Exported:
-    """The winner's trainings, for their ensemble as the `system`; for the winner itself the best one on validation."""
-    chosen = [winner.exported] if system.name != ENSEMBLE else range(len(winner.trials))
+    """The winner's members, for their ensemble as the `system`; for the winner itself the best one on validation."""
+    members = winner.members if system.name == ENSEMBLE else (winner.trials[winner.exported],)
     predictions = system.predictions[0 if system.name == ENSEMBLE else winner.exported]
     scores = (SCORES[metric](labels, predictions) for metric in ("accuracy", "macro_f1"))
-    return Exported(tuple(winner.trials[row].number for row in chosen), *scores)
+    return Exported(system.name, tuple(member.number for member in members), *scores)

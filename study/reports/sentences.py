@@ -44,7 +44,7 @@ def paragraphs(report: Report) -> list[str]:
         for failed in report.left_out
     ]
     if report.test:
-        sentences += _about_test(report.test)
+        sentences += _about_test(report.test, is_refitted=bool(report.winner and report.winner.refits))
     if report.audit and (best := best_trial(report.study, report.configuration.search_space)):
         sentences.append(report.audit.describe(best.value or 0.0))
     return sentences
@@ -163,7 +163,7 @@ def _score_in_words(confirmed: Confirmed) -> str:
     )
 
 
-def _about_test(test: HoldoutReport) -> list[str]:
+def _about_test(test: HoldoutReport, *, is_refitted: bool) -> list[str]:
     first, exported = test.tested[0], test.exported
     sentences = [
         f"On the test split, {first.system.title} has accuracy {interval_in_words(first.accuracy)} and macro-F1 "
@@ -175,7 +175,14 @@ def _about_test(test: HoldoutReport) -> list[str]:
             f"The test split has only {plural(texts, 'text')}: with other texts, the figures may differ a lot."
         )
     system = test.exported_system
-    if len(exported.trainings) > 1:
+    if is_refitted:
+        runs = plural(len(exported.trainings), "further training run")
+        sentences.append(
+            f"The exported model averages {runs} of it on all texts but the test's, so that none of them is validated: "
+            f"its accuracy is {interval_in_words(system.accuracy)}, its macro-F1 {interval_in_words(system.macro_f1)}. "
+            "It is one system, so that the influence of the seeds is not measured."
+        )
+    elif len(exported.trainings) > 1:
         sentences.append(
             f"The exported model averages the probabilities of these {len(exported.trainings)} training runs: its "
             f"accuracy is {interval_in_words(system.accuracy)}, its macro-F1 {interval_in_words(system.macro_f1)}. It "
@@ -190,6 +197,7 @@ def _about_test(test: HoldoutReport) -> list[str]:
     else:
         sentences.append("Each was trained once, so neither intervals nor p values include the influence of the seed.")
     also = ", their average is not" if len(exported.trainings) > 1 else ""
+    also = ", the exported ones with the mean of their temperatures" if is_refitted else also
     sentences.append(
         f"The probabilities of each training run are calibrated on its validation texts{also}; on the test split, the "
         f"expected calibration error is {test.calibration.expected_error:.4f}, the negative log-likelihood "

@@ -1,7 +1,8 @@
 """Trains a configuration on a repeat: a fresh training seed and a fresh split into training and validation texts.
 
-Some repeats rank candidates, others confirm the winner. The weights of each confirming training are kept in a file in
-the cache folder, and trained again when lost.
+Some repeats rank candidates, others confirm the winner. From `FIRST_REFIT` on, they are refits: on all texts but the
+test's. The weights of each confirming training and refit are kept in a file in the cache folder, and trained again when
+lost.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from models.registry import make_learner
 from models.training.calibration import best_temperature
 from models.training.trainer import EpochResult, TrainingResult
 from preprocessing.prepared import PreparedTexts, prepare_for_search
-from study.configuration import StudyConfig
+from study.configuration import FIRST_REFIT, StudyConfig
 from study.errors import StudyError
 from study.search_space import apply_parameters
 from study.storage.attributes import REPEAT, WEIGHTS
@@ -160,6 +161,8 @@ def with_repeat(configuration: StudyConfig, repeat: int) -> StudyConfig:
 
 def prepare_repeat(configuration: StudyConfig, repeat: int | None, *, in_words: bool = False) -> PreparedTexts:
     """The texts in the split of a repeat (None: that of the search), encoded for the study's model, or in words."""
+    if repeat is not None:
+        repeat = min(repeat, FIRST_REFIT)  # all refits have the same texts
     question = configuration, repeat, in_words or configuration.base.pretrained is None
     if not _prepare(*question).entry.folder.is_dir():  # the cache was cleared meanwhile
         _prepare.cache_clear()

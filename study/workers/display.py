@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 from rich.text import Text
 
-from study.configuration import StudyConfig
+from study.configuration import FIRST_REFIT, StudyConfig
 from study.formatting import METRIC_TITLES, format_parameters, format_seconds
 from study.storage.attributes import FAILURE, REPEAT, WITHDRAWN, WORKER
 from study.storage.queries import FINISHED, best_of, best_trial, epochs_of, seconds_of
@@ -108,7 +108,8 @@ def notebook_console() -> Console:
 
 def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
     """A line for the log: number, state, value, epochs, seconds, parameters, and what a confirmation trains it for."""
-    value = "     -" if trial.value is None else f"{trial.value:.4f}"
+    validates = trial.user_attrs.get(REPEAT, 0) < FIRST_REFIT
+    value = "     -" if trial.value is None or not validates else f"{trial.value:.4f}"
     epochs = epochs_of(trial)
     effort = f"{epochs:>3} {'epoch ' if epochs == 1 else 'epochs'}  {seconds_of(trial):>6.1f} s"
     line = (
@@ -118,13 +119,15 @@ def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
 
 
 def _repeat_in_words(trial: FrozenTrial) -> str:
-    """The repeat of a training that confirms a search: one of the ranking, or a further one; else nothing."""
+    """The repeat of a training of a confirmation: one of the ranking, a further one, or a refit; else nothing."""
     if REPEAT not in trial.user_attrs:
         return ""
     repeat = int(trial.user_attrs[REPEAT])
     if repeat < FIRST_CONFIRMING:
         return f"repeat {repeat + 1} of the ranking"
-    return f"further repeat {repeat - FIRST_CONFIRMING + 1}"
+    if repeat < FIRST_REFIT:
+        return f"further repeat {repeat - FIRST_CONFIRMING + 1}"
+    return f"refit {repeat - FIRST_REFIT + 1}, on all texts but the test's"
 
 
 def summarize(study: Study, configuration: StudyConfig, *, seconds: float) -> list[str]:

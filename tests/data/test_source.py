@@ -198,3 +198,12 @@ def test_a_repeat_splits_the_same_texts_differently_and_keeps_the_test_split(
         assert abs(len(validation) - len(searched.validation)) <= len(everything) // 50
         assert set(texts.training.labels.to_pylist()) == set(searched.training.labels.to_pylist())
     assert sorted(searched.validation.texts.to_pylist()) not in [validation for _, validation in sides]
+
+
+def test_a_whole_split_trains_on_all_texts_but_the_tests(toy_csv: Path, tmp_path: Path) -> None:
+    source = find_source(str(toy_csv))[0]
+    usual, whole = (load_search_texts(Split(source, whole=whole), cache_dir=tmp_path) for whole in (False, True))
+    assert whole.training.texts.to_pylist() == usual.training.texts.to_pylist() + usual.validation.texts.to_pylist()
+    assert whole.validation.texts.equals(usual.validation.texts)
+    tested = set(load_test_texts(Split(source, whole=True), cache_dir=tmp_path).texts.to_pylist())
+    assert not tested & set(whole.training.texts.to_pylist())

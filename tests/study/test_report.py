@@ -8,14 +8,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from markupsafe import escape
 from optuna.trial import Trial, TrialState
 
+from data.source import Split, find_source
+from data.texts import load_test_texts
+from models.export import load_model
+from models.training.scores import accuracy
 from study.command_line import run_command
 from study.report import app
 from study.trials.objective import run_trial
+from study.workers.display import describe_trial
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--top", "1", "--seeds", "2", "--workers", "1")
@@ -238,7 +244,9 @@ def test_an_interrupted_report_leaves_nothing_half_written_and_continues(toy: An
         (["--storage", "sqlite:///none/study.db"], "does not exist"),
         (["--top", "0"], "--top"),
         (["--audit", "-1"], "--audit"),
-        (["--audit", "2"], "--top, --seeds and --audit say what to train, --no-retrain trains nothing"),
+        (["--audit", "2"], "--top, --seeds, --audit and --refit say what to train, --no-retrain trains nothing"),
+        (["--refit"], "--refit say what to train, --no-retrain trains nothing"),
+        (["--retrain", "--refit", "--single"], "leave out one"),
         (["--output", "toy.csv/report"], "cannot be written"),
     ],
 )
@@ -258,3 +266,35 @@ def test_a_study_without_a_complete_trial_is_an_error(toy: Any, capsys: Capture)
     toy.searched("--trials", 1, "--timeout", 0.001)
     assert report() == 2
     assert "has no complete trial yet" in capsys.readouterr().err
+
+
+def test_refits_on_all_texts_but_the_tests_are_tested_and_exported(toy: Any, capsys: Capture) -> None:
+    toy.searched("--trials", 1)
+    assert report(*QUICK, "--refit") == 0
+    printed = capsys.readouterr().out
+    assert "up to 4 training runs" in printed
+    assert "The exported model averages 2 further training runs of it on all texts but the test's" in printed
+    assert "the exported average of its refits" in printed
+    trials = toy.load("toy-lstm/confirmation").trials
+    refits = [trial for trial in trials if "on all texts" in describe_trial(trial)]
+    assert [trial.user_attrs["epochs"] for trial in refits] == [3, 3]  # all that were asked for
+    found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
+    assert found["model"]["trainings"] == [trial.number for trial in refits]
+    assert found["test"]["refitted_baseline"]["macro_f1"]["value"] > 0.8
+    assert found["command"]["report"].endswith("--refit")
+    classifier = load_model(toy.folder / "reports/toy-lstm/model")
+    assert {member.temperature for member in classifier.members} == {np.mean(temperatures(toy))}
+    texts = load_test_texts(Split(find_source("toy.csv")[0]), cache_dir=toy.folder)
+    predictions = classifier.predict(texts.texts)
+    assert accuracy(np.array(texts.labels.to_pylist(), object), predictions) == found["model"]["accuracy"]
+    assert report(*QUICK) == 0  # without them: the validated training runs, predicted with for the first time
+    found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
+    assert not set(found["model"]["trainings"]) & {trial.number for trial in refits}
+    assert "refitted_baseline" not in found["test"]
+
+
+def temperatures(toy: Any) -> list[float]:
+    """Those of the winner's validated training runs, as they are stored."""
+    attributes = toy.load("toy-lstm/confirmation").user_attrs
+    (results,) = (stored for name, stored in attributes.items() if name.startswith("test_results"))
+    return list(results["systems"][0]["probabilities"]["temperatures"])

@@ -19,6 +19,7 @@ from models.learners.learner import Learner, Settings
 from models.linear import LinearConfig
 from models.lstm import VECTOR_SCALE, LSTMConfig
 from models.registry import MODELS, find_learner, make_learner
+from models.training.calibration import best_temperature
 from models.training.config import TrainingConfig
 from models.training.optimizer import ScheduledAdamW
 from preprocessing.batches import TextLimits
@@ -39,13 +40,14 @@ SETTINGS = {
 every_kind = pytest.mark.parametrize("kind", SETTINGS)
 
 
-def learner_of(settings: Settings, csv: Path, encoder: PretrainedEncoder) -> Learner:
+def learner_of(settings: Settings, csv: Path, encoder: PretrainedEncoder, *, whole: bool = False) -> Learner:
     pieces = None
     if isinstance(settings.model, BERTConfig):
         settings = replace(settings, model=replace(settings.model, pretrained=str(encoder.folder)))
         pieces = read_word_pieces(encoder, max_tokens=settings.limits.max_tokens)
     cache_dir = csv.parent / "cache"
-    prepared = prepare_for_search(Split(find_source(str(csv))[0]), cache_dir=cache_dir, pieces=pieces)
+    split = Split(find_source(str(csv))[0], whole=whole)
+    prepared = prepare_for_search(split, cache_dir=cache_dir, pieces=pieces)
     return make_learner(settings, prepared, cache_dir, torch.device("cpu"))
 
 
@@ -79,6 +81,31 @@ def test_the_same_seed_gives_the_same_model(kind: str, toy_csv: Path, tiny_encod
     first, again = learner.fit(), learner.fit()
     assert [epoch.validation_loss for epoch in first.curve] == [epoch.validation_loss for epoch in again.curve]
     assert all(torch.equal(first.best_weights[name], again.best_weights[name]) for name in first.best_weights)
+
+
+@every_kind
+def test_a_refit_has_all_epochs_of_all_texts(kind: str, toy_csv: Path, tiny_encoder: PretrainedEncoder) -> None:
+    settings = SETTINGS[kind]
+    settings = replace(settings, training=replace(settings.training, patience=1))
+    usual, whole = (learner_of(settings, toy_csv, tiny_encoder, whole=whole) for whole in (False, True))
+    assert len(whole.training_texts) == len(usual.prepared.training) + len(usual.prepared.validation)
+    result = whole.fit()
+    assert len(result.curve) == settings.training.epochs
+    assert result.best is result.curve[-1]
+    assert result.best.accuracy > 0.4
+
+
+def test_a_refit_of_a_linear_model_is_calibrated_by_texts_that_another_fit_has_not_seen(
+    toy_csv: Path, tiny_encoder: PretrainedEncoder
+) -> None:
+    temperatures = []
+    for whole in (False, True):
+        learner = learner_of(SETTINGS["linear"], toy_csv, tiny_encoder, whole=whole)
+        validation = learner.prepared.validation
+        logits = learner.logits(learner.fit().best_weights, validation)
+        temperatures.append(best_temperature(logits, torch.from_numpy(validation.labels.astype(int))))
+    assert temperatures[0] == pytest.approx(1, abs=0.01)
+    assert temperatures[1] < 0.97  # those it has seen deserve more confidence than it shows
 
 
 def test_a_process_loads_the_same_features_only_once(

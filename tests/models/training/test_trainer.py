@@ -50,6 +50,17 @@ def test_the_best_epochs_weights_are_kept_and_predict_its_score() -> None:
     assert loss == pytest.approx(result.best.validation_loss)
 
 
+def test_the_last_epoch_is_kept_without_early_stopping_where_that_is_asked_for() -> None:
+    config = TrainingConfig(epochs=8, learning_rate=0.1, patience=1)
+    assert len(run(config).curve) < 8
+    result = run(config, keep_last=True)
+    assert len(result.curve) == 8
+    assert result.best is result.curve[-1]
+    model = BagOfWords()
+    model.load_state_dict(result.best_weights)
+    assert predict(model, EvaluationBatches(texts(40), 10, 20), device=CPU)[1] == result.curve[-1].validation_loss
+
+
 def test_epochs_that_cannot_be_the_best_are_validated_on_the_early_texts_only() -> None:
     config = TrainingConfig(epochs=6, learning_rate=0.1, patience=6)
     result = run(config, early_validation=EvaluationBatches(texts(7), 10, 20))

@@ -84,7 +84,7 @@ def test_scores_are_the_means_over_the_repeats(confirmation: Confirmation) -> No
 def test_the_average_of_the_trainings_is_exported_with_its_own_scores(confirmation: Confirmation) -> None:
     test = report_on(confirmation).test
     assert test is not None
-    assert test.exported == Exported((7, 8), 6 / 8, macro_f1(LABELS, WINNER[0]))
+    assert test.exported == Exported("ensemble", (7, 8), 6 / 8, macro_f1(LABELS, WINNER[0]))
     assert test.exported_system.system == SYSTEMS[1]
     assert test.calibration.expected_error == pytest.approx(0)
     assert test.calibration.log_loss == 0.1
@@ -98,7 +98,7 @@ def test_the_average_of_the_trainings_is_exported_with_its_own_scores(confirmati
 def test_a_single_training_that_is_exported_is_the_one_that_is_best_on_validation(confirmation: Confirmation) -> None:
     test = confirmed_report(confirmation, Console(file=StringIO()), single=True).test
     assert test is not None
-    assert test.exported == Exported((8,), 7 / 8, macro_f1(LABELS, WINNER[1]))
+    assert test.exported == Exported("winner", (8,), 7 / 8, macro_f1(LABELS, WINNER[1]))
     assert "average" not in test.verdict.sentence
     assert test.verdict.of_ensemble is None
     assert test.exported_system.system == SYSTEMS[0]

@@ -55,7 +55,7 @@ def report_of(repeats: int, estimate: Estimate = SOME, *, exported: int = 1) -> 
         ((3.0, 0.0), (0.0, 0.0)),
         (Opening("00", "toy", "2026-01-01T00:00:00+00:00", 1),),
         (PublishedResult("LSTM", 0.9, "someone"),),
-        Exported(tuple(range(exported)), 0.25, 0.125),
+        Exported(systems[exported > 1].name, tuple(range(exported)), 0.25, 0.125),
     )
     findings = find(study, CONFIGURATION)
     return Report(study, CONFIGURATION, findings, NOTHING, test=test)
