@@ -97,6 +97,7 @@ class LinearLearner(Learner):
         "": Settings(LinearConfig(balance=BALANCE), TrainingConfig(epochs=1), TextLimits(WHOLE_TEXTS, 1_000_000, 1))
     }
     ignored_fields = frozenset({"epochs", "budget_texts", "patience", "precision"})
+    refits = True
 
     def fit(
         self,

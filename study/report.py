@@ -65,9 +65,13 @@ def report(
         ),
     ] = True,
     refit: Annotated[
-        bool,
-        typer.Option("--refit", help="Export a model that is trained on all texts but the test's."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--refit/--no-refit",
+            help="Export a model that is trained on all texts but the test's, validation texts included.",
+            show_default="--refit for linear models",
+        ),
+    ] = None,
     single: Annotated[
         bool, typer.Option("--single", help="Export one training of the winner, smaller and faster than their average.")
     ] = False,

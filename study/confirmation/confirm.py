@@ -15,6 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
+from models.registry import find_learner
 from study.configuration import FIRST_REFIT, StudyConfig
 from study.confirmation.candidates import Candidate, Ranked, default_candidate, find_candidates, rank, rounds, trainings
 from study.confirmation.crew import Crew, open_crew
@@ -40,6 +41,7 @@ from study.storage.studies import joined_study, load_configuration
 from study.storage.study_lock import only_one
 from study.trials.repeats import FIRST_CONFIRMING
 
+REFIT = "refit"  # its key among the options of the last report
 BUSY = "Another report on this study is running. Start the same command again when it has ended."
 
 
@@ -74,35 +76,38 @@ def confirmed_search(
     top: int | None = None,
     seeds: int | None = None,
     audits: int | None = None,
-    refit: bool = False,
+    refit: bool | None = None,
     workers: int | None,
     console: Console,
 ) -> Iterator[Confirmation]:
     """Run the missing trainings, with progress. Raises `UserError`; `Interrupted`, after which it can continue.
 
     For each of `top`, `seeds` and `audits` (see `Extent`), None means the value of the last report, or the default.
-    `refit`: the winner is trained on all texts but the test's, too.
+    `refit`: whether the winner is trained on all texts but the test's, too; None: as in the last report, or as suits
+    the model.
     """
     with joined_study(url, name) as (growing, storage), only_one(storage, f"{growing.study_name}/report", BUSY):
         search, configuration = snapshot(growing), load_configuration(growing, storage)
         check_preparation(search)
-        extent = _extent(search, storage, {"top": top, "seeds": seeds, "audit": audits}, console)
+        last = _last_extent(search, storage)
+        extent = _extent(last, {"top": top, "seeds": seeds, "audit": audits}, console)
+        refits = _refits(refit, last, configuration)
         candidates = find_candidates(search, configuration, top=extent.top)
         default = default_candidate(search, configuration)
         chosen = _choose_pruned(search, configuration, extent.audit, console)
         repeats = [*range(rounds(len(candidates))), *range(FIRST_CONFIRMING, FIRST_CONFIRMING + extent.seeds)]
-        repeats += [FIRST_REFIT] if refit else []
+        repeats += [FIRST_REFIT] if refits else []
         with open_crew(
             search, storage, configuration, url=url, repeats=repeats, workers=workers, console=console
         ) as crew:
-            crew.plan.append(_plan(candidates, default, extent, chosen, refit=refit))
+            crew.plan.append(_plan(candidates, default, extent, chosen, refit=refits))
             along = [*confirming(default, repeats=extent.seeds), *to_finish(chosen)]
-            ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds, refit=refit)
+            ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds, refit=refits)
         reference = None if winner.candidate.is_default else _reference(crew, default, repeats=extent.seeds)
         if not winner.candidate.is_default:
             failed = [candidate for candidate in failed if candidate != default]
             failed += [default] if reference is None else []
-        crew.study.set_user_attr(EXTENT, asdict(extent))
+        crew.study.set_user_attr(EXTENT, {**asdict(extent), REFIT: refits})
         yield Confirmation(
             search,
             crew.study,
@@ -185,11 +190,24 @@ def _choose_pruned(search: Study, configuration: StudyConfig, audits: int, conso
     return chosen
 
 
-def _extent(search: Study, storage: RetryingStorage, asked: dict[str, int | None], console: Console) -> Extent:
+def _last_extent(search: Study, storage: RetryingStorage) -> dict[str, int]:
+    """The options of the last report; empty if there was none. Earlier versions had no refits."""
+    name = search.study_name + SUFFIX
+    if name not in optuna.get_all_study_names(storage):
+        return {}
+    stored = optuna.load_study(study_name=name, storage=storage).user_attrs.get(EXTENT)
+    return {} if stored is None else {REFIT: False, **stored}
+
+
+def _refits(asked: bool | None, last: dict[str, int], configuration: StudyConfig) -> bool:
+    """Whether the winner is refitted: as asked for, as in the last report, or as suits the model."""
+    if asked is not None:
+        return asked
+    return bool(last[REFIT]) if last else find_learner(configuration.model).refits
+
+
+def _extent(stored: dict[str, int], asked: dict[str, int | None], console: Console) -> Extent:
     """The requested extent; the rest as in the last report if that was more, so that no report shrinks."""
-    name, stored = search.study_name + SUFFIX, {}
-    if name in optuna.get_all_study_names(storage):
-        stored = optuna.load_study(study_name=name, storage=storage).user_attrs.get(EXTENT, {})
     last = Extent(**{option: max(number, stored.get(option, 0)) for option, number in asdict(Extent()).items()})
     kept = {option: number for option, number in last.non_defaults().items() if asked[option] is None}
     if kept:

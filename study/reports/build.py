@@ -42,7 +42,7 @@ class ReportOptions:
     seeds: int | None = None
     audit: int | None = None
     retrain: bool = True
-    refit: bool = False  # a model is trained on all texts but the test's
+    refit: bool | None = None  # a model is trained on all texts but the test's; None: as in the last report, or usual
     single: bool = False  # a model is one training of the winner, not the average of all
     ensemble: bool = False
     workers: int | None = None
@@ -103,7 +103,7 @@ def _confirm(
         top=options.top,
         seeds=options.seeds,
         audits=options.audit,
-        refit=options.refit,
+        refit=False if options.single else options.refit,
         workers=options.workers,
         console=console,
     )

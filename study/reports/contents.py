@@ -9,6 +9,7 @@ from optuna.study import Study
 from rich.console import Console
 
 from models.baselines import PUBLISHED, PublishedResult
+from models.registry import find_learner
 from models.training.calibration import Bin, expected_calibration_error, reliability
 from models.training.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
 from preprocessing.prepared import PreparedTexts
@@ -145,7 +146,9 @@ def confirmed_report(confirmation: Confirmation, console: Console, *, single: bo
             on_event=console.print,
         )
     test = _judge_test(results, confirmation, single=single)
-    options = {name: True for name, is_given in (("single", single), ("refit", confirmation.winner.refits)) if is_given}
+    options = {"single": True} if single else {}
+    if (refits := bool(confirmation.winner.refits)) != find_learner(configuration.model).refits and not single:
+        options |= {"refit" if refits else "no-refit": True}
     prepared = find_texts(configuration, console)
     save_outcome(confirmation.study, _outcome(confirmation.winner, test.tested[0], len(finished_trials(search))))
     return Report(

@@ -287,10 +287,25 @@ def test_refits_on_all_texts_but_the_tests_are_tested_and_exported(toy: Any, cap
     texts = load_test_texts(Split(find_source("toy.csv")[0]), cache_dir=toy.folder)
     predictions = classifier.predict(texts.texts)
     assert accuracy(np.array(texts.labels.to_pylist(), object), predictions) == found["model"]["accuracy"]
-    assert report(*QUICK) == 0  # without them: the validated training runs, predicted with for the first time
+    assert report(*QUICK, "--no-refit") == 0  # the validated ones, predicted with for the first time
     found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
     assert not set(found["model"]["trainings"]) & {trial.number for trial in refits}
     assert "refitted_baseline" not in found["test"]
+
+
+def test_a_linear_model_is_refitted_unless_the_last_report_was_without(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--model", "linear", "--trials", 1) == 0
+    assert report(*QUICK, "--no-refit") == 0
+    assert "refit" not in capsys.readouterr().out
+    assert report(*QUICK) == 0
+    assert "refit" not in capsys.readouterr().out
+    found = json.loads((toy.folder / "reports/toy-linear/best_params.json").read_text())
+    assert found["command"]["report"].endswith("--no-refit")
+    assert toy.run("--model", "linear", "--trials", 1, "--name", "another") == 0
+    assert report(*QUICK, "--name", "another") == 0
+    assert "the exported average of its refits" in capsys.readouterr().out
+    found = json.loads((toy.folder / "reports/another/best_params.json").read_text())
+    assert "refit" not in found["command"]["report"]
 
 
 def temperatures(toy: Any) -> list[float]:
