@@ -20,6 +20,7 @@ from models.export import load_model
 from models.training.scores import accuracy
 from study.command_line import run_command
 from study.report import app
+from study.run import app as run_app
 from study.trials.objective import run_trial
 from study.workers.display import describe_trial
 
@@ -294,14 +295,15 @@ def test_refits_on_all_texts_but_the_tests_are_tested_and_exported(toy: Any, cap
 
 
 def test_a_linear_model_is_refitted_unless_the_last_report_was_without(toy: Any, capsys: Capture) -> None:
-    assert toy.run("--model", "linear", "--trials", 1) == 0
+    search = ("--data", "toy.csv", "--model", "linear", "--trials", "1", "--workers", "1")
+    assert run_command(run_app, [*search]) == 0
     assert report(*QUICK, "--no-refit") == 0
     assert "refit" not in capsys.readouterr().out
     assert report(*QUICK) == 0
     assert "refit" not in capsys.readouterr().out
     found = json.loads((toy.folder / "reports/toy-linear/best_params.json").read_text())
     assert found["command"]["report"].endswith("--no-refit")
-    assert toy.run("--model", "linear", "--trials", 1, "--name", "another") == 0
+    assert run_command(run_app, [*search, "--name", "another"]) == 0
     assert report(*QUICK, "--name", "another") == 0
     assert "the exported average of its refits" in capsys.readouterr().out
     found = json.loads((toy.folder / "reports/another/best_params.json").read_text())
