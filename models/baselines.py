@@ -86,16 +86,17 @@ def fit_baselines(
 
     C is the inverse regularisation strength; of equally good values by `metric`, the smallest is chosen. Larger ones,
     which take longer, are left out once `WORSE_IN_A_ROW` of them were worse. `chosen`: parameters by the candidate's
-    name, which are not tuned then. The features are sublinear TF-IDF of single words; ids from `vocabulary_size` on are
-    unknown. Deterministic, except that the classes of a large corpus are fitted in threads, which share LIBLINEAR's
-    random numbers: there, scores may differ in the third decimal.
+    name, which are not tuned then; others are left out. The features are sublinear TF-IDF of single words; ids from
+    `vocabulary_size` on are unknown. Deterministic, except that the classes of a large corpus are fitted in threads,
+    which share LIBLINEAR's random numbers: there, scores may differ in the third decimal.
     """
     threads = joblib.cpu_count() if len(training) * classes >= LARGE else 1
-    grids = {candidate.name: [chosen[candidate.name]] if chosen else candidate.grid for candidate in CANDIDATES}
+    candidates = [candidate for candidate in CANDIDATES if chosen is None or candidate.name in chosen]
+    grids = {candidate.name: [chosen[candidate.name]] if chosen else candidate.grid for candidate in candidates}
     features = fit_features(WORDS, training, validation, vocabulary_size=vocabulary_size)
     fits = sum(map(len, grids.values()))
     baselines, number = [], 0
-    for candidate in CANDIDATES:
+    for candidate in candidates:
         start, best_score, best, worse = time.perf_counter(), -1.0, None, 0
         for parameters in grids[candidate.name]:
             if worse == WORSE_IN_A_ROW:

@@ -100,4 +100,6 @@ class CNNClassifier(Network):
 class CNNLearner(WordLearner):
     config_type = CNNConfig
     network_type = CNNClassifier
-    defaults: ClassVar = {"": Settings(CNNConfig(), TrainingConfig(6, 5e-3, batch_tokens=BATCH_TOKENS), TextLimits())}
+    defaults: ClassVar = {
+        "": Settings(CNNConfig(bag_of_words=True), TrainingConfig(6, 5e-3, batch_tokens=BATCH_TOKENS), TextLimits())
+    }

@@ -10,7 +10,6 @@ two seeds, the second on another split. All of it is validation; the test split 
 
 import argparse
 import json
-import os
 import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import optuna
 import torch
@@ -110,7 +110,7 @@ def collect(task: Task, *, configurations: int, minutes: float) -> None:
     there = {(row["number"], row["seed"]) for row in read(task)}
     missing = [(number, seed) for number in range(configurations) for seed in SEEDS if (number, seed) not in there]
     FOLDER.mkdir(exist_ok=True)
-    cores = len(os.sched_getaffinity(0))
+    cores = joblib.cpu_count()
     with (
         ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool,
         task.file.open("a", encoding="utf-8") as file,

@@ -69,7 +69,7 @@ def measure_opening(folder: Path) -> None:
 
 def measure_memory(folder: Path) -> None:
     prepared = prepare_for_search(Split(find_source("r8")[0]), cache_dir=Path(".cache"))
-    base = Settings(LSTMConfig(), TrainingConfig(epochs=1), TextLimits(max_tokens=10))
+    base = Settings(LSTMConfig(bag_of_words=True), TrainingConfig(epochs=1), TextLimits(max_tokens=10))
     checkpoints = folder / "checkpoints"
     run = partial(
         run_trial,

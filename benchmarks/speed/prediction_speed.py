@@ -41,10 +41,10 @@ def main() -> None:
 
 def predict(folder: Path, hidden_size: int, vocabulary: Vocabulary, networks: int) -> float:
     """The seconds of the command, with a model of so many networks."""
-    classifiers = []
+    classifiers, config = [], LSTMConfig(hidden_size=hidden_size, bag_of_words=True)
     for number in range(networks):
         words = vocabulary.first(WORDS - 100 * number)
-        model = LSTMClassifier(LSTMConfig(hidden_size=hidden_size), vocabulary_size=len(words), classes=CLASSES)
+        model = LSTMClassifier(config, vocabulary_size=len(words), classes=CLASSES)
         classifiers.append(TextClassifier((Member(model, words, 200),), tuple(map(str, range(CLASSES))), {}))
     save_model(folder / "model", average(classifiers, {}))
     command = [sys.executable, "-m", "study.predict", "--model", folder / "model", "--input", folder / "in.csv"]

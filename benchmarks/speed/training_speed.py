@@ -110,9 +110,8 @@ def milliseconds_per_step(
     words = min(vocabulary_size, limits.kept_words(prepared.word_counts))
     texts = prepared.training.take(np.arange(0, len(prepared.training), len(prepared.training) // (STEPS * 32)))
     batches = TrainingBatches(texts, config.batch_size, limits.max_tokens, words, 0)
-    model = LSTMClassifier(
-        LSTMConfig(hidden_size=hidden_size), vocabulary_size=vocabulary_size, classes=len(prepared.classes)
-    )
+    network = LSTMConfig(hidden_size=hidden_size, bag_of_words=True)
+    model = LSTMClassifier(network, vocabulary_size=vocabulary_size, classes=len(prepared.classes))
     with patch("models.training.trainer._trained_by_rows", _trained_by_rows if by_rows else lambda *_: []):
         seconds = train(model, batches, one_text(texts, limits.max_tokens, words), config, device=CPU).curve[0].seconds
     return 1000 * seconds / len(batches)

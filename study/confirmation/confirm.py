@@ -91,7 +91,9 @@ def confirmed_search(
         check_preparation(search)
         last = _last_extent(search, storage)
         extent = _extent(last, {"top": top, "seeds": seeds, "audit": audits}, console)
-        refits = _refits(refit, last, configuration)
+        refits = _count_refits(refit, last, configuration, seeds=extent.seeds)
+        if refits and refit is None and last:
+            console.print("As in the last report: --refit.")
         candidates = find_candidates(search, configuration, top=extent.top)
         default = default_candidate(search, configuration)
         chosen = _choose_pruned(search, configuration, extent.audit, console)
@@ -100,14 +102,14 @@ def confirmed_search(
         with open_crew(
             search, storage, configuration, url=url, repeats=repeats, workers=workers, console=console
         ) as crew:
-            crew.plan.append(_plan(candidates, default, extent, chosen, refit=refits))
+            crew.plan.append(_plan(candidates, default, extent, chosen, refits=refits))
             along = [*confirming(default, repeats=extent.seeds), *to_finish(chosen)]
-            ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds, refit=refits)
+            ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds, refits=refits)
         reference = None if winner.candidate.is_default else _reference(crew, default, repeats=extent.seeds)
         if not winner.candidate.is_default:
             failed = [candidate for candidate in failed if candidate != default]
             failed += [default] if reference is None else []
-        crew.study.set_user_attr(EXTENT, {**asdict(extent), REFIT: refits})
+        crew.study.set_user_attr(EXTENT, {**asdict(extent), REFIT: bool(refits)})
         yield Confirmation(
             search,
             crew.study,
@@ -127,7 +129,7 @@ def confirmed_search(
 
 
 def _rank_and_confirm(
-    crew: Crew, candidates: list[Candidate], along: list[Wanted], *, repeats: int, refit: bool
+    crew: Crew, candidates: list[Candidate], along: list[Wanted], *, repeats: int, refits: int
 ) -> tuple[tuple[Ranked, ...], Confirmed, list[Candidate]]:
     """The ranking, the first candidate of it that trained on all further repeats, and the candidates that failed.
 
@@ -141,11 +143,16 @@ def _rank_and_confirm(
     ranked, failed = rank(candidates, train_round)
     for place, candidate in enumerate(entry.candidate for entry in ranked):
         which = "the default configuration" if candidate.is_default else "the winner"
-        wanted = [*confirming(candidate, repeats=repeats), *(refitting(candidate, repeats=repeats) if refit else ())]
+        wanted = [*confirming(candidate, repeats=repeats), *refitting(candidate, repeats=refits)]
         trials = crew.train(f"Confirming {which} on {plural(repeats, 'further repeat')}.", [*wanted, *along])
         if winner := _confirmed(candidate, trials[:repeats]):
-            refits = [trial for trial in trials[repeats : len(wanted)] if trial is not None]
-            return tuple(ranked[place:]), replace(winner, refits=tuple(refits)), failed
+            refitted = tuple(trial for trial in trials[repeats : len(wanted)] if trial is not None)
+            if len(refitted) < refits:
+                reason = left_out(crew.study, candidate).reason
+                crew.deployment.console.print(
+                    f"Note: {plural(refits - len(refitted), 'refit')} of {refits} failed and is left out: {reason}."
+                )
+            return tuple(ranked[place:]), replace(winner, refits=refitted), failed
         failed.append(candidate)
     raise StudyError(
         f"No configuration of study '{crew.study.user_attrs[CONFIRMS]}' could be trained on all repeats; the last one "
@@ -153,9 +160,9 @@ def _rank_and_confirm(
     )
 
 
-def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, chosen: Chosen, *, refit: bool) -> str:
+def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, chosen: Chosen, *, refits: int) -> str:
     count, confirmed = len(candidates), 2 if any(not candidate.is_default for candidate in candidates) else 1
-    most = trainings(count) + extent.seeds * (confirmed + refit)
+    most = trainings(count) + extent.seeds * confirmed + refits
     audits = (
         f" Besides, {plural(len(to_finish(chosen)), 'pruned trial')} will be finished." if to_finish(chosen) else ""
     )
@@ -164,7 +171,7 @@ def _plan(candidates: Sequence[Candidate], default: Candidate, extent: Extent, c
         ranked = "The best configuration"
     also = "" if candidates == [default] else " and the default configuration"
     trained_on = f"{'is' if not also else 'are'} trained on {plural(extent.seeds, 'further repeat')}"
-    exported = ", and the winner on all texts but the test's, to be exported" if refit else ""
+    exported = ", and the winner on all texts but the test's, to be exported" if refits else ""
     return (
         f"{ranked}{also} {trained_on} (fresh seeds and splits){exported}: up to {plural(most, 'training run')}.{audits}"
     )
@@ -199,11 +206,23 @@ def _last_extent(search: Study, storage: RetryingStorage) -> dict[str, int]:
     return {} if stored is None else {REFIT: False, **stored}
 
 
-def _refits(asked: bool | None, last: dict[str, int], configuration: StudyConfig) -> bool:
-    """Whether the winner is refitted: as asked for, as in the last report, or as suits the model."""
-    if asked is not None:
-        return asked
-    return bool(last[REFIT]) if last else find_learner(configuration.model).refits
+def refits_by_default(configuration: StudyConfig) -> bool:
+    """Whether a refit helps the model and costs little (`benchmarks/method/refit.py`), and there are texts for it."""
+    return not find_learner(configuration.model).seeds_matter and configuration.base.limits.max_training_texts is None
+
+
+def _count_refits(asked: bool | None, last: dict[str, int], configuration: StudyConfig, *, seeds: int) -> int:
+    """How many refits of the winner are averaged: if asked for, if the last report had them, or by default.
+
+    Raises `StudyError` where they would have no more texts than others.
+    """
+    if asked and configuration.base.limits.max_training_texts is not None:
+        raise StudyError(
+            "--refit trains on all texts but the test's, but --max-training-texts on a part: leave --refit out."
+        )
+    if asked is None:
+        asked = bool(last[REFIT]) if last else refits_by_default(configuration)
+    return (seeds if find_learner(configuration.model).seeds_matter else 1) if asked else 0
 
 
 def _extent(stored: dict[str, int], asked: dict[str, int | None], console: Console) -> Extent:

@@ -22,7 +22,7 @@ from preprocessing.prepared import PreparedTexts
 from study.configuration import StudyConfig
 from study.confirmation.bootstrap import PairedComparison, paired_bootstrap
 from study.confirmation.confirm import Confirmation
-from study.confirmation.holdout import load_results, results_of
+from study.confirmation.holdout import load_results, refits_of, results_of
 from study.confirmation.leaderboard import basis
 from study.confirmation.opened_split import OpenedSplit, predict_training, predicted_with
 from study.confirmation.openings import Opening, record, split_hash
@@ -126,7 +126,14 @@ def _own_results(found: Confirmation) -> HoldoutResults:
 
 def _members(found: Confirmation) -> list[tuple[FrozenTrial, float]]:
     """The trainings of the winner that are averaged, and their temperatures."""
-    return [(trial, found.winner.temperature_of(trial, _temperatures(found))) for trial in found.winner.members]
+    temperatures = _temperatures(found)
+    return [(trial, found.winner.temperature_of(trial, temperatures)) for trial in found.winner.members]
+
+
+def _digest(found: Confirmation) -> str:
+    """A digest of the weights of the winner's members."""
+    name = refits_of(found.winner, found.checkpoints) if found.winner.refits else ""
+    return name or results_of([found.winner], found.checkpoints)
 
 
 def _temperatures(found: Confirmation) -> tuple[float, ...]:
@@ -187,9 +194,7 @@ def _test(parts: Sequence[Part]) -> HoldoutResults:
     if len(chosen) == 1:
         return HoldoutResults(own.labels, own.classes, (own.ensemble or own.systems[0],))
     found = [part.confirmation for part in chosen]
-    digests = sorted(
-        f"{part.weight:.6f} {results_of([part.confirmation.winner], part.confirmation.checkpoints)}" for part in chosen
-    )
+    digests = sorted(f"{part.weight:.6f} {_digest(part.confirmation)}" for part in chosen)
     name = f"{ENSEMBLE_RESULTS} {hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]}"
     study, storage = found[0].study, found[0].storage
     if name in study.user_attrs:

@@ -17,19 +17,27 @@ import numpy.typing as npt
 import torch
 from optuna.study import Study
 
-from study.configuration import FIRST_REFIT, StudyConfig
+from study.configuration import StudyConfig
 from study.confirmation.opened_split import OpenedSplit, Predicted, predict_training, predicted_with
 from study.confirmation.openings import Opening, record, split_hash
 from study.confirmation.predictions import ENSEMBLE, HoldoutResults, Probabilities, System
-from study.confirmation.tested_baselines import best_refitted, over_repeats, parameters_of, predict_baselines
+from study.confirmation.tested_baselines import over_repeats, parameters_of, predict_baselines, refitted_baseline
 from study.confirmation.trainings import Confirmed
-from study.storage.attributes import REPEAT, RESULTS
+from study.storage.attributes import REFIT_RESULTS, REPEAT, RESULTS
 from study.storage.retrying import RetryingStorage, retry
 from study.trials.repeats import confirmed_learner, digest_of_weights, load_weights
 
 
 def load_results(confirmation: Study, compared: Sequence[Confirmed], *, checkpoints: Path) -> HoldoutResults | None:
-    """The stored test predictions of these systems with their present weights, or None."""
+    """The stored test predictions of these systems, and of the winner's refits, with their present weights, or None."""
+    results, winner = _load_validated(confirmation, compared, checkpoints), compared[0]
+    if results is None or not winner.refits:
+        return results
+    refitted = confirmation.user_attrs.get(refits_of(winner, checkpoints))
+    return None if refitted is None else results.with_refits(*map(System.from_dict, refitted))
+
+
+def _load_validated(confirmation: Study, compared: Sequence[Confirmed], checkpoints: Path) -> HoldoutResults | None:
     stored = confirmation.user_attrs.get(results_of(compared, checkpoints))
     results = None if stored is None else HoldoutResults.from_dict(stored)
     if results and len(compared[0].trials) > 1 and results.ensemble is None:  # as an earlier version has stored them
@@ -50,19 +58,41 @@ def open_test_split(
 ) -> HoldoutResults:
     """Predict the test texts with the confirmed configurations and the baselines, and store the predictions.
 
-    Each predicts once per repeat, fitted on that repeat's training texts; refits of the winner are averaged, and a
-    baseline is refitted, too. `compared`: the winner, then the default configuration if it is another one. Raises
-    `StudyError` if the classes have different numbers in different repeats.
+    Each predicts once per repeat, fitted on that repeat's training texts; then the average of the winner's refits, and
+    a baseline on the same texts. What is stored already is not predicted again. `compared`: the winner, then the
+    default configuration if it is another one. Raises `StudyError` if the classes have different numbers in different
+    repeats.
     """
+    winner = compared[0]
     stamp = Opening(
         test_split=split_hash(configuration),
         study=confirmation.study_name,
         moment=datetime.now(UTC).isoformat(timespec="seconds"),
         search_trials=search_trials,
-        compared=results_of(compared, checkpoints),
+        compared=refits_of(winner, checkpoints) if winner.refits else results_of(compared, checkpoints),
     )
     retry(storage, lambda: record(confirmation, storage, stamp))
     sides = OpenedSplit(configuration, device)
+    results = _load_validated(confirmation, compared, checkpoints)
+    if results is None:
+        results = _predict_validated(confirmation, sides, compared, checkpoints, on_event)
+        confirmation.set_user_attr(results_of(compared, checkpoints), results.to_dict())
+    if winner.refits:
+        on_event("Refits, and a baseline on the same texts.")
+        refitted = _average_refits(sides, winner, results, checkpoints), refitted_baseline(sides, results.best_baseline)
+        confirmation.set_user_attr(refits_of(winner, checkpoints), [system.to_dict() for system in refitted])
+        results = results.with_refits(*refitted)
+    return results
+
+
+def _predict_validated(
+    confirmation: Study,
+    sides: OpenedSplit,
+    compared: Sequence[Confirmed],
+    checkpoints: Path,
+    on_event: Callable[[str], None],
+) -> HoldoutResults:
+    """What the trainings on repeats predict, the average of the winner's, and the baselines."""
     predicted: list[list[Predicted]] = []
     baselines: list[list[System]] = []
     total: npt.NDArray[np.float64] | float = 0.0  # of the winner's probabilities
@@ -78,40 +108,44 @@ def open_test_split(
     systems = []
     for name, confirmed, trainings in zip(names, compared, zip(*predicted, strict=True), strict=True):
         first = confirmed.trials[0]
-        weights = confirmed_learner(configuration, first, device).count_weights(load_weights(checkpoints, first))
+        learner = confirmed_learner(sides.configuration, first, torch.device("cpu"))
+        weights = learner.count_weights(load_weights(checkpoints, first))
         systems.append(_trained_system(name, confirmed, trainings, weights))
-    best = compared[0]
-    if best.refits:
-        temperature = float(np.mean([training.temperature for training, *_ in predicted]))
-        total = sum(predict_training(sides, refit, checkpoints, temperature=temperature)[1] for refit in best.refits)
-    if len(best.members) > 1 or best.refits:
-        mean = predicted_with(np.asarray(total) / len(best.members), sides.labels, temperature=1.0)
-        systems.insert(1, _ensemble(systems[0], mean, best))
+        if name == "winner" and len(trainings) > 1:
+            title = f"the average of {systems[0].title}'s {len(trainings)} training runs"
+            systems.append(_average(systems[0], title, np.asarray(total) / len(trainings), len(trainings), sides))
     systems += map(over_repeats, zip(*baselines, strict=True))
-    if best.refits:
-        tell = partial(on_event, "Baselines on all texts but the test's.")
-        refitted = predict_baselines(confirmation, sides, FIRST_REFIT, tell, parameters_of(baselines[0]))
-        systems.append(best_refitted(systems, refitted))
-    results = HoldoutResults(sides.labels, sides.classes, tuple(systems))
-    confirmation.set_user_attr(stamp.compared, results.to_dict())
-    return results
+    return HoldoutResults(sides.labels, sides.classes, tuple(systems))
 
 
-def _ensemble(winner: System, mean: Predicted, confirmed: Confirmed) -> System:
-    """The members of the winner as one system, by the mean of their calibrated probabilities.
+def _average_refits(sides: OpenedSplit, winner: Confirmed, results: HoldoutResults, checkpoints: Path) -> System:
+    """What the refits of the winner predict together, with the mean temperature of its validated trainings."""
+    validated = results.systems[0]
+    assert validated.probabilities is not None
+    shares = [
+        predict_training(
+            sides, refit, checkpoints, temperature=winner.temperature_of(refit, validated.probabilities.temperatures)
+        )[1]
+        for refit in winner.refits
+    ]
+    title = f"the average of {validated.title}'s {len(shares)} training runs" if len(shares) > 1 else validated.title
+    return _average(validated, f"{title} on all texts but the test's", np.mean(shares, axis=0), len(shares), sides)
+
+
+def _average(winner: System, title: str, mean: npt.NDArray[np.float64], trainings: int, sides: OpenedSplit) -> System:
+    """Trainings of the winner as one system, by the mean of their calibrated probabilities.
 
     It has no score on validation texts, since those of one training were trained on by another.
     """
-    trainings = len(confirmed.members)
-    title = f"the average of {winner.title}'s {trainings} training runs" if trainings > 1 else winner.title
+    predicted = predicted_with(mean, sides.labels, temperature=1.0)
     return replace(
         winner,
         name=ENSEMBLE,
-        title=f"{title} on all texts but the test's" if confirmed.refits else title,
+        title=title,
         validation=(),
-        predictions=mean.predictions[None],
+        predictions=predicted.predictions[None],
         weights=winner.weights * trainings,
-        probabilities=Probabilities((1.0,), (mean.log_loss,), mean.confidences[None]),
+        probabilities=Probabilities((1.0,), (predicted.log_loss,), predicted.confidences[None]),
     )
 
 
@@ -136,11 +170,15 @@ def results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:
     facts = [
         [
             sorted(map(list, confirmed.candidate.parameters.items())),
-            [
-                [trial.user_attrs[REPEAT], digest_of_weights(checkpoints, trial)]
-                for trial in (*confirmed.trials, *confirmed.refits)
-            ],
+            [[trial.user_attrs[REPEAT], digest_of_weights(checkpoints, trial)] for trial in confirmed.trials],
         ]
         for confirmed in compared
     ]
     return f"{RESULTS} {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
+
+
+def refits_of(winner: Confirmed, checkpoints: Path) -> str:
+    """The same for what the winner's refits predict; without refits, another name than that of any."""
+    digests = [digest_of_weights(checkpoints, trial) for trial in winner.refits]
+    facts = json.dumps([results_of([winner], checkpoints), digests])
+    return f"{REFIT_RESULTS} {hashlib.sha256(facts.encode()).hexdigest()[:16]}"

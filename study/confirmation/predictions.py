@@ -2,14 +2,15 @@
 
 import base64
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 ENSEMBLE = "ensemble"  # the name of the winner's trainings as one system
-REFITTED_BASELINE = "refitted_baseline"  # the name of the best baseline on validation, fitted on all other texts, too
+REFITTED_BASELINE = "refitted_baseline"  # the name of the best baseline on validation, on all texts but the test's
+NO_BASELINES = ("winner", ENSEMBLE, "default", REFITTED_BASELINE)
 CONFIDENCE_STEPS = 10_000  # probabilities are stored as multiples of their inverse
 
 Numbers = npt.NDArray[np.int64]
@@ -65,6 +66,17 @@ class HoldoutResults:
     def ensemble(self) -> System | None:
         """The winner's trainings, or its refits, as one system; None for a single training without a refit."""
         return next((system for system in self.systems if system.name == ENSEMBLE), None)
+
+    @property
+    def best_baseline(self) -> System:
+        """The baseline that is best on validation texts."""
+        baselines = [system for system in self.systems if system.name not in NO_BASELINES]
+        return max(baselines, key=lambda system: float(np.mean(system.validation)))
+
+    def with_refits(self, average: System, baseline: System) -> "HoldoutResults":
+        """The same with an average of refits in place of that of validated trainings, and a baseline on their texts."""
+        winner, *others = (system for system in self.systems if system.name != ENSEMBLE)
+        return replace(self, systems=(winner, average, *others, baseline))
 
     def to_dict(self) -> dict[str, Any]:
         systems = [system.to_dict() for system in self.systems]

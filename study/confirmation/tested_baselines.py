@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from optuna.study import Study
@@ -11,6 +10,7 @@ from optuna.study import Study
 from models.baselines import fit_baselines
 from preprocessing.batches import limited_training_texts
 from preprocessing.prepared import RULES as PREPROCESSING_RULES
+from study.configuration import FIRST_REFIT
 from study.confirmation.opened_split import OpenedSplit
 from study.confirmation.openings import split_hash
 from study.confirmation.predictions import REFITTED_BASELINE, System
@@ -61,12 +61,19 @@ def predict_baselines(
     return systems
 
 
-def best_refitted(systems: Sequence[System], refitted: Sequence[System]) -> System:
-    """Of the baselines that were fitted on all texts but the test's, the one that is best on validation texts."""
-    baselines = {system.name: system for system in refitted}
-    tested = [system for system in systems if system.name in baselines]
-    best = baselines[max(tested, key=lambda system: float(np.mean(system.validation))).name]
-    return replace(best, name=REFITTED_BASELINE, title=f"{best.title}, on all texts but the test's", validation=())
+def refitted_baseline(sides: OpenedSplit, best: System) -> System:
+    """A baseline with the parameters that were chosen on validation, fitted on all texts but the test's."""
+    prepared, texts = sides.open_in_words(FIRST_REFIT)
+    (baseline,) = fit_baselines(
+        prepared.training,
+        prepared.validation,
+        vocabulary_size=len(prepared.word_counts),
+        classes=len(prepared.classes),
+        metric=sides.configuration.base.training.metric,
+        chosen=parameters_of([best]),
+    )
+    title = f"{best.title}, on all texts but the test's"
+    return System(REFITTED_BASELINE, title, best.parameters, (), baseline.predict(texts)[None])
 
 
 def parameters_of(baselines: Sequence[System]) -> dict[str, dict[str, float]]:

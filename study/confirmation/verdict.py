@@ -59,7 +59,7 @@ def judge(
     compared = {
         "the default configuration": default,
         f"the best baseline on validation, {baseline_title}": baseline,
-        f"that baseline{' fitted on them' if is_refitted else ''}": ensemble,
+        f"that baseline{' on the same texts' if is_refitted else ''}": ensemble,
     }
     there = {opponent: comparison for opponent, comparison in compared.items() if comparison}
     p_values = holm([comparison.p_value for comparison in there.values()])
@@ -80,8 +80,9 @@ def judge(
         begin = _without_default(is_default=is_default, rivals=rivals, failed=failed)
         sentence = f"{begin}; on the test split {winner} {_in_words(against_baseline, metric)}"
     if of_ensemble:
-        which = "average of its refits on all texts but the test's" if is_refitted else "average of its training runs"
-        sentence += f"; the exported {which}, one system, {_in_words(of_ensemble, metric)}"
+        which = "average of its training runs, one system,"
+        which = "model, trained on all texts but the test's," if is_refitted else which
+        sentence += f"; the exported {which} {_in_words(of_ensemble, metric)}"
     if len(judged) > 1:
         count = {2: "two", 3: "three"}[len(judged)]
         sentence += f"; the p values, unlike the intervals, are corrected for {count} comparisons"

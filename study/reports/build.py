@@ -103,7 +103,7 @@ def _confirm(
         top=options.top,
         seeds=options.seeds,
         audits=options.audit,
-        refit=False if options.single else options.refit,
+        refit=options.refit,
         workers=options.workers,
         console=console,
     )

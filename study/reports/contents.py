@@ -9,7 +9,6 @@ from optuna.study import Study
 from rich.console import Console
 
 from models.baselines import PUBLISHED, PublishedResult
-from models.registry import find_learner
 from models.training.calibration import Bin, expected_calibration_error, reliability
 from models.training.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
 from preprocessing.prepared import PreparedTexts
@@ -19,7 +18,7 @@ from study.analysis.texts import TextFacts, text_facts
 from study.configuration import StudyConfig
 from study.confirmation.bootstrap import Estimate, PairedComparison, bootstrap_interval, paired_bootstrap
 from study.confirmation.candidates import Ranked
-from study.confirmation.confirm import Confirmation
+from study.confirmation.confirm import Confirmation, refits_by_default
 from study.confirmation.holdout import load_results, open_test_split
 from study.confirmation.leaderboard import ComparedStudy, Outcome, save_outcome
 from study.confirmation.openings import Opening, openings
@@ -81,6 +80,12 @@ class HoldoutReport:
     def exported_system(self) -> HoldoutScores:
         """The system that is exported: the winner's members as one, or the winner, of which a training is."""
         return next(tested for tested in self.tested if tested.system.name == self.exported.system)
+
+    @property
+    def is_refitted(self) -> bool:
+        """Whether the exported model was trained on all texts but the test's."""
+        names = [tested.system.name for tested in self.tested]
+        return self.exported.system == ENSEMBLE and REFITTED_BASELINE in names
 
     @property
     def calibration(self) -> Calibration:
@@ -147,7 +152,7 @@ def confirmed_report(confirmation: Confirmation, console: Console, *, single: bo
         )
     test = _judge_test(results, confirmation, single=single)
     options = {"single": True} if single else {}
-    if (refits := bool(confirmation.winner.refits)) != find_learner(configuration.model).refits and not single:
+    if (refits := bool(confirmation.winner.refits)) != refits_by_default(configuration):
         options |= {"refit" if refits else "no-refit": True}
     prepared = find_texts(configuration, console)
     save_outcome(confirmation.study, _outcome(confirmation.winner, test.tested[0], len(finished_trials(search))))
@@ -215,9 +220,8 @@ def _judge(results: HoldoutResults, confirmation: Confirmation, *, single: bool)
     """Compare the winner with the default configuration and with the baseline that is best on validation texts."""
     metric = confirmation.configuration.base.training.metric
     systems = {system.name: system for system in results.systems}
-    winner, default, ensemble = systems.pop("winner"), systems.pop("default", None), systems.pop(ENSEMBLE, None)
-    refitted = systems.pop(REFITTED_BASELINE, None)
-    baseline = max(systems.values(), key=lambda system: float(np.mean(system.validation)))
+    winner, default, ensemble = systems["winner"], systems.get("default"), results.ensemble
+    baseline, refitted = results.best_baseline, systems.get(REFITTED_BASELINE)
 
     def compare(system: System, other: System) -> PairedComparison:
         predictions = np.broadcast_to(system.predictions, other.predictions.shape)  # the same ones for each repeat

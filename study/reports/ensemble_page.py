@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 from models.training.scores import METRICS, Metric
 from study.confirmation.bootstrap import Estimate, bootstrap_interval
 from study.confirmation.ensemble import Ensemble, Part
-from study.confirmation.predictions import ENSEMBLE
+from study.confirmation.predictions import ENSEMBLE, REFITTED_BASELINE
 from study.figures.style import BEST, COLOURS, COMPLETE, PAGE_STYLE, new_figure
 from study.formatting import METRIC_TITLES
 from study.reports.contents import SEED, HoldoutScores, Report
@@ -129,7 +129,8 @@ def _test_table(report: EnsembleReport) -> Table:
     rows = [("the ensemble", *(interval_in_words(report.scores[name]) for name in ("accuracy", "macro_f1")))]
     shown = [(f"{each.study.study_name}: ", _averaged(each)) for each in report.reports]
     first = report.reports[0].test
-    shown += [("", tested) for tested in (first.tested if first else ()) if tested.calibration is None]
+    baselines = [tested for tested in (first.tested if first else ()) if tested.calibration is None]
+    shown += [("", tested) for tested in baselines if tested.system.name != REFITTED_BASELINE]
     for prefix, tested in shown:
         scores = interval_in_words(tested.accuracy), interval_in_words(tested.macro_f1)
         rows.append((f"{prefix}{tested.system.title}", *scores))

@@ -44,7 +44,7 @@ def paragraphs(report: Report) -> list[str]:
         for failed in report.left_out
     ]
     if report.test:
-        sentences += _about_test(report.test, is_refitted=bool(report.winner and report.winner.refits))
+        sentences += _about_test(report.test)
     if report.audit and (best := best_trial(report.study, report.configuration.search_space)):
         sentences.append(report.audit.describe(best.value or 0.0))
     return sentences
@@ -163,8 +163,9 @@ def _score_in_words(confirmed: Confirmed) -> str:
     )
 
 
-def _about_test(test: HoldoutReport, *, is_refitted: bool) -> list[str]:
+def _about_test(test: HoldoutReport) -> list[str]:
     first, exported = test.tested[0], test.exported
+    is_refitted = test.is_refitted
     sentences = [
         f"On the test split, {first.system.title} has accuracy {interval_in_words(first.accuracy)} and macro-F1 "
         f"{interval_in_words(first.macro_f1)} (95 % bootstrap intervals)."
@@ -176,11 +177,10 @@ def _about_test(test: HoldoutReport, *, is_refitted: bool) -> list[str]:
         )
     system = test.exported_system
     if is_refitted:
-        runs = plural(len(exported.trainings), "further training run")
         sentences.append(
-            f"The exported model averages {runs} of it on all texts but the test's, so that none of them is validated: "
-            f"its accuracy is {interval_in_words(system.accuracy)}, its macro-F1 {interval_in_words(system.macro_f1)}. "
-            "It is one system, so that the influence of the seeds is not measured."
+            f"The exported model is {system.system.title}, with nothing left to validate it: its accuracy is "
+            f"{interval_in_words(system.accuracy)}, its macro-F1 {interval_in_words(system.macro_f1)}. It is one "
+            "system, so that the influence of the seeds is not measured."
         )
     elif len(exported.trainings) > 1:
         sentences.append(
@@ -194,10 +194,10 @@ def _about_test(test: HoldoutReport, *, is_refitted: bool) -> list[str]:
             "The exported model is from one of its training runs, the one with the best validation score; its own test "
             f"accuracy is {exported.accuracy:.4f}, its macro-F1 {exported.macro_f1:.4f}."
         )
-    else:
+    if len(first.system.predictions) == 1:
         sentences.append("Each was trained once, so neither intervals nor p values include the influence of the seed.")
     also = ", their average is not" if len(exported.trainings) > 1 else ""
-    also = ", the exported ones with the mean of their temperatures" if is_refitted else also
+    also = ", the exported ones on those of other runs" if is_refitted else also
     sentences.append(
         f"The probabilities of each training run are calibrated on its validation texts{also}; on the test split, the "
         f"expected calibration error is {test.calibration.expected_error:.4f}, the negative log-likelihood "

@@ -206,12 +206,14 @@ def _systems_table(test: HoldoutReport) -> Table:
             "Means over the repeats, with 95 % intervals over texts and seeds. On each repeat all are fitted on the "
             "same training texts, the baselines with the parameters that were best on validation. The intervals hold "
             "for this pool of training texts, most of which the repeats share; they do not show what other training "
-            "texts would give. An average is one system: its intervals are over texts alone."
+            "texts would give. An average is one system, as is what is fitted on all texts but the test's: its "
+            "intervals are over texts alone."
         )
     else:
         caption = (
             "Scores of one training run each, with 95 % bootstrap intervals over texts; they do not include the "
-            "influence of the seed or of other training texts. All are fitted on the same training texts."
+            "influence of the seed or of other training texts. All are fitted on the same training texts, or on all "
+            "but the test's."
         )
     columns = ("System", "Accuracy", "Macro-F1", "Parameters")
     return Table("test", "On the test split", caption, columns, tuple(rows))

@@ -14,6 +14,7 @@ EXTENT = "extent"  # how much of the search was trained again
 OPENINGS = "openings"  # when the test split was opened, and for what
 RESULTS = "test_results"  # prefix, before a digest of what was compared: the predictions on the test texts
 BASELINES = "baselines"  # prefix, before a digest of the repeat: the baselines and their predictions on the test texts
+REFIT_RESULTS = "refit_results"  # prefix, likewise: those of the winner's refits, and of a baseline on their texts
 ENSEMBLE_RESULTS = "ensemble_results"  # prefix, likewise: the predictions of an ensemble with other studies
 OUTCOME = "outcome"  # the result of the last report
 

@@ -79,7 +79,7 @@ class SearchDisplay:
             )
         states = Counter(trial.state for trial in ended if WITHDRAWN not in trial.user_attrs)
         self._ended = f"{states[TrialState.PRUNED]} pruned, {states[TrialState.FAIL]} failed"
-        self._best = _describe_best(best_of(ended, self._space), self._noun)
+        self._best = _describe_best(best_of(filter(_is_validated, ended), self._space), self._noun)
         self._bars.update(self._all, completed=len(ended), total=self.trials)
 
     def _render(self) -> RenderableType:
@@ -108,14 +108,18 @@ def notebook_console() -> Console:
 
 def describe_trial(trial: FrozenTrial, noun: str = "trial") -> str:
     """A line for the log: number, state, value, epochs, seconds, parameters, and what a confirmation trains it for."""
-    validates = trial.user_attrs.get(REPEAT, 0) < FIRST_REFIT
-    value = "     -" if trial.value is None or not validates else f"{trial.value:.4f}"
+    value = "     -" if trial.value is None or not _is_validated(trial) else f"{trial.value:.4f}"
     epochs = epochs_of(trial)
     effort = f"{epochs:>3} {'epoch ' if epochs == 1 else 'epochs'}  {seconds_of(trial):>6.1f} s"
     line = (
         f"{noun} {trial.number:>3}  {trial.state.name.lower():<8}  {value}  {effort}  {format_parameters(trial.params)}"
     )
     return "  ".join(filter(None, (line, _repeat_in_words(trial), trial.user_attrs.get(FAILURE, ""))))
+
+
+def _is_validated(trial: FrozenTrial) -> bool:
+    """Whether a value is of texts that were not trained on."""
+    return bool(trial.user_attrs.get(REPEAT, 0) < FIRST_REFIT)
 
 
 def _repeat_in_words(trial: FrozenTrial) -> str:

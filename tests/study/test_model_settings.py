@@ -100,6 +100,12 @@ def test_other_models_have_no_usual_budget(variant: str) -> None:
     assert usual_budget(DEFAULTS[variant], 100) == {}
 
 
+def test_new_studies_have_a_bag_of_words_and_weights_of_classes() -> None:
+    assert DEFAULTS["lstm"].model.bag_of_words
+    assert DEFAULTS["cnn"].model.bag_of_words
+    assert DEFAULTS["linear"].model.balance > 0
+
+
 def test_fields_that_no_option_sets_are_listed_as_unsettable() -> None:
     old = replace(DEFAULTS["lstm"], model=replace(DEFAULTS["lstm"].model, embedding_size=77))  # type: ignore[call-arg]
     assert options_of(old) == {"model": "lstm", "epochs": 7}

@@ -274,8 +274,8 @@ def test_refits_on_all_texts_but_the_tests_are_tested_and_exported(toy: Any, cap
     assert report(*QUICK, "--refit") == 0
     printed = capsys.readouterr().out
     assert "up to 4 training runs" in printed
-    assert "The exported model averages 2 further training runs of it on all texts but the test's" in printed
-    assert "the exported average of its refits" in printed
+    assert "training runs on all texts but the test's, with nothing left to validate it" in printed
+    assert "the exported model, trained on all texts but the test's, is" in printed
     trials = toy.load("toy-lstm/confirmation").trials
     refits = [trial for trial in trials if "on all texts" in describe_trial(trial)]
     assert [trial.user_attrs["epochs"] for trial in refits] == [3, 3]  # all that were asked for
@@ -288,7 +288,8 @@ def test_refits_on_all_texts_but_the_tests_are_tested_and_exported(toy: Any, cap
     texts = load_test_texts(Split(find_source("toy.csv")[0]), cache_dir=toy.folder)
     predictions = classifier.predict(texts.texts)
     assert accuracy(np.array(texts.labels.to_pylist(), object), predictions) == found["model"]["accuracy"]
-    assert report(*QUICK, "--no-refit") == 0  # the validated ones, predicted with for the first time
+    assert report(*QUICK, "--no-refit") == 0  # the validated ones, whose predictions are stored
+    assert "opened once" in capsys.readouterr().out
     found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
     assert not set(found["model"]["trainings"]) & {trial.number for trial in refits}
     assert "refitted_baseline" not in found["test"]
@@ -305,9 +306,26 @@ def test_a_linear_model_is_refitted_unless_the_last_report_was_without(toy: Any,
     assert found["command"]["report"].endswith("--no-refit")
     assert run_command(run_app, [*search, "--name", "another"]) == 0
     assert report(*QUICK, "--name", "another") == 0
-    assert "the exported average of its refits" in capsys.readouterr().out
+    assert "the exported model, trained on all texts but the test's, is" in capsys.readouterr().out
     found = json.loads((toy.folder / "reports/another/best_params.json").read_text())
     assert "refit" not in found["command"]["report"]
+    assert len(found["model"]["trainings"]) == 1  # others would be the same
+    opened = toy.load("another/confirmation").user_attrs["openings"]
+    assert report(*QUICK, "--name", "another", "--single") == 0  # of the validated training runs
+    assert report(*QUICK, "--name", "another") == 0
+    assert "the exported model, trained on all texts but the test's, is" in capsys.readouterr().out
+    assert toy.load("another/confirmation").user_attrs["openings"] == opened
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_part_of_the_texts_is_not_refitted(capsys: Capture) -> None:
+    search = ("--data", "toy.csv", "--model", "linear", "--trials", "1", "--workers", "1")
+    assert run_command(run_app, [*search, "--max-training-texts", "60"]) == 0
+    capsys.readouterr()
+    assert report(*QUICK, "--refit") == 2
+    assert "--max-training-texts on a part: leave --refit out" in capsys.readouterr().err
+    assert report(*QUICK) == 0
+    assert "refit" not in capsys.readouterr().out
 
 
 def temperatures(toy: Any) -> list[float]:

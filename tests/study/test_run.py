@@ -109,3 +109,15 @@ def test_no_file_of_a_search_contains_a_word_of_the_test_split(toy: Any, marked_
 def test_an_option_takes_every_value_of_its_field(option: str, field: Any) -> None:
     parts = get_args(get_type_hints(run_function)[option])  # the values, or an optional literal of them
     assert [value for part in parts if part is not NoneType for value in get_args(part) or [part]] == [*get_args(field)]
+
+
+def test_a_network_of_before_continues_without_a_bag_of_words(toy: Any, capsys: Capture) -> None:
+    toy.searched("--trials", 1)
+    study = toy.load()
+    configuration, facts = study.user_attrs["configuration"], study.user_attrs["fingerprint"]
+    del configuration["base"]["model"]["bag_of_words"], facts["model.bag_of_words"]  # as it was stored then
+    study.set_user_attr("configuration", configuration)
+    study.set_user_attr("fingerprint", facts)
+    assert toy.run("--trials", 2) == 0
+    assert "began with: bag_of_words False (new studies: True)." in capsys.readouterr().out
+    assert toy.load().user_attrs["configuration"]["base"]["model"]["bag_of_words"] is False
