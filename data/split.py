@@ -14,14 +14,14 @@ HELD_OUT_SHARE = 0.1  # of each class, for each side that is held out
 
 
 def split_sides(
-    corpus: LabelledTexts, *, held_out: tuple[int, ...], seed: int | tuple[int, ...], whole: Sequence[str] = ()
+    corpus: LabelledTexts, *, held_out: tuple[int, ...], seed: int | tuple[int, ...], undivided: Sequence[str] = ()
 ) -> npt.NDArray[np.int8]:
     """The side (`TRAINING`, or one of `held_out`) of every row.
 
     The distinct texts are split, class by class, so that a repeated text is on one side only; a text with several
     labels counts for the first of them. Texts of a group are split together, as one of the class of its first text.
     Each held-out side gets a tenth of a class's texts, at least one; a class with too few for that stays in training,
-    as do the classes of `whole`. Every label has a row in training. scikit-learn's stratified splitters raise for
+    as do the classes of `undivided`. Every label has a row in training. scikit-learn's stratified splitters raise for
     small classes, and for held-out sides smaller than the number of classes.
     """
     units, labels = _units(corpus), numbered(corpus.labels)
@@ -33,8 +33,10 @@ def split_sides(
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(classes))
     by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
-    is_whole = pc.is_in(corpus.labels, value_set=pa.array(whole, corpus.labels.type)).to_numpy(zero_copy_only=False)
-    stay = set(np.intersect1d(classes, labels[is_whole]).tolist())
+    is_undivided = pc.is_in(corpus.labels, value_set=pa.array(undivided, corpus.labels.type)).to_numpy(
+        zero_copy_only=False
+    )
+    stay = set(np.intersect1d(classes, labels[is_undivided]).tolist())
 
     sides = np.full(len(classes), TRAINING, np.int8)
     ends = np.cumsum(np.bincount(classes))

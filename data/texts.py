@@ -45,9 +45,9 @@ def load_search_texts(split: Split, *, cache_dir: Path, on_download: OnDownload 
         assert corpus.sides is not None
         sides = corpus.sides
     if split.repeat is not None:
-        whole = classes_only_in_training(corpus, sides)  # a repeat scores the same classes as the search
+        undivided = classes_only_in_training(corpus, sides)  # a repeat scores the same classes as the search
         seed = (split.seed, 1 + split.repeat)  # (seed, 0) is the search's
-        sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, whole=whole)
+        sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, undivided=undivided)
     if lonely := classes_only_in_training(corpus, sides):
         shown = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
         notes += (f"classes with too few distinct texts to be split, all in training: {len(lonely)} ({shown}).",)

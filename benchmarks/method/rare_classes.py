@@ -36,10 +36,14 @@ NETWORK_VARIANTS: tuple[dict[str, Any], ...] = (
     {"bag_of_words": True},
     {"bag_of_words": True, "label_smoothing": 0.0},
 )
+LOGISTIC = {"classifier": "logistic_regression"}
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "lstm": NETWORK_VARIANTS,
     "cnn": NETWORK_VARIANTS,
-    "linear": tuple({"C": c, "balance": balance} for c in (0.3, 1.0, 3.0, 10.0) for balance in (0.0, 0.5, 1.0)),
+    "linear": (
+        *({"C": c, "balance": balance} for c in (0.3, 1.0, 3.0, 10.0) for balance in (0.0, 0.5, 1.0)),
+        *({**LOGISTIC, "C": c, "balance": balance} for c in (10.0, 100.0) for balance in (0.0, 0.5)),
+    ),
 }
 
 

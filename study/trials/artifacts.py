@@ -33,7 +33,7 @@ class TrialRecord:
 
     @property
     def best(self) -> EpochResult:
-        return best_epoch(self.curve, self.settings.training)
+        return best_epoch(self.curve, self.settings.training, keep_last=self.prepared.is_whole)
 
 
 class ArtifactFolder:
@@ -113,7 +113,10 @@ def _log_lines(trial: Trial, record: TrialRecord) -> Iterator[str]:
         best, settled = record.best, training.first_settled_epoch
         counted = f", of those from epoch {settled + 1} on" if 0 < settled <= best.epoch else ""
         score = f"{METRIC_TITLES[training.metric]}: {best.score(training.metric):.4f}"
-        yield f"Best validation {score}, after epoch {best.epoch + 1}{counted}."
+        if record.prepared.is_whole:
+            yield "The last epoch is kept; the validation texts were trained on, too."
+        else:
+            yield f"Best validation {score}, after epoch {best.epoch + 1}{counted}."
     yield f"Ended: {_end(record)}"
 
 

@@ -58,7 +58,8 @@ def run_trial(
             raise TrialPruned
 
     def keep(curve: Sequence[EpochResult], error: Exception | None = None) -> None:
-        _record(trial, curve, training)
+        if curve:
+            _record(trial, curve, best_epoch(curve, training, keep_last=prepared.is_whole))
         if artifacts:
             artifacts.keep(trial, TrialRecord(settings, prepared, device, tuple(curve), error))
 
@@ -97,10 +98,7 @@ def _checkpoint(
     return Checkpoint(checkpoint_file(folder, trial.number), identity, on_event)
 
 
-def _record(trial: Trial, curve: Sequence[EpochResult], training: TrainingConfig) -> None:
-    if not curve:
-        return
-    best = best_epoch(curve, training)
+def _record(trial: Trial, curve: Sequence[EpochResult], best: EpochResult) -> None:
     attributes = {
         "accuracy": best.accuracy,
         "macro_f1": best.macro_f1,

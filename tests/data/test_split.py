@@ -66,12 +66,12 @@ def test_a_class_too_small_to_be_split_stays_in_training_and_is_named(size: int)
 
 
 @given(rows_of_few_texts, st.integers(0, 10))
-def test_classes_to_be_kept_whole_stay_in_training_and_the_other_splits_do_not_change(
+def test_undivided_classes_stay_in_training_and_the_other_splits_do_not_change(
     rows: list[tuple[str, str]], seed: int
 ) -> None:
     corpus = corpus_of(rows)
     usual = split_sides(corpus, held_out=(VALIDATION,), seed=seed)
-    sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, whole=["a", "not there"])
+    sides = split_sides(corpus, held_out=(VALIDATION,), seed=seed, undivided=["a", "not there"])
     first_labels = {text: label for label, text in reversed(rows)}
     expected = [TRAINING if first_labels[text] == "a" else side for (_, text), side in zip(rows, usual, strict=True)]
     labels = np.array([label for label, _ in rows])
