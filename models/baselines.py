@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 
 from models.linear import (
-    ClassifierName,
     Features,
     LinearClassifier,
     LinearConfig,
@@ -22,6 +21,7 @@ from models.linear import (
     fit_features,
     unfitted_classifier,
 )
+from models.one_against_rest import ClassifierName
 from models.tfidf import flat_tokens
 from models.training.scores import SCORES, Metric
 from preprocessing.encoding import EncodedTexts

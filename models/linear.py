@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch.nn import functional
 from models.learners.learner import Learner, OnEpochEnd, Settings
 from models.networks.layers import length_mask
 from models.networks.network import Network
+from models.one_against_rest import ClassifierName, fit_one_against_rest
 from models.tfidf import SparseRows, Tfidf, fit_tfidf, flat_tokens
 from models.training.calibration import best_temperature
 from models.training.checkpoint import Checkpoint
@@ -29,12 +30,8 @@ from preprocessing.batches import TextLimits, limited_training_texts
 from preprocessing.encoding import EncodedTexts
 
 WHOLE_TEXTS = 1_000_000  # tokens: no text is truncated
-MAX_ITERATIONS = 10_000  # of LIBLINEAR; R8 takes up to 1,300 of them (logistic regression with C = 1,000)
-TOLERANCE = 0.1  # LIBLINEAR's own; 0.0001 gives the same macro-F1 on R8, R52 and 20ng, in up to three times the time
 BALANCE = 0.5  # better than 0 for the values of C that were tried, on R8 and R52 (`benchmarks/method/rare_classes.py`)
 NEVER = -1e4  # the logit of a class without training texts: never predicted, with a finite loss
-
-ClassifierName = Literal["svm", "logistic_regression"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class LinearConfig:
     C: float = 1.0  # inverse strength of the regularisation
     max_ngram: int = 1  # words in the longest n-grams that are features
     minimum_texts: int = 1  # n-grams in fewer training texts are left out
-    balance: float = 0.0  # how much the texts of rarer classes count for more, see `class_weights`
+    balance: float = 0.0  # how much the texts of rarer classes count for more, see `models.one_against_rest`
 
     def __post_init__(self) -> None:
         if self.classifier not in ("svm", "logistic_regression"):
@@ -203,7 +200,15 @@ def fit_classifier(
     present, labels = torch.unique(features.training_labels, return_inverse=True)
     if len(present) < 2:
         raise ValueError("Training texts of at least two classes are needed, got those of one.")
-    weights, biases = _fit_one_against_rest(config, features.training, labels, len(model.weight), seed)
+    weights, biases = fit_one_against_rest(
+        config.classifier,
+        features.training,
+        labels,
+        features=len(model.weight),
+        c=config.C,
+        balance=config.balance,
+        seed=seed,
+    )
     model.weight[:, present] = weights.t()
     model.bias[:] = NEVER
     model.bias[present] = biases
@@ -217,51 +222,8 @@ def fit_classifier(
     return model.eval()
 
 
-def class_weights(labels: Tensor, balance: float) -> Tensor:
-    """How much a text of each class (classes,) counts: (mean size of a class / its size) ** `balance`.
-
-    `labels`: from 0 to classes - 1, each of which occurs. With 1, this is scikit-learn's "balanced".
-    """
-    sizes = torch.bincount(labels)
-    return (len(labels) / (len(sizes) * sizes)) ** balance
-
-
 def unfitted_classifier(config: LinearConfig, tfidf: Tfidf, *, classes: int) -> LinearClassifier:
     """A classifier with these features, whose weights are all zero."""
     model = LinearClassifier(config, vocabulary_size=tfidf.vocabulary_size, classes=classes, features=len(tfidf.ngrams))
     model.tfidf = tfidf
     return model
-
-
-def _fit_one_against_rest(
-    config: LinearConfig, rows: SparseRows, labels: Tensor, features: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Weights (classes, features) and biases (classes,) for labels from 0 to classes - 1, each of which occurs."""
-    import joblib
-    from scipy.sparse import csr_array
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import LinearSVC
-
-    columns, values, offsets = (tensor.numpy() for tensor in rows)
-    values = values.astype(np.float64)  # as the solver wants it, which would convert it for every class
-    matrix = csr_array((values, columns.astype(np.int32), offsets.astype(np.int32)), (len(offsets) - 1, features))
-    # With more texts than features, scikit-learn would solve the primal problem, for which the tolerance is too large.
-    options = {"dual": True, "tol": TOLERANCE, "max_iter": MAX_ITERATIONS, "random_state": seed}
-    # One-vs-rest logistic regression is as good on R8 as a multinomial one, and faster for most C.
-    make = LinearSVC if config.classifier == "svm" else partial(LogisticRegression, solver="liblinear")
-    of_class = class_weights(labels, config.balance).tolist()
-    is_binary = len(of_class) == 2  # one classifier for both classes
-    rest = of_class[0] if is_binary else 1.0
-
-    def fit(one: int) -> Any:
-        classifier = make(C=config.C, class_weight={True: of_class[one], False: rest}, **options)
-        return classifier.fit(matrix, labels.numpy() == one)
-
-    fitted = joblib.Parallel()(joblib.delayed(fit)(one) for one in range(int(is_binary), len(of_class)))
-    weights, biases = (
-        torch.from_numpy(np.concatenate(arrays)).float()
-        for arrays in zip(*((estimator.coef_, estimator.intercept_) for estimator in fitted), strict=True)
-    )
-    if is_binary:
-        return torch.cat([-weights, weights]), torch.cat([-biases, biases])
-    return weights, biases

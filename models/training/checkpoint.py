@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from data.errors import UserError
 from data.files import replacing
@@ -79,3 +80,20 @@ class Checkpoint:
     def _tell(self, reason: str) -> None:
         if self.on_event:
             self.on_event(f"The checkpoint {self.path} is not used ({reason}); its trial starts over.")
+
+
+def random_state(device: torch.device) -> Tensor | None:
+    """The state of this device's random number generator; None for the CPU, which uses torch's default one."""
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else None
+
+
+def set_random_state(device: torch.device, state: Tensor | None) -> None:
+    """Continue with a state from `random_state`."""
+    if state is None:
+        return
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.mps.set_rng_state(state)

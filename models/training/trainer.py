@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.row_embedding import RowEmbedding
-from models.training.checkpoint import Checkpoint
+from models.training.checkpoint import Checkpoint, random_state, set_random_state
 from models.training.config import TrainingConfig
 from models.training.frozen_features import FeatureEvaluationBatches, FeatureTrainingBatches
 from models.training.optimizer import ScheduledAdamW
@@ -201,7 +201,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "random": torch.get_rng_state(),
-            "device_random": _random_state(self.device),
+            "device_random": random_state(self.device),
             "curve": [asdict(result) for result in self.curve],
             "best_weights": self.best_weights,
         }
@@ -212,7 +212,7 @@ class _Run:
         if state["scaler"]:  # empty where gradients were not scaled, as on another device
             self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
-        _set_random_state(self.device, state["device_random"])
+        set_random_state(self.device, state["device_random"])
         self.curve = [EpochResult(**result) for result in state["curve"]]
         self.best_weights = state["best_weights"]
 
@@ -242,22 +242,6 @@ def _trained_by_rows(model: nn.Module, device: torch.device) -> list[RowEmbeddin
     """The embeddings of which each step touches only some rows: on a CPU, where a whole table takes longer."""
     embeddings = [module for module in model.modules() if isinstance(module, RowEmbedding)]
     return [embedding for embedding in embeddings if embedding.weight.requires_grad and device.type == "cpu"]
-
-
-def _random_state(device: torch.device) -> Tensor | None:
-    """The state of this device's random number generator; None for the CPU, which uses torch's default one."""
-    if device.type == "cuda":
-        return torch.cuda.get_rng_state(device)
-    return torch.mps.get_rng_state() if device.type == "mps" else None
-
-
-def _set_random_state(device: torch.device, state: Tensor | None) -> None:
-    if state is None:
-        return
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state, device)
-    else:
-        torch.mps.set_rng_state(state)
 
 
 def _check_finite(side: str, loss: float, epoch: int) -> None:

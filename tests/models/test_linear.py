@@ -16,7 +16,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 from torch.nn import functional
 
-from models.linear import TOLERANCE, LinearClassifier, LinearConfig, fit_classifier, fit_features, fit_linear
+from models.linear import LinearClassifier, LinearConfig, fit_classifier, fit_features, fit_linear
+from models.one_against_rest import TOLERANCE
 from models.training.trainer import TrainingResult, predict
 from preprocessing.batches import EvaluationBatches, make_batch
 from preprocessing.encoding import EncodedTexts

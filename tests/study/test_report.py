@@ -8,21 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from markupsafe import escape
 from optuna.trial import Trial, TrialState
 
-from data.source import Split, find_source
-from data.texts import load_test_texts
-from models.export import load_model
-from models.training.scores import accuracy
 from study.command_line import run_command
 from study.report import app
-from study.run import app as run_app
 from study.trials.objective import run_trial
-from study.workers.display import describe_trial
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--top", "1", "--seeds", "2", "--workers", "1")
@@ -238,98 +231,7 @@ def test_an_interrupted_report_leaves_nothing_half_written_and_continues(toy: An
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--name", "nothing"], "There is no study 'nothing'"),
-        (["--storage", "sqlite:///none/study.db"], "does not exist"),
-        (["--top", "0"], "--top"),
-        (["--audit", "-1"], "--audit"),
-        (["--audit", "2"], "--top, --seeds, --audit and --refit say what to train, --no-retrain trains nothing"),
-        (["--refit"], "--refit say what to train, --no-retrain trains nothing"),
-        (["--retrain", "--refit", "--single"], "leave out one"),
-        (["--output", "toy.csv/report"], "cannot be written"),
-    ],
-)
-def test_a_bad_call_is_a_one_line_error_and_writes_nothing(
-    arguments: list[str], message: str, toy: Any, capsys: Capture
-) -> None:
-    toy.searched("--trials", 1)
-    capsys.readouterr()
-    assert report("--no-retrain", *arguments) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert message in error
-    assert not (toy.folder / "reports").exists() or not list((toy.folder / "reports").iterdir())
-
-
 def test_a_study_without_a_complete_trial_is_an_error(toy: Any, capsys: Capture) -> None:
     toy.searched("--trials", 1, "--timeout", 0.001)
     assert report() == 2
     assert "has no complete trial yet" in capsys.readouterr().err
-
-
-def test_refits_on_all_texts_but_the_tests_are_tested_and_exported(toy: Any, capsys: Capture) -> None:
-    toy.searched("--trials", 1)
-    assert report(*QUICK, "--refit") == 0
-    printed = capsys.readouterr().out
-    assert "up to 4 training runs" in printed
-    assert "training runs on all texts but the test's, with nothing left to validate it" in printed
-    assert "the exported model, trained on all texts but the test's, is" in printed
-    trials = toy.load("toy-lstm/confirmation").trials
-    refits = [trial for trial in trials if "on all texts" in describe_trial(trial)]
-    assert [trial.user_attrs["epochs"] for trial in refits] == [3, 3]  # all that were asked for
-    found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
-    assert found["model"]["trainings"] == [trial.number for trial in refits]
-    assert found["test"]["refitted_baseline"]["macro_f1"]["value"] > 0.8
-    assert found["command"]["report"].endswith("--refit")
-    classifier = load_model(toy.folder / "reports/toy-lstm/model")
-    assert {member.temperature for member in classifier.members} == {np.mean(temperatures(toy))}
-    texts = load_test_texts(Split(find_source("toy.csv")[0]), cache_dir=toy.folder)
-    predictions = classifier.predict(texts.texts)
-    assert accuracy(np.array(texts.labels.to_pylist(), object), predictions) == found["model"]["accuracy"]
-    assert report(*QUICK, "--no-refit") == 0  # the validated ones, whose predictions are stored
-    assert "opened once" in capsys.readouterr().out
-    found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
-    assert not set(found["model"]["trainings"]) & {trial.number for trial in refits}
-    assert "refitted_baseline" not in found["test"]
-
-
-def test_a_linear_model_is_refitted_unless_the_last_report_was_without(toy: Any, capsys: Capture) -> None:
-    search = ("--data", "toy.csv", "--model", "linear", "--trials", "1", "--workers", "1")
-    assert run_command(run_app, [*search]) == 0
-    assert report(*QUICK, "--no-refit") == 0
-    assert "refit" not in capsys.readouterr().out
-    assert report(*QUICK) == 0
-    assert "refit" not in capsys.readouterr().out
-    found = json.loads((toy.folder / "reports/toy-linear/best_params.json").read_text())
-    assert found["command"]["report"].endswith("--no-refit")
-    assert run_command(run_app, [*search, "--name", "another"]) == 0
-    assert report(*QUICK, "--name", "another") == 0
-    assert "the exported model, trained on all texts but the test's, is" in capsys.readouterr().out
-    found = json.loads((toy.folder / "reports/another/best_params.json").read_text())
-    assert "refit" not in found["command"]["report"]
-    assert len(found["model"]["trainings"]) == 1  # others would be the same
-    opened = toy.load("another/confirmation").user_attrs["openings"]
-    assert report(*QUICK, "--name", "another", "--single") == 0  # of the validated training runs
-    assert report(*QUICK, "--name", "another") == 0
-    assert "the exported model, trained on all texts but the test's, is" in capsys.readouterr().out
-    assert toy.load("another/confirmation").user_attrs["openings"] == opened
-
-
-@pytest.mark.usefixtures("toy")
-def test_a_part_of_the_texts_is_not_refitted(capsys: Capture) -> None:
-    search = ("--data", "toy.csv", "--model", "linear", "--trials", "1", "--workers", "1")
-    assert run_command(run_app, [*search, "--max-training-texts", "60"]) == 0
-    capsys.readouterr()
-    assert report(*QUICK, "--refit") == 2
-    assert "--max-training-texts on a part: leave --refit out" in capsys.readouterr().err
-    assert report(*QUICK) == 0
-    assert "refit" not in capsys.readouterr().out
-
-
-def temperatures(toy: Any) -> list[float]:
-    """Those of the winner's validated training runs, as they are stored."""
-    attributes = toy.load("toy-lstm/confirmation").user_attrs
-    (results,) = (stored for name, stored in attributes.items() if name.startswith("test_results"))
-    return list(results["systems"][0]["probabilities"]["temperatures"])

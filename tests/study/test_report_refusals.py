@@ -159,3 +159,25 @@ def test_ctrl_c_at_any_moment_leaves_the_old_report_or_a_new_one(toy: Any) -> No
         assert {path.relative_to(folder) for path in folder.rglob("*")} == files
         assert [path.name for path in folder.parent.iterdir()] == ["toy-lstm"]
     assert 130 in ended
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--name", "nothing"], "There is no study 'nothing'"),
+        (["--storage", "sqlite:///none/study.db"], "does not exist"),
+        (["--top", "0"], "--top"),
+        (["--audit", "-1"], "--audit"),
+        (["--audit", "2"], "--top, --seeds, --audit and --refit say what to train, --no-retrain trains nothing"),
+        (["--refit"], "--refit say what to train, --no-retrain trains nothing"),
+        (["--retrain", "--refit", "--single"], "leave out one"),
+        (["--output", "toy.csv/report"], "cannot be written"),
+    ],
+)
+def test_a_bad_call_is_a_one_line_error_and_writes_nothing(
+    arguments: list[str], message: str, toy: Any, capsys: Capture
+) -> None:
+    toy.searched("--trials", 1)
+    capsys.readouterr()
+    assert message in refused(capsys, "--no-retrain", *arguments)
+    assert not (toy.folder / "reports").exists() or not list((toy.folder / "reports").iterdir())
