@@ -1,7 +1,7 @@
 """Baselines that a network must beat to be worth its cost: linear models of TF-IDF features, and the majority class.
 
-As for the networks, all fitting is on training texts and every choice on validation texts, without a final fit on both,
-which no network gets either. Also holds the results that others have published on the standard corpora.
+As for the networks, all fitting is on training texts and every choice on validation texts. Also holds the results that
+others have published on the standard corpora.
 """
 
 import time

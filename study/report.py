@@ -69,7 +69,7 @@ def report(
         typer.Option(
             "--refit/--no-refit",
             help="Export a model that is trained on all texts but the test's, validation texts included.",
-            show_default="--refit for linear models",
+            show_default="as in the last report; in the first, --refit for linear models",
         ),
     ] = None,
     single: Annotated[

@@ -57,7 +57,7 @@ class Learner(ABC):
     defaults: ClassVar[Mapping[str, Settings]]  # by variant; a model without variants has the one named ""
     variant_field: ClassVar[str | None] = None  # the field of the configuration that names the variant
     fits_budget: ClassVar[bool] = False  # whether the number of texts decides how long it trains
-    seeds_matter: ClassVar[bool] = True  # whether trainings on the same texts differ by their seeds
+    seeds_matter: ClassVar[bool] = True  # whether trainings on the same texts differ noticeably by their seeds
     ignored_fields: ClassVar[frozenset[str]] = frozenset()  # fields of the settings that this model does not use
 
     settings: Settings

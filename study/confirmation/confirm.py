@@ -59,6 +59,7 @@ class Confirmation:
     left_out: tuple[LeftOut, ...]
     extent: Extent
     audit: Audit | None  # None: not requested
+    refit: bool  # whether the winner was to be refitted
     checkpoints: Path  # the folder of the weights
     device: torch.device
 
@@ -77,6 +78,7 @@ def confirmed_search(
     seeds: int | None = None,
     audits: int | None = None,
     refit: bool | None = None,
+    single: bool = False,
     workers: int | None,
     console: Console,
 ) -> Iterator[Confirmation]:
@@ -84,16 +86,17 @@ def confirmed_search(
 
     For each of `top`, `seeds` and `audits` (see `Extent`), None means the value of the last report, or the default.
     `refit`: whether the winner is trained on all texts but the test's, too; None: as in the last report, or as suits
-    the model.
+    the model. With `single`, it is not, whatever the next report will do.
     """
     with joined_study(url, name) as (growing, storage), only_one(storage, f"{growing.study_name}/report", BUSY):
         search, configuration = snapshot(growing), load_configuration(growing, storage)
         check_preparation(search)
         last = _last_extent(search, storage)
         extent = _extent(last, {"top": top, "seeds": seeds, "audit": audits}, console)
-        refits = _count_refits(refit, last, configuration, seeds=extent.seeds)
-        if refits and refit is None and last:
-            console.print("As in the last report: --refit.")
+        wants_refit = _wants_refit(refit, last, configuration)
+        if refit is None and not single and wants_refit != refits_by_default(configuration):
+            console.print(f"As in the last report: --{'refit' if wants_refit else 'no-refit'}.")
+        refits = 0 if single or not wants_refit else _count_refits(configuration, seeds=extent.seeds)
         candidates = find_candidates(search, configuration, top=extent.top)
         default = default_candidate(search, configuration)
         chosen = _choose_pruned(search, configuration, extent.audit, console)
@@ -109,7 +112,7 @@ def confirmed_search(
         if not winner.candidate.is_default:
             failed = [candidate for candidate in failed if candidate != default]
             failed += [default] if reference is None else []
-        crew.study.set_user_attr(EXTENT, {**asdict(extent), REFIT: bool(refits)})
+        crew.study.set_user_attr(EXTENT, {**asdict(extent), REFIT: wants_refit})
         yield Confirmation(
             search,
             crew.study,
@@ -123,6 +126,7 @@ def confirmed_search(
             audit=audit(search, crew.study, chosen, configuration.search_space, top=extent.top)
             if extent.audit
             else None,
+            refit=refits > 0,
             checkpoints=crew.checkpoints,
             device=crew.device,
         )
@@ -147,12 +151,9 @@ def _rank_and_confirm(
         trials = crew.train(f"Confirming {which} on {plural(repeats, 'further repeat')}.", [*wanted, *along])
         if winner := _confirmed(candidate, trials[:repeats]):
             refitted = tuple(trial for trial in trials[repeats : len(wanted)] if trial is not None)
-            if len(refitted) < refits:
-                reason = left_out(crew.study, candidate).reason
-                crew.deployment.console.print(
-                    f"Note: {plural(refits - len(refitted), 'refit')} of {refits} failed and is left out: {reason}."
-                )
-            return tuple(ranked[place:]), replace(winner, refits=refitted), failed
+            missing = len(refitted) < refits
+            reason = left_out(crew.study, candidate, least=FIRST_REFIT).reason if missing else ""
+            return tuple(ranked[place:]), replace(winner, refits=refitted, refit_failure=reason), failed
         failed.append(candidate)
     raise StudyError(
         f"No configuration of study '{crew.study.user_attrs[CONFIRMS]}' could be trained on all repeats; the last one "
@@ -211,18 +212,22 @@ def refits_by_default(configuration: StudyConfig) -> bool:
     return not find_learner(configuration.model).seeds_matter and configuration.base.limits.max_training_texts is None
 
 
-def _count_refits(asked: bool | None, last: dict[str, int], configuration: StudyConfig, *, seeds: int) -> int:
-    """How many refits of the winner are averaged: if asked for, if the last report had them, or by default.
+def _wants_refit(asked: bool | None, last: dict[str, int], configuration: StudyConfig) -> bool:
+    """Whether the winner is refitted: as asked for, as in the last report, or by default.
 
-    Raises `StudyError` where they would have no more texts than others.
+    Raises `StudyError` where refits would have no more texts than others.
     """
     if asked and configuration.base.limits.max_training_texts is not None:
         raise StudyError(
             "--refit trains on all texts but the test's, but --max-training-texts on a part: leave --refit out."
         )
-    if asked is None:
-        asked = bool(last[REFIT]) if last else refits_by_default(configuration)
-    return (seeds if find_learner(configuration.model).seeds_matter else 1) if asked else 0
+    if asked is not None:
+        return asked
+    return bool(last[REFIT]) if last else refits_by_default(configuration)
+
+
+def _count_refits(configuration: StudyConfig, *, seeds: int) -> int:
+    return seeds if find_learner(configuration.model).seeds_matter else 1
 
 
 def _extent(stored: dict[str, int], asked: dict[str, int | None], console: Console) -> Extent:

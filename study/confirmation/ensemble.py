@@ -1,8 +1,8 @@
 """An ensemble across the confirmed studies of the same texts: weighted by validation predictions, then tested.
 
 On each repeat, all studies have trained on the same training texts. Their weights are chosen by what single trainings
-say about the validation texts of their repeat, and then hold for the averages of all trainings. A network has chosen
-its best epoch by these texts, too, which is a small advantage over a model without epochs.
+say about the validation texts of their repeat, and then hold for the averages of all trainings, or of refits. A network
+has chosen its best epoch by these texts, too, which is a small advantage over a model without epochs.
 """
 
 import hashlib
@@ -132,8 +132,9 @@ def _members(found: Confirmation) -> list[tuple[FrozenTrial, float]]:
 
 def _digest(found: Confirmation) -> str:
     """A digest of the weights of the winner's members."""
-    name = refits_of(found.winner, found.checkpoints) if found.winner.refits else ""
-    return name or results_of([found.winner], found.checkpoints)
+    if found.winner.refits:
+        return refits_of(found.winner, found.checkpoints)
+    return results_of([found.winner], found.checkpoints)
 
 
 def _temperatures(found: Confirmation) -> tuple[float, ...]:

@@ -69,7 +69,7 @@ def open_test_split(
         study=confirmation.study_name,
         moment=datetime.now(UTC).isoformat(timespec="seconds"),
         search_trials=search_trials,
-        compared=refits_of(winner, checkpoints) if winner.refits else results_of(compared, checkpoints),
+        compared=f"{results_of(compared, checkpoints)}{refits_of(winner, checkpoints) if winner.refits else ''}",
     )
     retry(storage, lambda: record(confirmation, storage, stamp))
     sides = OpenedSplit(configuration, device)
@@ -77,12 +77,13 @@ def open_test_split(
     if results is None:
         results = _predict_validated(confirmation, sides, compared, checkpoints, on_event)
         confirmation.set_user_attr(results_of(compared, checkpoints), results.to_dict())
-    if winner.refits:
+    if winner.refits and refits_of(winner, checkpoints) not in confirmation.user_attrs:
         on_event("Refits, and a baseline on the same texts.")
         refitted = _average_refits(sides, winner, results, checkpoints), refitted_baseline(sides, results.best_baseline)
         confirmation.set_user_attr(refits_of(winner, checkpoints), [system.to_dict() for system in refitted])
-        results = results.with_refits(*refitted)
-    return results
+    stored = load_results(confirmation, compared, checkpoints=checkpoints)
+    assert stored is not None
+    return stored
 
 
 def _predict_validated(
@@ -128,7 +129,7 @@ def _average_refits(sides: OpenedSplit, winner: Confirmed, results: HoldoutResul
         )[1]
         for refit in winner.refits
     ]
-    title = f"the average of {validated.title}'s {len(shares)} training runs" if len(shares) > 1 else validated.title
+    title = f"the average of {len(shares)} refits of {validated.title}," if len(shares) > 1 else validated.title
     return _average(validated, f"{title} on all texts but the test's", np.mean(shares, axis=0), len(shares), sides)
 
 
@@ -178,7 +179,7 @@ def results_of(compared: Sequence[Confirmed], checkpoints: Path) -> str:
 
 
 def refits_of(winner: Confirmed, checkpoints: Path) -> str:
-    """The same for what the winner's refits predict; without refits, another name than that of any."""
+    """The same for what the winner's refits predict."""
     digests = [digest_of_weights(checkpoints, trial) for trial in winner.refits]
     facts = json.dumps([results_of([winner], checkpoints), digests])
     return f"{REFIT_RESULTS} {hashlib.sha256(facts.encode()).hexdigest()[:16]}"

@@ -59,6 +59,7 @@ class Confirmed:
     candidate: Candidate
     trials: tuple[FrozenTrial, ...]  # of the confirmation, by repeat
     refits: tuple[FrozenTrial, ...] = ()  # its trainings on all texts but the test's, if there are any
+    refit_failure: str = ""  # why refits are missing
 
     @property
     def members(self) -> tuple[FrozenTrial, ...]:
@@ -161,12 +162,16 @@ def trained(study: Study, wanted: Sequence[Wanted], *, checkpoints: Path) -> lis
     return [next((trial for done, trial in reversed(there) if done == asked), None) for asked in wanted]
 
 
-def left_out(study: Study, candidate: Candidate) -> LeftOut:
-    """A candidate that failed on a repeat, with the last reason."""
+def left_out(study: Study, candidate: Candidate, *, least: int = 0) -> LeftOut:
+    """A candidate that failed on a repeat, from the number `least` on, with the last reason."""
     reasons = [
         trial.user_attrs.get(FAILURE, "no reason was recorded")
         for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        if REPEAT in trial.user_attrs and WITHDRAWN not in trial.user_attrs and _asked(trial)[0] == candidate.parameters
+        if trial.user_attrs.get(REPEAT, -1) >= least
+        and WITHDRAWN not in trial.user_attrs
+        and _asked(trial)[0] == candidate.parameters
+        and WITHDRAWN not in trial.user_attrs
+        and _asked(trial)[0] == candidate.parameters
     ]
     return LeftOut(candidate, reasons[-1] if reasons else "it was not trained")
 

@@ -104,6 +104,7 @@ def _confirm(
         seeds=options.seeds,
         audits=options.audit,
         refit=options.refit,
+        single=options.single,
         workers=options.workers,
         console=console,
     )

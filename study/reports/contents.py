@@ -152,8 +152,8 @@ def confirmed_report(confirmation: Confirmation, console: Console, *, single: bo
         )
     test = _judge_test(results, confirmation, single=single)
     options = {"single": True} if single else {}
-    if (refits := bool(confirmation.winner.refits)) != refits_by_default(configuration):
-        options |= {"refit" if refits else "no-refit": True}
+    if not single and confirmation.refit != refits_by_default(configuration):
+        options |= {"refit" if confirmation.refit else "no-refit": True}
     prepared = find_texts(configuration, console)
     save_outcome(confirmation.study, _outcome(confirmation.winner, test.tested[0], len(finished_trials(search))))
     return Report(

@@ -38,6 +38,8 @@ def paragraphs(report: Report) -> list[str]:
             f"Each training run of a network reads {budget:,} texts at most, over all its epochs (--budget-texts); the "
             "baselines are fitted on all training texts."
         )
+    if report.winner and (reason := report.winner.refit_failure):
+        sentences.append(f"Not all refits on all texts but the test's could be trained; the last one failed: {reason}.")
     sentences += [
         f"Left out, since training failed on a fresh repeat: {format_parameters(failed.candidate.parameters)}"
         f"{' (default)' if failed.candidate.is_default else ''}; {failed.reason}."

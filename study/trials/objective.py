@@ -53,7 +53,8 @@ def run_trial(
         if reported_before is not None and result.epoch < reported_before:
             return  # reported before the interruption, and not pruned
         if result.epoch != reported_before:
-            trial.report(best_epoch(curve, training).score(training.metric), step=result.epoch)
+            best = best_epoch(curve, training, keep_last=prepared.is_whole)
+            trial.report(best.score(training.metric), step=result.epoch)
         if result.epoch < training.epochs - 1 and trial.should_prune():
             raise TrialPruned
 

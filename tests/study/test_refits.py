@@ -5,14 +5,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from data.source import Split, find_source
 from data.texts import load_test_texts
 from models.export import load_model
+from models.training.config import TrainingConfig
 from models.training.scores import accuracy
+from models.training.trainer import EpochResult, best_epoch
+from preprocessing.prepared import PreparedTexts
 from study.command_line import run_command
+from study.configuration import FIRST_REFIT, StudyConfig
 from study.report import app
 from study.run import app as run_app
+from study.trials.repeats import prepare_repeat
 from study.workers.display import describe_trial
 
 Capture = pytest.CaptureFixture[str]
@@ -28,7 +34,7 @@ def test_refits_on_all_texts_but_the_tests_are_tested_and_exported(toy: Any, cap
     assert report(*QUICK, "--refit") == 0
     printed = capsys.readouterr().out
     assert "up to 4 training runs" in printed
-    assert "training runs on all texts but the test's, with nothing left to validate it" in printed
+    assert "the average of 2 refits of the default configuration, on all texts but the test's, with nothing" in printed
     assert "the exported model, trained on all texts but the test's, is" in printed
     trials = toy.load("toy-lstm/confirmation").trials
     refits = [trial for trial in trials if "on all texts" in describe_trial(trial)]
@@ -42,6 +48,10 @@ def test_refits_on_all_texts_but_the_tests_are_tested_and_exported(toy: Any, cap
     texts = load_test_texts(Split(find_source("toy.csv")[0]), cache_dir=toy.folder)
     predictions = classifier.predict(texts.texts)
     assert accuracy(np.array(texts.labels.to_pylist(), object), predictions) == found["model"]["accuracy"]
+    command = found["command"]["report"]
+    assert report(*QUICK, "--single") == 0
+    found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
+    assert found["command"]["report"] == command.replace("--refit", "--single")
     assert report(*QUICK, "--no-refit") == 0  # the validated ones, whose predictions are stored
     assert "opened once" in capsys.readouterr().out
     found = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())
@@ -55,7 +65,9 @@ def test_a_linear_model_is_refitted_unless_the_last_report_was_without(toy: Any,
     assert report(*QUICK, "--no-refit") == 0
     assert "refit" not in capsys.readouterr().out
     assert report(*QUICK) == 0
-    assert "refit" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "As in the last report: --no-refit." in printed
+    assert "trained on all texts" not in printed
     found = json.loads((toy.folder / "reports/toy-linear/best_params.json").read_text())
     assert found["command"]["report"].endswith("--no-refit")
     assert run_command(run_app, [*search, "--name", "another"]) == 0
@@ -87,3 +99,44 @@ def temperatures(toy: Any) -> list[float]:
     attributes = toy.load("toy-lstm/confirmation").user_attrs
     (results,) = (stored for name, stored in attributes.items() if name.startswith("test_results"))
     return list(results["systems"][0]["probabilities"]["temperatures"])
+
+
+def test_refits_are_added_to_a_report_without_predicting_the_rest_again(
+    toy: Any, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    toy.searched("--trials", 1)
+    assert report(*QUICK) == 0
+    before = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())["test"]
+    monkeypatch.delattr("study.confirmation.holdout._predict_validated")
+    assert report(*QUICK, "--refit") == 0
+    after = json.loads((toy.folder / "reports/toy-lstm/best_params.json").read_text())["test"]
+    assert after["winner"] == before["winner"]
+    assert after["ensemble"] != before["ensemble"]
+    capsys.readouterr()
+    assert report(*QUICK) == 0
+    assert "As in the last report: --refit." in capsys.readouterr().out
+
+
+def test_a_refit_that_fails_is_named_and_what_was_validated_is_exported(
+    toy: Any, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def prepare(configuration: StudyConfig, repeat: int | None, *, in_words: bool = False) -> PreparedTexts:
+        if repeat is not None and repeat >= FIRST_REFIT:
+            raise ValueError("no memory left")
+        return prepare_repeat(configuration, repeat, in_words=in_words)
+
+    toy.searched("--trials", 1)
+    monkeypatch.setattr("study.trials.repeats.prepare_repeat", prepare)
+    assert report(*QUICK, "--refit") == 0
+    assert "Not all refits on all texts but the test's could be trained" in capsys.readouterr().out
+    page = (toy.folder / "reports/toy-lstm/report.md").read_text()
+    assert "no memory left" in page
+    assert "averages the probabilities of these 2 training runs" in page
+
+
+def test_a_trial_on_all_texts_is_judged_by_its_last_epoch() -> None:
+    scores = (0.1, 0.2, 0.9, 0.8)
+    curve = [EpochResult(epoch, 1.0, 1.0, score, score, 1.0, torch.zeros(1)) for epoch, score in enumerate(scores)]
+    config = TrainingConfig(epochs=4)
+    assert best_epoch(curve, config).epoch == 2
+    assert best_epoch(curve, config, keep_last=True).epoch == 3

@@ -58,6 +58,7 @@ def confirmation(tmp_path: Path) -> Iterator[Confirmation]:
         left_out=(LeftOut(ranked(30).candidate, "it failed"),),
         extent=Extent(seeds=2),
         audit=Audit((), pruned=1, top=4, bar=0.5),
+        refit=False,
         checkpoints=tmp_path,
         device=torch.device("cpu"),
     )
