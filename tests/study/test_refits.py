@@ -18,7 +18,8 @@ from study.command_line import run_command
 from study.configuration import FIRST_REFIT, StudyConfig
 from study.report import app
 from study.run import app as run_app
-from study.trials.repeats import prepare_repeat
+from study.storage.studies import load_configuration
+from study.trials.repeats import FIRST_CONFIRMING, prepare_repeat
 from study.workers.display import describe_trial
 
 Capture = pytest.CaptureFixture[str]
@@ -140,3 +141,10 @@ def test_a_trial_on_all_texts_is_judged_by_its_last_epoch() -> None:
     config = TrainingConfig(epochs=4)
     assert best_epoch(curve, config).epoch == 2
     assert best_epoch(curve, config, keep_last=True).epoch == 3
+
+
+def test_refits_have_all_texts_but_the_tests(toy: Any) -> None:
+    toy.searched("--trials", 1)
+    configuration = load_configuration(toy.load())
+    usual, whole = (prepare_repeat(configuration, repeat) for repeat in (FIRST_CONFIRMING, FIRST_REFIT))
+    assert len(whole.training) == len(usual.training) + len(usual.validation)
