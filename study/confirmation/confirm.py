@@ -93,9 +93,7 @@ def confirmed_search(
         check_preparation(search)
         last = _last_extent(search, storage)
         extent = _extent(last, {"top": top, "seeds": seeds, "audit": audits}, console)
-        wants_refit = _wants_refit(refit, last, configuration)
-        if refit is None and not single and wants_refit != refits_by_default(configuration):
-            console.print(f"As in the last report: --{'refit' if wants_refit else 'no-refit'}.")
+        wants_refit = _wants_refit(refit, last, configuration, console=None if single else console)
         refits = 0 if single or not wants_refit else _count_refits(configuration, seeds=extent.seeds)
         candidates = find_candidates(search, configuration, top=extent.top)
         default = default_candidate(search, configuration)
@@ -108,10 +106,10 @@ def confirmed_search(
             crew.plan.append(_plan(candidates, default, extent, chosen, refits=refits))
             along = [*confirming(default, repeats=extent.seeds), *to_finish(chosen)]
             ranked, winner, failed = _rank_and_confirm(crew, candidates, along, repeats=extent.seeds, refits=refits)
-        reference = None if winner.candidate.is_default else _reference(crew, default, repeats=extent.seeds)
+        reference = None
         if not winner.candidate.is_default:
-            failed = [candidate for candidate in failed if candidate != default]
-            failed += [default] if reference is None else []
+            reference = _reference(crew, default, repeats=extent.seeds)
+            failed = [*(each for each in failed if each != default), *([] if reference else [default])]
         crew.study.set_user_attr(EXTENT, {**asdict(extent), REFIT: wants_refit})
         yield Confirmation(
             search,
@@ -212,10 +210,13 @@ def refits_by_default(configuration: StudyConfig) -> bool:
     return not find_learner(configuration.model).seeds_matter and configuration.base.limits.max_training_texts is None
 
 
-def _wants_refit(asked: bool | None, last: dict[str, int], configuration: StudyConfig) -> bool:
+def _wants_refit(
+    asked: bool | None, last: dict[str, int], configuration: StudyConfig, *, console: Console | None
+) -> bool:
     """Whether the winner is refitted: as asked for, as in the last report, or by default.
 
-    Raises `StudyError` where refits would have no more texts than others.
+    What the last report decides against the default is printed. Raises `StudyError` where refits would have no more
+    texts than others.
     """
     if asked and configuration.base.limits.max_training_texts is not None:
         raise StudyError(
@@ -223,7 +224,11 @@ def _wants_refit(asked: bool | None, last: dict[str, int], configuration: StudyC
         )
     if asked is not None:
         return asked
-    return bool(last[REFIT]) if last else refits_by_default(configuration)
+    usual = refits_by_default(configuration)
+    wants = bool(last[REFIT]) if last else usual
+    if console and wants != usual:
+        console.print(f"As in the last report: --{'refit' if wants else 'no-refit'}.")
+    return wants
 
 
 def _count_refits(configuration: StudyConfig, *, seeds: int) -> int:
