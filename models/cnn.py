@@ -94,7 +94,7 @@ class CNNClassifier(Network):
             responses = convolution(images)[:, :, 0, :time]  # (B, filters, T)
             pooled.append((responses + additive_mask.to(responses.dtype)).amax(dim=2))
         logits: Tensor = self.head(self.dropout(functional.relu(torch.cat(pooled, dim=1))))
-        return logits if self.bag_of_words is None else logits + self.bag_of_words(features, lengths, time=1)
+        return logits if self.bag_of_words is None else logits + self.bag_of_words(features.sum(dim=1), lengths)
 
 
 class CNNLearner(WordLearner):

@@ -15,6 +15,7 @@ from models.learners.learner import Settings
 from models.learners.word_learner import WordLearner
 from models.networks.layers import BagOfWords, FastDropout, Head, WordDropout, word_embedding
 from models.networks.network import Network
+from models.networks.windows import Windows, cut
 from models.training.config import TrainingConfig
 from preprocessing.batches import BATCH_TOKENS, TextLimits
 from preprocessing.word_vectors import WordVectors
@@ -22,6 +23,8 @@ from preprocessing.word_vectors import WordVectors
 # The standard deviation of pretrained vectors, about that of GloVe's own. On R8 (GloVe, learning rate 0.01, means of 3
 # splits, 0.01 is noise) validation macro-F1 was 0.927 with 0.1, 0.940 with 0.3 and 0.950 with this.
 VECTOR_SCALE = 0.65
+
+WINDOW = 200  # words: the limit of most texts (`TextLimits.max_tokens`), so that few are cut into windows
 
 Pooling = Literal["max", "mean", "last"]
 
@@ -37,11 +40,12 @@ class LSTMConfig:
     embedding_dropout: float = 0.5  # on the embedded words, probability of zeroing
     word_dropout: float = 0.2  # probability of replacing a word by <unk> in training
     tune_vectors: bool = True  # whether pretrained word vectors are fine-tuned; without them no effect
+    window: int | None = None  # words that are read at a time; longer texts are read in windows, see `cut`
     bag_of_words: bool = False  # whether the embedded words themselves are classified, too; see `BagOfWords`
 
     def __post_init__(self) -> None:
-        for name in ("embedding_size", "hidden_size", "layers"):
-            if getattr(self, name) < 1:
+        for name in ("embedding_size", "hidden_size", "layers", "window"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"`{name} >= 1` must hold, got {getattr(self, name)}.")
         for name in ("dropout", "embedding_dropout", "word_dropout"):
             if not 0 <= getattr(self, name) < 1:
@@ -53,7 +57,8 @@ class LSTMConfig:
 class LSTMClassifier(Network):
     """Embedding, LSTM, pooling over the real tokens, dropout, linear; beside it, the bag of words.
 
-    Time comes first inside, (T, B, features), the layout of the fused kernel.
+    The LSTM reads N windows of the texts, which are pooled together (Windows with time first, (T, N, features), is the
+    layout of the fused kernel).
     """
 
     def __init__(
@@ -78,12 +83,12 @@ class LSTMClassifier(Network):
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Token ids (B, T) and lengths (B,) to logits (B, classes)."""
-        token_ids = token_ids.t()
-        time = torch.arange(len(token_ids), device=token_ids.device)[:, None]
-        mask = time < lengths  # (T, B)
-        backwards = torch.where(mask, lengths - 1 - time, time)  # (T, B): where to read a text from its end
+        windows = cut(token_ids, lengths, self.config.window)
+        time = torch.arange(len(windows.token_ids), device=token_ids.device)[:, None]
+        mask = time < windows.lengths  # (T, N)
+        backwards = torch.where(mask, windows.lengths - 1 - time, time)  # (T, N): where to read from the end
 
-        words = features = self.embedding_dropout(self.embedding(self.word_dropout(token_ids)))
+        words = features = self.embedding_dropout(self.embedding(self.word_dropout(windows.token_ids)))
         outputs: list[Tensor] = []
         for layer, lstm in enumerate(self.lstms):
             if layer:
@@ -91,11 +96,16 @@ class LSTMClassifier(Network):
                 features = self.dropout(torch.cat(outputs, dim=2))
             outputs = [_run(lstm, features)]
             if self.config.bidirectional:
-                # Each text is reversed by itself, so that padding comes last in this direction, too.
+                # Each window is reversed by itself, so that padding comes last in this direction, too.
                 outputs.append(_run(self.reversed_lstms[layer], _reorder(features, backwards)))
-        pooled = torch.cat([_pool(output, mask, lengths, self.config.pooling) for output in outputs], dim=1)
-        logits: Tensor = self.head(self.dropout(pooled.float()))
-        return logits if self.bag_of_words is None else logits + self.bag_of_words(words, lengths, time=0)
+        pooled = torch.cat([_pool(output, mask, windows.lengths, self.config.pooling) for output in outputs], dim=1)
+        pooled = _pool_windows(pooled.float(), windows, lengths, self.config.pooling)
+        logits: Tensor = self.head(self.dropout(pooled))
+        if self.bag_of_words is None:
+            return logits
+        sums = windows.of_texts(words.sum(dim=0), fill=0).sum(dim=1)
+        bag: Tensor = self.bag_of_words(sums, lengths)
+        return logits + bag
 
 
 class LSTMLearner(WordLearner):
@@ -103,7 +113,9 @@ class LSTMLearner(WordLearner):
     network_type = LSTMClassifier
     defaults: ClassVar = {
         "": Settings(
-            LSTMConfig(bag_of_words=True), TrainingConfig(batch_tokens=BATCH_TOKENS, schedule="linear"), TextLimits()
+            LSTMConfig(window=WINDOW, bag_of_words=True),
+            TrainingConfig(batch_tokens=BATCH_TOKENS, schedule="linear"),
+            TextLimits(),
         )
     }
 
@@ -147,3 +159,10 @@ def _pool(outputs: Tensor, mask: Tensor, lengths: Tensor, pooling: Pooling) -> T
     if pooling == "mean":
         return outputs.masked_fill(~mask[:, :, None], 0).sum(dim=0) / lengths[:, None]
     return outputs[lengths - 1, torch.arange(outputs.shape[1], device=outputs.device)]
+
+
+def _pool_windows(pooled: Tensor, windows: Windows, lengths: Tensor, pooling: Pooling) -> Tensor:
+    """(N, F) of windows to (B, F) of texts: the maximum, or the mean over their words, with `last` of last states."""
+    if pooling == "max":
+        return windows.of_texts(pooled, fill=float("-inf")).max(dim=1).values
+    return windows.of_texts(pooled * windows.lengths[:, None], fill=0).sum(dim=1) / lengths[:, None]

@@ -21,6 +21,7 @@ STEPS_PER_EPOCH = 150  # with larger ones at least so many, as R8 has: rare clas
 EARLY_VALIDATION_TEXTS = 5_000  # at most, after an epoch that cannot be a training's best
 TEXTS_AT_A_TIME = 10_000  # when all are truncated: bounds the memory
 EVALUATION_BATCH_SIZE = 128  # larger ones are slower: they fit the processor's caches less well
+EVALUATION_BATCH_TOKENS = 25_600  # with padding; long texts have smaller batches, which bounds the memory
 
 
 Truncation = Literal["head", "tail", "both"]
@@ -96,7 +97,9 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         for rows in _cut(np.argsort(self.texts.lengths, kind="stable"), EVALUATION_BATCH_SIZE):
-            yield make_batch(self.texts, rows, max_tokens=self.max_tokens, vocabulary_size=self.vocabulary_size)
+            longest = min(int(self.texts.lengths[rows[-1]]), self.max_tokens)
+            for part in _cut(rows, max(1, EVALUATION_BATCH_TOKENS // longest)):
+                yield make_batch(self.texts, part, max_tokens=self.max_tokens, vocabulary_size=self.vocabulary_size)
 
 
 def rows_of_epoch(texts: int, number: int, epoch_texts: int | None, *, seed: int) -> npt.NDArray[np.intp]:

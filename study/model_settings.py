@@ -1,6 +1,6 @@
 """The default settings of each model, and the options that apply to it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from data.files import user_path
 from models.learners.learner import Settings
 from models.registry import MODELS, find_learner, name_of
 from preprocessing.word_vectors import find_copy, find_vectors
+from study.adaptation import PARTS, adapted
 from study.errors import StudyError
 
 DEFAULTS = {  # by variant, as bert-frozen
@@ -16,7 +17,6 @@ DEFAULTS = {  # by variant, as bert-frozen
     for name in MODELS
     for variant, settings in find_learner(name).defaults.items()
 }
-PARTS = ("model", "training", "limits")  # of the settings, with the fields that options set
 FIELDS = {  # the field that each option sets
     "bert_model": "pretrained",
     **{name: name for name in ("strategy", "classifier", "max_training_texts", "metric", "seed", "epochs", "patience")},
@@ -53,6 +53,11 @@ def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:
     if budget is not None and budget < epochs:
         raise StudyError(f"--budget-texts {budget} is less than a text for each of {epochs} epochs.")
     return replace(base, **{part: _changed(getattr(base, part), values) for part in PARTS})
+
+
+def asked_fields(options: Mapping[str, Any]) -> set[str]:
+    """The fields of the settings that the options set."""
+    return {FIELDS[name] for name, value in options.items() if value is not None and name in FIELDS}
 
 
 def usual_budget(settings: Settings, texts: int) -> dict[str, Any]:
@@ -100,8 +105,8 @@ def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | No
     return settings
 
 
-def options_of(settings: Settings) -> dict[str, Any]:
-    """The options that give these settings, the inverse of `choose_settings`.
+def options_of(settings: Settings, adaptations: Collection[str] = ()) -> dict[str, Any]:
+    """The options that give these settings with texts of these `study.adaptation`, as `choose_settings` takes them.
 
     The `unsettable_fields`, which no option sets, are left out. The number of epochs is always given: without it, the
     number of texts decides.
@@ -114,17 +119,17 @@ def options_of(settings: Settings) -> dict[str, Any]:
         options[field] = variant
     if settings.vectors:
         options["vectors"] = settings.vectors.path or settings.vectors.name
-    differing = _differing(settings)
+    differing = _differing(settings, adaptations)
     return options | {option: differing[field][0] for option, field in FIELDS.items() if field in differing}
 
 
-def unsettable_fields(settings: Settings) -> dict[str, tuple[Any, Any]]:
+def unsettable_fields(settings: Settings, adaptations: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:
     """The values and current defaults of differing fields that no option sets, as in studies of another version."""
-    return {field: both for field, both in _differing(settings).items() if field not in FIELDS.values()}
+    return {field: both for field, both in _differing(settings, adaptations).items() if field not in FIELDS.values()}
 
 
-def _differing(settings: Settings) -> dict[str, tuple[Any, Any]]:
-    default = DEFAULTS[variant_of(settings)]
+def _differing(settings: Settings, adaptations: Collection[str]) -> dict[str, tuple[Any, Any]]:
+    default = adapted(DEFAULTS[variant_of(settings)], adaptations)
     if settings.vectors:
         default = replace(default, model=_changed(default.model, {VECTOR_SIZE: settings.vectors.size}))
     parts = [(getattr(settings, part), getattr(default, part)) for part in PARTS]

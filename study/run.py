@@ -158,29 +158,27 @@ def run(
         console.print(f"Data: {sentence}")
 
         from study.configuration import StudyConfig
-        from study.model_settings import choose_settings, default_name
+        from study.model_settings import asked_fields, choose_settings, default_name
         from study.workers.search import search_study
 
-        base = choose_settings(
-            model,
-            {
-                "vectors": vectors,
-                "classifier": classifier,
-                "strategy": strategy,
-                "bert_model": bert_model,
-                "max_training_texts": max_training_texts,
-                "metric": metric,
-                "seed": seed,
-                "epochs": epochs,
-                "budget_texts": budget_texts,
-                "patience": patience,
-                "max_tokens": max_tokens,
-                "truncate": truncate,
-                "vocabulary_size": vocabulary_size,
-                "min_frequency": min_frequency,
-                "precision": precision,
-            },
-        )
+        options = {
+            "vectors": vectors,
+            "classifier": classifier,
+            "strategy": strategy,
+            "bert_model": bert_model,
+            "max_training_texts": max_training_texts,
+            "metric": metric,
+            "seed": seed,
+            "epochs": epochs,
+            "budget_texts": budget_texts,
+            "patience": patience,
+            "max_tokens": max_tokens,
+            "truncate": truncate,
+            "vocabulary_size": vocabulary_size,
+            "min_frequency": min_frequency,
+            "precision": precision,
+        }
+        base = choose_settings(model, options)
         configuration = StudyConfig(
             source=source,
             cache_dir=str(cache_dir.resolve()),
@@ -204,7 +202,7 @@ def run(
             workers=workers,
             cluster=cluster,
             console=console,
-            fits_budget=epochs is None,
+            asked=asked_fields(options),
         )
 
 

@@ -36,7 +36,7 @@ MaxTokens = Annotated[
     count(
         "Words per text, the rest is cut off; of lstm and cnn with --space wide the first trial's.",
         most=1_000_000,
-        default="200; linear all; bert 128 word pieces",
+        default="200, with few words in all 1000; linear all; bert 128 word pieces",
     ),
 ]
 Truncate = Annotated[
@@ -51,7 +51,10 @@ VocabularySize = Annotated[
         default="30000; linear all",
     ),
 ]
-MinFrequency = Annotated[int | None, count("Rarer words of the training texts are unknown.", default="2; linear 1")]
+MinFrequency = Annotated[
+    int | None,
+    count("Rarer words of the training texts are unknown.", default="2, with few words or short texts 1; linear 1"),
+]
 Vectors = Annotated[
     str | None,
     typer.Option(

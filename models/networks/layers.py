@@ -68,9 +68,9 @@ class BagOfWords(nn.Module):
         super().__init__()
         self.head = Head(embedding_size, classes, bias=False)
 
-    def forward(self, features: Tensor, lengths: Tensor, *, time: int) -> Tensor:
-        """Embedded words, zero for padding and with the words along dimension `time`, to logits (B, classes)."""
-        logits: Tensor = self.head(features.sum(dim=time) / lengths[:, None].sqrt())
+    def forward(self, sums: Tensor, lengths: Tensor) -> Tensor:
+        """The sums (B, features) of the embedded words of texts with lengths (B,) to logits (B, classes)."""
+        logits: Tensor = self.head(sums / lengths[:, None].sqrt())
         return logits
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from data.files import replacing
 from models.registry import DEFAULT_MODEL
 from preprocessing.prepared import PreparedTexts
+from study.adaptation import adapted, rules_for
 from study.analysis.linear_look import linear_look
 from study.analysis.texts import text_facts, warnings_about
 from study.errors import StudyError
@@ -23,6 +24,7 @@ from study.workers.estimate import estimate_search
 def look_at(prepared: PreparedTexts, *, name: str, cache_dir: Path, output: Path | None, console: Console) -> None:
     """Print what there is to know about prepared texts, and write it to a page. Raises `UserError`."""
     settings = DEFAULTS[DEFAULT_MODEL]
+    settings = adapted(settings, rules_for(settings, prepared))
     device = find_study_device("auto")
     workers = default_workers(device, are_small=True)
     waiting = console.status("Fitting a linear model, and timing a few batches.")

@@ -64,7 +64,9 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
             f"{place}, this repeats the search, but not with the same trials: several workers ran this study together, "
             "so what the sampler and the pruner knew depended on which trial ended first."
         )
-    differing = unsettable_fields(configuration.base) | _foreign_pruning(study, configuration)
+    differing = unsettable_fields(configuration.base, configuration.adaptations) | _foreign_pruning(
+        study, configuration
+    )
     if foreign := differing | _other_precision(study, configuration):
         changes = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
         about = f"This gives a different study: settings have changed since ({changes})."
@@ -96,7 +98,7 @@ def search_command(study: Study, configuration: StudyConfig) -> str:
         "space": configuration.space,
         "sampler": configuration.sampler,
         "pruner": configuration.pruner,
-        **options_of(configuration.base),
+        **options_of(configuration.base, configuration.adaptations),
         "seed": configuration.seed,
         "device": configuration.device,
     }

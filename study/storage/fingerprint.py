@@ -19,10 +19,11 @@ from models.training.config import TrainingConfig
 from preprocessing.batches import TextLimits
 from preprocessing.prepared import RULES as PREPROCESSING_RULES
 from preprocessing.pretrained import bert_extra
+from study.adaptation import PARTS
 from study.choices import stored_pruner
 from study.configuration import RULES, StudyConfig
 from study.errors import StudyError
-from study.model_settings import FIELDS, PARTS
+from study.model_settings import FIELDS
 from study.sampling import PRUNING_RULE, may_prune
 from study.search_space import describe
 from study.storage.attributes import FINGERPRINT

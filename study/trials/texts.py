@@ -35,21 +35,30 @@ def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
     return replace(configuration, base=replace(base, encoder=encoder.version))
 
 
-def prepare_texts(
-    configuration: StudyConfig, console: Console, *, device: torch.device, warn: bool = True
-) -> PreparedTexts:
-    """Prepare the texts; features of a frozen encoder are computed on the `device`; `warn`: of what may spoil scores.
-
-    Raises `UserError` for texts that cannot be used, or a cache that cannot be written.
-    """
+def prepare_texts(configuration: StudyConfig, console: Console) -> PreparedTexts:
+    """Prepare the texts. Raises `UserError` for some that cannot be used, or a cache that cannot be written."""
     with downloading(console) as on_download:
-        prepared = prepare_for_search(
+        return prepare_for_search(
             configuration.split(),
             cache_dir=Path(configuration.cache_dir),
             pieces=word_pieces_of(configuration, on_download=on_download),
             on_event=console.print,
             on_download=on_download,
         )
+
+
+def prepare_shared(
+    configuration: StudyConfig,
+    prepared: PreparedTexts,
+    console: Console,
+    *,
+    device: torch.device,
+    warn: bool = True,
+) -> None:
+    """Say what the texts are, and prepare what else the trials share: word vectors, features of a frozen encoder.
+
+    These are computed on the `device`; `warn`: of what may spoil scores. Raises `UserError`.
+    """
     console.print(
         f"Texts: {describe_training_texts(configuration.base, prepared)} for training, "
         f"{len(prepared.validation):,} for validation, "
@@ -72,7 +81,6 @@ def prepare_texts(
     for note in (*prepared.notes, *(warnings_about(prepared, truncated) if warn else [])):
         console.print(f"Note: {note}")
     compute_features(configuration, prepared, console, device=device)
-    return prepared
 
 
 def training_texts(settings: Settings, prepared: PreparedTexts) -> int:

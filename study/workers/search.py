@@ -1,13 +1,16 @@
 """A search from beginning to end: prepare the texts, open the study, run the workers, print the result."""
 
 import time
+from collections.abc import Collection
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 
 import torch
 from rich.console import Console
 
 from preprocessing.prepared import PreparedTexts
+from study.adaptation import PARTS, adapted, changes_of, rules_for
 from study.configuration import StudyConfig, with_training
 from study.errors import StudyError
 from study.formatting import describe_search, plural, safe_url
@@ -18,7 +21,7 @@ from study.storage.retrying import STORAGE_ERRORS
 from study.storage.studies import check_name, opened_study
 from study.storage.trial_queue import TrialQueue
 from study.storage.urls import parse_url, sqlite_file
-from study.trials.texts import prepare_texts, training_texts, with_encoder
+from study.trials.texts import prepare_shared, prepare_texts, training_texts, with_encoder
 from study.workers.deployment import Deployment
 from study.workers.devices import choose_precision, find_study_device
 from study.workers.display import summarize
@@ -34,13 +37,13 @@ def search_study(
     workers: int | None,
     cluster: str | None,
     console: Console,
-    fits_budget: bool = False,
+    asked: Collection[str] | None = None,
 ) -> None:
     """Search until `trials` have finished in all.
 
-    `cluster` is the address of a Dask scheduler, on whose machines the workers run; `fits_budget`: a new study gets as
-    many epochs as its number of texts asks for. Raises `UserError`, also when workers fail; `Interrupted` when it is
-    asked to end.
+    `cluster` is the address of a Dask scheduler, on whose machines the workers run; `asked`: the fields of the settings
+    that the user asked for, while the defaults of all others follow the texts; None: none do. Raises `UserError`, also
+    when workers fail; `Interrupted` when it is asked to end.
     """
     start = time.monotonic()
     if sqlite_file(parse_url(url)) is not None and cluster is not None:
@@ -49,10 +52,11 @@ def search_study(
     # On a cluster, the nodes choose their own devices.
     device = find_study_device(configuration.device) if cluster is None else torch.device("cpu")
     configuration = with_encoder(configuration, console)
-    prepared = prepare_texts(configuration, console, device=device)
-    configuration, chosen = _choose_training(
-        configuration, prepared, device if cluster is None else None, fits_budget=fits_budget
-    )
+    prepared = prepare_texts(configuration, console)
+    configuration, chosen = _follow_texts(configuration, prepared, asked)
+    prepare_shared(configuration, prepared, console, device=device)
+    configuration, precision = _choose_precision(configuration, device if cluster is None else None)
+    chosen |= precision
     with opened_study(url, name, configuration, device=device, trials=trials, chosen=chosen) as opened:
         queue, configuration, notes = opened
         for note in notes:
@@ -70,24 +74,37 @@ def search_study(
             deployment.run(workers, cluster, device)
 
 
-def _choose_training(
-    configuration: StudyConfig, prepared: PreparedTexts, device: torch.device | None, *, fits_budget: bool
+def _follow_texts(
+    configuration: StudyConfig, prepared: PreparedTexts, asked: Collection[str] | None
 ) -> tuple[StudyConfig, set[str]]:
-    """The configuration with the precision and the budget that suit device and texts.
-
-    Also the names of the fields that the user did not ask for: a continued study keeps its own.
-    """
+    """The configuration with the defaults that suit the texts, and the names of their fields."""
     base = configuration.base
-    precision = {"precision": choose_precision(base, device)} if base.training.precision == "auto" else {}
-    budget = usual_budget(base, training_texts(base, prepared)) if fits_budget else {}
-    chosen = {*precision, *(budget if base.training.budget_texts is None else ())}
-    return with_training(configuration, precision | budget), chosen
+    if asked is None:
+        return configuration, set()
+    rules = rules_for(base, prepared)
+    budget = usual_budget(base, training_texts(base, prepared)) if "epochs" not in asked else {}
+    configuration = replace(configuration, base=adapted(base, rules, asked=asked), adaptations=tuple(rules))
+    chosen = {*changes_of(rules, asked=asked), *(budget if base.training.budget_texts is None else ())}
+    return with_training(configuration, budget), chosen
+
+
+def _choose_precision(configuration: StudyConfig, device: torch.device | None) -> tuple[StudyConfig, set[str]]:
+    """The configuration with a precision that suits the device, and the name of its field if none was asked for."""
+    if configuration.base.training.precision != "auto":
+        return configuration, set()
+    precision = {"precision": choose_precision(configuration.base, device)}
+    return with_training(configuration, precision), set(precision)
 
 
 def _announce(configuration: StudyConfig, prepared: PreparedTexts, console: Console) -> None:
-    """Say what is searched, and how long each trial trains where that is not usual."""
+    """Say what is searched, which defaults follow the texts, and how long each trial trains where that is not usual."""
     training, texts = configuration.base.training, training_texts(configuration.base, prepared)
     console.print(describe_search(configuration))
+    values = {name: value for part in PARTS for name, value in vars(getattr(configuration.base, part)).items()}
+    for rule, detail in rules_for(configuration.base, prepared).items():
+        changes = changes_of([rule] if rule in configuration.adaptations else ())
+        if changed := [f"{name} {values.pop(name)}" for name, value in changes.items() if values.get(name) == value]:
+            console.print(f"Defaults for {rule} ({detail}): {', '.join(changed)}.")
     if training.epoch_texts is not None and training.epoch_texts < texts:
         console.print(
             f"Budget: {plural(training.epochs, 'epoch')} of {training.epoch_texts:,} of the {texts:,} training texts "

@@ -65,6 +65,8 @@ NETWORKS = {
     "lstm two layers": lstm(layers=2),
     "lstm two layers, one direction, last": lstm(layers=2, bidirectional=False, pooling="last"),
     "lstm with a bag of words": lstm(bag_of_words=True),
+    "lstm in windows, with a bag of words": lstm(window=3, bag_of_words=True),
+    "lstm in windows, two layers, mean": lstm(window=4, layers=2, pooling="mean"),
     "cnn": cnn(),
     "cnn one width": cnn(widths=(2,)),
     "cnn wider than most texts": cnn(widths=(1, 9)),

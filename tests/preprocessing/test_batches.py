@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from preprocessing.batches import (
     BATCH_TOKENS,
+    EVALUATION_BATCH_SIZE,
+    EVALUATION_BATCH_TOKENS,
     EvaluationBatches,
     TextLimits,
     TrainingBatches,
@@ -47,6 +49,13 @@ def test_every_text_comes_once_cut_and_padded(lengths: list[int], batch_size: in
                 assert (ids[length:] == PAD_ID).all()
                 assert label == row
     assert len(list(training.epoch(0))) == len(training)
+
+
+@given(st.lists(st.integers(1, 2_000), min_size=1, max_size=300), st.integers(1, 2_000))
+def test_long_texts_are_evaluated_in_smaller_batches(lengths: list[int], max_tokens: int) -> None:
+    for batch in EvaluationBatches(encoded(lengths), max_tokens, 3_000):
+        assert len(batch.rows) <= EVALUATION_BATCH_SIZE
+        assert batch.token_ids.numel() <= EVALUATION_BATCH_TOKENS
 
 
 def test_texts_of_similar_length_share_a_batch() -> None:

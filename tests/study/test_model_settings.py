@@ -5,13 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from preprocessing.cache import CacheEntry
+from preprocessing.encoding import EncodedTexts
+from preprocessing.prepared import PreparedTexts
 from preprocessing.word_vector_files import VectorsError
+from study.adaptation import PARTS, RULES, adapted, changes_of, rules_for
 from study.command_line import run_command
 from study.errors import StudyError
 from study.model_settings import (
     DEFAULTS,
+    asked_fields,
     choose_settings,
     copies_of,
     default_name,
@@ -171,3 +177,51 @@ def test_the_help_shows_the_defaults_of_each_model(
         assert told, option
         for value in values.values():
             assert re.search(rf"\b{value}\b", told[1]), (option, told[1])
+
+
+def prepared_of(lengths: list[int]) -> PreparedTexts:
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    texts = EncodedTexts(np.ones(offsets[-1], np.int32), offsets, np.zeros(len(lengths), np.int32))
+    return PreparedTexts(CacheEntry(Path(), {}), texts, texts, np.ones(3, np.int64), ("a",), 0, ())
+
+
+@pytest.mark.parametrize(
+    ("lengths", "rules"),
+    [
+        ([100] * 1_999, {"few words": "199,900 in training"}),
+        ([100] * 2_000, {}),
+        ([20, 38] * 100, {"few words": "5,800 in training", "short texts": "29 words on average"}),
+        ([29] * 10_000, {"short texts": "29 words on average"}),
+        ([30] * 10_000, {}),
+    ],
+)
+def test_the_texts_decide_which_rules_apply(lengths: list[int], rules: dict[str, str]) -> None:
+    for variant in ("lstm", "cnn"):
+        assert rules_for(DEFAULTS[variant], prepared_of(lengths)) == rules
+    for variant in ("linear", "bert-frozen"):
+        assert rules_for(DEFAULTS[variant], prepared_of(lengths)) == {}
+
+
+def test_a_part_of_the_texts_is_judged_by_itself() -> None:
+    settings = choose_settings("lstm", {"max_training_texts": 100})
+    assert rules_for(settings, prepared_of([100] * 3_000)) == {"few words": "10,000 in training"}
+
+
+def test_rules_change_what_the_user_has_not_asked_for() -> None:
+    options = {"max_tokens": 50, "epochs": 3, "vectors": None}
+    asked = asked_fields(options)
+    assert asked == {"max_tokens", "epochs"}
+    settings = adapted(choose_settings("lstm", options), RULES, asked=asked)
+    assert (settings.limits.max_tokens, settings.limits.min_frequency) == (50, 1)
+    assert (settings.training.label_smoothing, settings.model.word_dropout) == (0, 0)  # type: ignore[union-attr]
+    assert options_of(settings, RULES) == {"model": "lstm", "epochs": 3, "max_tokens": 50}
+    assert not unsettable_fields(settings, RULES)
+    assert unsettable_fields(settings).keys() == {"word_dropout", "embedding_dropout", "label_smoothing"}
+
+
+def test_every_field_that_a_rule_changes_is_one_of_both_networks() -> None:
+    for variant in ("lstm", "cnn"):
+        parts = [getattr(DEFAULTS[variant], part) for part in PARTS]
+        there = {name for part in parts for name in vars(part)}
+        assert changes_of(RULES).keys() <= there
+        assert adapted(DEFAULTS[variant], RULES) != DEFAULTS[variant]

@@ -46,6 +46,25 @@ def test_a_study_is_run_stored_and_printed(toy: Any, capsys: Capture) -> None:
     assert f"trial {study.best_trial.number}, validation macro-F1 {study.best_value:.4f}" in best
 
 
+def test_defaults_follow_the_texts_as_long_as_the_study_lives(toy: Any, capsys: Capture) -> None:
+    assert toy.run("--trials", 1) == 0
+    told = "Defaults for short texts (14 words on average): word_dropout 0.0, embedding_dropout 0.3, label_smoothing"
+    assert told in capsys.readouterr().out
+    first = load_configuration(toy.load())
+    assert first.adaptations == ("few words", "short texts")
+    assert first.base.limits == TextLimits(max_tokens=20, min_frequency=1)  # the first of them was asked for
+    assert toy.run("--trials", 2) == 0
+    output = capsys.readouterr().out
+    assert told in output
+    assert "keeps the settings" not in output
+    assert load_configuration(toy.load()) == first
+    assert toy.run("--trials", 1, "--name", "asked", "--min-frequency", 2) == 0
+    assert "min_frequency 1" not in capsys.readouterr().out
+    assert load_configuration(toy.load("asked")).base.limits.min_frequency == 2
+    assert toy.run("--trials", 2, "--min-frequency", 2) == 2
+    assert "was started with --min-frequency 1" in capsys.readouterr().err
+
+
 def test_the_configuration_can_be_loaded_from_the_stored_study(toy: Any) -> None:
     toy.searched("--trials", 1, "--space", "wide", "--split-seed", 7)
     configuration = load_configuration(toy.load())

@@ -48,7 +48,7 @@ def toy_csv(toy_frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -
 def test_the_studies_of_a_database_are_combined_into_one_model(toy: Any, capsys: Capture) -> None:
     run("--model", "linear", "--metric", "accuracy", "--name", "another metric")
     run("--model", "linear")
-    run("--epochs", "4", "--max-tokens", "20")
+    run("--epochs", "12", "--max-tokens", "20")
     assert report("--ensemble") == 0
     printed = capsys.readouterr().out
     folder = toy.folder / "reports" / "toy-ensemble"

@@ -116,6 +116,7 @@ def test_every_option_that_affects_the_result_is_in_the_command(configuration: S
         pruner="none",
         seed=2,
         device="cpu",
+        adaptations=(),
     )
     words = shlex.split(search_command(optuna.create_study(study_name="another name"), other))
     told = {word[2:].removeprefix("no-").replace("-", "_") for word in words if word.startswith("--")}
@@ -135,7 +136,8 @@ def test_a_field_without_an_option_is_reported_and_left_out_of_the_command(
     told = reproduction(toy.load(), old, retrain=False)
     assert told.search == search_command(toy.load(), configuration)
     assert "gives a different study" in told.about
-    assert f"embedding_dropout was 0.25 and is {LSTMConfig().embedding_dropout} now" in told.about
+    assert isinstance(base.model, LSTMConfig)
+    assert f"embedding_dropout was 0.25 and is {base.model.embedding_dropout} now" in told.about
     assert "bit for bit" not in told.about
 
 
