@@ -10,7 +10,6 @@ from typing import Any
 
 from models.learners.learner import Settings
 from models.registry import find_learner, name_of
-from preprocessing.batches import limited_training_texts
 from preprocessing.prepared import PreparedTexts
 
 PARTS = ("model", "training", "limits")  # of the settings, with the fields that options set
@@ -20,7 +19,7 @@ SHORT_TEXTS = 30  # words in a text, on average
 
 @dataclass(frozen=True)
 class Rule:
-    """Other defaults for texts of a kind."""
+    """The defaults for texts of a kind."""
 
     applies: Callable[[int, float], bool]  # to the number of words in all, and in a text on average
     detail: str  # of both numbers, as `words` and `mean`
@@ -28,11 +27,11 @@ class Rule:
 
 
 RULES = {
-    # Where there is little to learn from, nothing is left out.
+    # Where there is little to learn from, nothing is left out; what is longer than a window is read in several.
     "few words": Rule(
         lambda words, _mean: words < FEW_WORDS,
         "{words:,} in training",
-        {"min_frequency": 1, "max_tokens": 1_000},
+        {"min_frequency": 1, "max_tokens": 1_000, "window": 200},
     ),
     # Of seven words, each one is needed.
     "short texts": Rule(
@@ -44,18 +43,30 @@ RULES = {
 
 
 def rules_for(settings: Settings, prepared: PreparedTexts) -> dict[str, str]:
-    """The names of the rules that apply to the training texts, with a detail that says why; for networks of words."""
-    if not find_learner(name_of(settings.model)).fits_budget:
+    """The names of the rules that apply to the training texts, with a detail that says why.
+
+    They are for networks of words that start from scratch; with word vectors, nothing was measured.
+    """
+    if settings.vectors or not find_learner(name_of(settings.model)).fits_budget:
         return {}
-    lengths = limited_training_texts(prepared.training, settings.limits).lengths
+    lengths = prepared.training.lengths
     words, mean = int(lengths.sum()), float(lengths.mean())
     kinds = {name: rule for name, rule in RULES.items() if rule.applies(words, mean)}
     return {name: rule.detail.format(words=words, mean=mean) for name, rule in kinds.items()}
 
 
+def changes_of(rules: Collection[str]) -> dict[str, Any]:
+    """The fields that the rules change, with their values."""
+    return {field: value for name in rules for field, value in RULES[name].changes.items()}
+
+
 def adapted(settings: Settings, rules: Collection[str], *, asked: Collection[str] = ()) -> Settings:
     """The settings with what the rules change, except for the fields that the user asked for."""
-    values = changes_of(rules, asked=asked)
+    return with_fields(settings, {name: value for name, value in changes_of(rules).items() if name not in asked})
+
+
+def with_fields(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """The settings with other values of these fields, where they have them."""
     parts = {}
     for part in PARTS:
         own = getattr(settings, part)
@@ -63,7 +74,6 @@ def adapted(settings: Settings, rules: Collection[str], *, asked: Collection[str
     return replace(settings, **parts)
 
 
-def changes_of(rules: Collection[str], *, asked: Collection[str] = ()) -> dict[str, Any]:
-    """The fields that the rules change, with their values."""
-    changes = ((field, value) for name in rules for field, value in RULES[name].changes.items())
-    return {field: value for field, value in changes if field not in asked}
+def values_of(settings: Settings) -> dict[str, Any]:
+    """The values of all fields of the settings' parts."""
+    return {name: value for part in PARTS for name, value in vars(getattr(settings, part)).items()}

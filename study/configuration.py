@@ -35,7 +35,6 @@ class StudyConfig:
     device: DeviceName = "auto"
     heartbeat_seconds: int = 30  # between the heartbeats of a worker, for other machines
     artifact_dir: str | None = None  # absolute; None (studies of older versions): trials leave no files
-    adaptations: tuple[str, ...] = ()  # the rules of `study.adaptation` that decided its defaults
 
     @property
     def search_space(self) -> Space:
@@ -73,8 +72,7 @@ class StudyConfig:
             EncoderVersion(**base["encoder"]) if base.get("encoder") else None,
         )
         pruner = {"pruner": stored_pruner(stored["pruner"])}
-        adaptations = {"adaptations": tuple(stored.get("adaptations", ()))}  # a list in JSON
-        return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings, **pruner, **adaptations})
+        return cls(**{**stored, "source": DataSource(**stored["source"]), "base": settings, **pruner})
 
 
 def with_training(configuration: StudyConfig, changes: Mapping[str, Any]) -> StudyConfig:

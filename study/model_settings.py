@@ -9,7 +9,7 @@ from data.files import user_path
 from models.learners.learner import Settings
 from models.registry import MODELS, find_learner, name_of
 from preprocessing.word_vectors import find_copy, find_vectors
-from study.adaptation import PARTS, adapted
+from study.adaptation import PARTS, adapted, with_fields
 from study.errors import StudyError
 
 DEFAULTS = {  # by variant, as bert-frozen
@@ -52,7 +52,7 @@ def choose_settings(model: str, options: Mapping[str, Any]) -> Settings:
     budget, epochs = given.get("budget_texts"), given.get("epochs", base.training.epochs)
     if budget is not None and budget < epochs:
         raise StudyError(f"--budget-texts {budget} is less than a text for each of {epochs} epochs.")
-    return replace(base, **{part: _changed(getattr(base, part), values) for part in PARTS})
+    return with_fields(base, values)
 
 
 def asked_fields(options: Mapping[str, Any]) -> set[str]:
@@ -105,11 +105,11 @@ def copies_of(settings: Settings, *, vectors: Path | None, bert_model: Path | No
     return settings
 
 
-def options_of(settings: Settings, adaptations: Collection[str] = ()) -> dict[str, Any]:
-    """The options that give these settings with texts of these `study.adaptation`, as `choose_settings` takes them.
+def options_of(settings: Settings) -> dict[str, Any]:
+    """The options that give these settings, the inverse of `choose_settings`.
 
-    The `unsettable_fields`, which no option sets, are left out. The number of epochs is always given: without it, the
-    number of texts decides.
+    The `unsettable_fields`, which no option sets, are left out. What the texts would decide without an option, such as
+    the number of epochs, is always given.
     """
     name, variant = _model_and_variant(settings)
     options: dict[str, Any] = {"model": name}
@@ -119,19 +119,24 @@ def options_of(settings: Settings, adaptations: Collection[str] = ()) -> dict[st
         options[field] = variant
     if settings.vectors:
         options["vectors"] = settings.vectors.path or settings.vectors.name
-    differing = _differing(settings, adaptations)
+    if find_learner(name).fits_budget:
+        options |= {"max_tokens": settings.limits.max_tokens, "min_frequency": settings.limits.min_frequency}
+    differing = _differing(settings)
     return options | {option: differing[field][0] for option, field in FIELDS.items() if field in differing}
 
 
-def unsettable_fields(settings: Settings, adaptations: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:
-    """The values and current defaults of differing fields that no option sets, as in studies of another version."""
-    return {field: both for field, both in _differing(settings, adaptations).items() if field not in FIELDS.values()}
+def unsettable_fields(settings: Settings, rules: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:
+    """The values and current defaults of differing fields that no option sets, as in studies of another version.
+
+    `rules`: those of `study.adaptation` that apply to the texts.
+    """
+    return {field: both for field, both in _differing(settings, rules).items() if field not in FIELDS.values()}
 
 
-def _differing(settings: Settings, adaptations: Collection[str]) -> dict[str, tuple[Any, Any]]:
-    default = adapted(DEFAULTS[variant_of(settings)], adaptations)
+def _differing(settings: Settings, rules: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:
+    default = adapted(DEFAULTS[variant_of(settings)], rules)
     if settings.vectors:
-        default = replace(default, model=_changed(default.model, {VECTOR_SIZE: settings.vectors.size}))
+        default = with_fields(default, {VECTOR_SIZE: settings.vectors.size})
     parts = [(getattr(settings, part), getattr(default, part)) for part in PARTS]
     names = [(own, usual, field.name) for own, usual in parts for field in fields(own)]
     both = {name: (getattr(own, name), getattr(usual, name)) for own, usual, name in names}
@@ -152,7 +157,3 @@ def _model_and_variant(settings: Settings) -> tuple[str, str]:
     name = name_of(settings.model)
     field = find_learner(name).variant_field
     return name, getattr(settings.model, field) if field else ""
-
-
-def _changed(part: Any, values: Mapping[str, Any]) -> Any:
-    return replace(part, **{field.name: values[field.name] for field in fields(part) if field.name in values})

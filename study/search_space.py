@@ -120,7 +120,7 @@ def _word_network_space(base: Settings) -> Space:
         "word_dropout": FloatDistribution(0.0, 0.4),  # with more, little is left of a text
         **batch,  # smaller ones are slow, larger ones take too few steps
         "weight_decay": FloatDistribution(1e-4, 1.0, log=True),  # from no effect to a clear one
-        # A quarter to twice the default: the lead of a text often tells its class.
+        # A quarter to twice the usual default: the lead of a text often tells its class.
         "max_tokens": IntDistribution(min(50, base.limits.max_tokens), max(400, base.limits.max_tokens), log=True),
         # From the words that most texts share to more than a corpus of this kind repeats.
         "vocabulary_size": IntDistribution(

@@ -122,7 +122,7 @@ def _join(
     from study.formatting import describe_search
     from study.storage.fingerprint import check_preparation
     from study.storage.studies import joined_study, load_budget, load_configuration, make_queue
-    from study.trials.texts import prepare_shared, prepare_texts
+    from study.trials.texts import prepare_texts
     from study.workers.devices import find_study_device
     from study.workers.display import SearchDisplay
     from study.workers.loop import run_worker
@@ -138,8 +138,7 @@ def _join(
         torch_device = find_study_device(configuration.device)
         prepared = open_prepared(prepared_in) if prepared_in else None
         if prepared is None and not confirms:
-            prepared = prepare_texts(configuration, console)
-            prepare_shared(configuration, prepared, console, device=torch_device, warn=False)
+            prepared = prepare_texts(configuration, console, device=torch_device, warn=False)
         if show:
             assert trials is not None
             console.print(f"Study: {study.study_name}; {trials} trials in all. {describe_search(configuration)}")

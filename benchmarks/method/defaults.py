@@ -16,7 +16,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from models.training.calibration import best_temperature
 from models.training.precision import Precision, multiplies_bfloat16
 from models.training.scores import accuracy, macro_f1
 from preprocessing.prepared import PreparedTexts, prepare_for_search, prepare_test
-from study.adaptation import PARTS, adapted, rules_for
+from study.adaptation import adapted, rules_for, values_of, with_fields
 from study.model_settings import usual_budget
 
 CACHE_DIR = Path(".cache")
@@ -66,7 +66,8 @@ class Corpus:
             labels, texts = [labels[row] for row in rows], [texts[row] for row in rows]
         if words:
             texts = [" ".join(text.split()[: int(words)]) for text in texts]
-        return cls(name, labels, texts)
+        first = dict(zip(reversed(texts), reversed(labels), strict=True))  # as in a study, no text is on two sides
+        return cls(name, [first[text] for text in dict.fromkeys(texts)], list(dict.fromkeys(texts)))
 
 
 FIELDS = ("labels", "texts")
@@ -101,10 +102,10 @@ def settings_of(model: str, changes: dict[str, Any], prepared: PreparedTexts) ->
     settings = find_learner(model).defaults[""]
     if not changes.get("plain"):
         settings = adapted(settings, rules_for(settings, prepared))
-    parts = {part: getattr(settings, part) for part in PARTS}
-    own = {part: {field.name for field in fields(value)} & changes.keys() for part, value in parts.items()}
-    changed = {part: replace(value, **{name: changes[name] for name in own[part]}) for part, value in parts.items()}
-    settings = replace(settings, **changed)
+    changes = {name: value for name, value in changes.items() if name != "plain"}
+    if unknown := changes.keys() - values_of(settings).keys():
+        raise SystemExit(f"The settings of {model} have no field {', '.join(unknown)}.")
+    settings = with_fields(settings, changes)
     precision: Precision = "bfloat16" if multiplies_bfloat16(CPU) else "float32"
     budget = usual_budget(settings, len(prepared.training))
     return replace(settings, training=replace(settings.training, precision=precision, **budget))
@@ -177,7 +178,8 @@ def main() -> None:
                     found = probabilities(model, parsed(variant), prepared, split, members=members)
                     classes = np.unique(corpus.labels).searchsorted(prepared.classes)
                     predicted[model, variant][rows] = classes[found.argmax(axis=1)]
-                    of_label[model, variant][rows] = found[np.arange(len(rows)), classes.searchsorted(labels[rows])]
+                    columns = np.argsort(classes)[np.searchsorted(np.sort(classes), labels[rows])]
+                    of_label[model, variant][rows] = found[np.arange(len(rows)), columns]
                     seconds[model, variant] += time.monotonic() - start
         for (model, variant), classes in predicted.items():
             tested = classes >= 0

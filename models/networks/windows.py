@@ -1,4 +1,4 @@
-"""Windows of texts: a long text is read in several parts of equal length, side by side.
+"""Windows of texts: a long text is read in several parts of about the same length, side by side.
 
 A recurrent network then takes as many steps as a part has words, over more rows; what it has seen in the parts is put
 together again, text by text.
@@ -37,8 +37,8 @@ def cut(token_ids: Tensor, lengths: Tensor, longest: int | None) -> Windows:
     """
     if longest is None or token_ids.shape[1] <= longest:
         return Windows(token_ids.t(), lengths, None, 1)
-    sizes = -(-lengths // -(-lengths // longest))  # (B,) words in a window, except in the last one of a text
-    counts = -(-lengths // sizes)
+    counts = -(-lengths // longest)  # (B,) windows
+    sizes = -(-lengths // counts)  # (B,) words in a window, except in the last one of a text
     most = int(counts.max())
     starts = torch.arange(most, device=lengths.device) * sizes[:, None]  # (B, windows)
     within = torch.minimum(lengths[:, None] - starts, sizes[:, None]).flatten()

@@ -1,6 +1,7 @@
 """The contents of a report: the search, its confirmation, the test, the verdict."""
 
 import statistics
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from models.baselines import PUBLISHED, PublishedResult
 from models.training.calibration import Bin, expected_calibration_error, reliability
 from models.training.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
 from preprocessing.prepared import PreparedTexts
+from study.adaptation import rules_for
 from study.analysis.findings import Findings, find
 from study.analysis.linear_look import LinearLook, linear_look
 from study.analysis.texts import TextFacts, text_facts
@@ -126,7 +128,7 @@ def search_report(study: Study, configuration: StudyConfig, console: Console) ->
         study,
         configuration,
         find(study, configuration),
-        reproduction(study, configuration, retrain=False),
+        reproduction(study, configuration, rules=_rules_for(prepared, configuration), retrain=False),
         texts=_facts_on(prepared, configuration),
     )
 
@@ -160,7 +162,13 @@ def confirmed_report(confirmation: Confirmation, console: Console, *, single: bo
         search,
         configuration,
         find(search, configuration),
-        reproduction(search, configuration, **confirmation.extent.non_defaults(), **options),
+        reproduction(
+            search,
+            configuration,
+            rules=_rules_for(prepared, configuration),
+            **confirmation.extent.non_defaults(),
+            **options,
+        ),
         ranking=confirmation.ranking,
         winner=confirmation.winner,
         default=confirmation.default,
@@ -176,6 +184,11 @@ def _facts_on(prepared: PreparedTexts | None, configuration: StudyConfig) -> Tex
     if prepared is None:
         return None
     return text_facts(prepared, None if configuration.base.pretrained else configuration.base.limits)
+
+
+def _rules_for(prepared: PreparedTexts | None, configuration: StudyConfig) -> Collection[str]:
+    """The rules by which a new study of the texts would have its defaults; none if the texts are gone."""
+    return () if prepared is None else rules_for(configuration.base, prepared)
 
 
 def _outcome(winner: Confirmed, tested: HoldoutScores, search_trials: int) -> Outcome:

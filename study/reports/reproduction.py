@@ -5,6 +5,7 @@ They name no storage: in the same database, the search would continue, not start
 
 import os
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
@@ -38,8 +39,14 @@ class Reproduction:
     versions: dict[str, str]  # of Python and the relevant packages, when the search started
 
 
-def reproduction(study: Study, configuration: StudyConfig, **report_options: Any) -> Reproduction:
-    """How to reproduce the study; `report_options`: the options of `study.report` that are not the default."""
+def reproduction(
+    study: Study, configuration: StudyConfig, *, rules: Collection[str], **report_options: Any
+) -> Reproduction:
+    """How to reproduce the study.
+
+    `rules`: those of `study.adaptation` that apply to its texts; `report_options`: the options of `study.report` that
+    are not the default.
+    """
     source = configuration.source
     place = "In a folder without a study.db"
     if source.path is not None:
@@ -64,9 +71,7 @@ def reproduction(study: Study, configuration: StudyConfig, **report_options: Any
             f"{place}, this repeats the search, but not with the same trials: several workers ran this study together, "
             "so what the sampler and the pruner knew depended on which trial ended first."
         )
-    differing = unsettable_fields(configuration.base, configuration.adaptations) | _foreign_pruning(
-        study, configuration
-    )
+    differing = unsettable_fields(configuration.base, rules) | _foreign_pruning(study, configuration)
     if foreign := differing | _other_precision(study, configuration):
         changes = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
         about = f"This gives a different study: settings have changed since ({changes})."
@@ -98,7 +103,7 @@ def search_command(study: Study, configuration: StudyConfig) -> str:
         "space": configuration.space,
         "sampler": configuration.sampler,
         "pruner": configuration.pruner,
-        **options_of(configuration.base, configuration.adaptations),
+        **options_of(configuration.base),
         "seed": configuration.seed,
         "device": configuration.device,
     }

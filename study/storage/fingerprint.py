@@ -59,7 +59,7 @@ def fingerprint(configuration: StudyConfig, *, device: str) -> Fingerprint:
         if (value := getattr(configuration.source, name)) != usual
     }
     base = configuration.base
-    for part in ("model", "training", "limits"):
+    for part in PARTS:
         facts |= {f"{part}.{name}": value for name, value in asdict(getattr(base, part)).items()}
     facts[PRECISION] = facts.pop("training.precision")
     if base.vectors:

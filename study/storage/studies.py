@@ -14,11 +14,12 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from study.adaptation import PARTS
+from models.learners.learner import Settings
+from study.adaptation import PARTS, values_of
 from study.configuration import StudyConfig
 from study.errors import StudyError
 from study.formatting import safe_url
-from study.model_settings import FIELDS, unsettable_fields
+from study.model_settings import FIELDS
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters
 from study.storage.attributes import CONFIGURATION, CONFIRMED_IDENTITY, CONFIRMS, FINGERPRINT, IDENTITY, SUFFIX, TRIALS
@@ -45,8 +46,8 @@ def opened_study(
 ) -> Iterator[tuple[TrialQueue, StudyConfig, list[str]]]:
     """The study, created or continued, as a queue of trials; its configuration; what the user should know about it.
 
-    `chosen`: the fields of the settings that the user did not ask for; a study that is continued keeps its own, and
-    all those that no option sets. Any number of processes may open it at a time. Raises `StudyError`, also
+    `chosen`: the fields of the settings that follow the texts and the device; a study that is continued keeps its own,
+    and all those that no option sets. Any number of processes may open it at a time. Raises `StudyError`, also
     when the database fails on the way.
     """
     with opened_storage(url, name) as storage:
@@ -184,16 +185,17 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     stored = study.user_attrs.get(FINGERPRINT)
+    wanted = configuration.base
     if stored is not None:
-        configuration = _own_settings(study, configuration, chosen)
+        configuration = replace(configuration, base=_own_settings(study, wanted, chosen))
     asked = fingerprint(configuration, device=device.type)
     started = study.get_trials(deepcopy=False)
     if study.direction != StudyDirection.MAXIMIZE or (stored is None and started):
         raise StudyError(f"Study '{name}' was not made by study.run; name another with --name.")
     notes = [] if stored is None else check_same_study(stored, asked, name=name)
-    if stored and (differing := unsettable_fields(configuration.base, configuration.adaptations)):
-        changes = ", ".join(f"{field} {value} (new studies: {usual})" for field, (value, usual) in differing.items())
-        notes.append(f"the study keeps the settings that it began with: {changes}.")
+    own, usual = values_of(configuration.base), values_of(wanted)
+    if kept := [f"{name} {own[name]} (new studies: {usual[name]})" for name in own if own[name] != usual[name]]:
+        notes.append(f"the study keeps the settings that it began with: {', '.join(kept)}.")
     if stored is None:
         with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
             study.set_metric_names([configuration.metric])
@@ -234,20 +236,20 @@ def load_configuration(study: Study, storage: RetryingStorage | None = None) -> 
     return moved_with(database, configuration) if database else configuration
 
 
-def _own_settings(study: Study, asked: StudyConfig, chosen: Collection[str]) -> StudyConfig:
-    """The configuration with the settings, where the user has not asked for others, as the study was last run.
+def _own_settings(study: Study, asked: Settings, chosen: Collection[str]) -> Settings:
+    """The settings, where the user has not asked for others, as the study was last run.
 
     These are the `chosen` fields, and those that no option sets. A field that was added later had its class's default.
     """
     if not study.user_attrs.get(CONFIGURATION):  # its creation was interrupted
         return asked
-    stored = study.user_attrs[CONFIGURATION]
+    stored = study.user_attrs[CONFIGURATION]["base"]
     parts = {}
     for part in PARTS:
-        own = getattr(asked.base, part)
+        own = getattr(asked, part)
         names = [field.name for field in fields(own) if field.name in chosen or field.name not in FIELDS.values()]
-        parts[part] = replace(own, **{name: stored["base"][part].get(name, getattr(type(own), name)) for name in names})
-    return replace(asked, base=replace(asked.base, **parts), adaptations=tuple(stored.get("adaptations", ())))
+        parts[part] = replace(own, **{name: stored[part].get(name, getattr(type(own), name)) for name in names})
+    return replace(asked, **parts)
 
 
 def _sweep(study: Study, checkpoints: Path) -> None:

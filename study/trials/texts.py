@@ -35,25 +35,35 @@ def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
     return replace(configuration, base=replace(base, encoder=encoder.version))
 
 
-def prepare_texts(configuration: StudyConfig, console: Console) -> PreparedTexts:
+def prepare_texts(
+    configuration: StudyConfig, console: Console, *, device: torch.device, warn: bool = True
+) -> PreparedTexts:
+    """Prepare the texts and what else the trials share, see `prepare_shared`. Raises `UserError`."""
+    prepared = open_texts(configuration, console)
+    prepare_shared(configuration, prepared, console, device=device, warn=warn)
+    return prepared
+
+
+def open_texts(configuration: StudyConfig, console: Console) -> PreparedTexts:
     """Prepare the texts. Raises `UserError` for some that cannot be used, or a cache that cannot be written."""
     with downloading(console) as on_download:
-        return prepare_for_search(
+        prepared = prepare_for_search(
             configuration.split(),
             cache_dir=Path(configuration.cache_dir),
             pieces=word_pieces_of(configuration, on_download=on_download),
             on_event=console.print,
             on_download=on_download,
         )
+    most = configuration.base.limits.max_training_texts
+    if most is not None and most < len(prepared.classes):
+        raise StudyError(
+            f"--max-training-texts {most} is less than a text for each of {len(prepared.classes)} classes."
+        )
+    return prepared
 
 
 def prepare_shared(
-    configuration: StudyConfig,
-    prepared: PreparedTexts,
-    console: Console,
-    *,
-    device: torch.device,
-    warn: bool = True,
+    configuration: StudyConfig, prepared: PreparedTexts, console: Console, *, device: torch.device, warn: bool = True
 ) -> None:
     """Say what the texts are, and prepare what else the trials share: word vectors, features of a frozen encoder.
 
@@ -66,11 +76,6 @@ def prepare_shared(
         f"{describe_words(configuration.base, prepared)}."
     )
     base = configuration.base
-    most = base.limits.max_training_texts
-    if most is not None and most < len(prepared.classes):
-        raise StudyError(
-            f"--max-training-texts {most} is less than a text for each of {len(prepared.classes)} classes."
-        )
     if source := base.vectors:
         vectors = prepare_vectors(
             source, prepared.vocabulary, cache_dir=Path(configuration.cache_dir), on_event=console.print

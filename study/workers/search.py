@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from preprocessing.prepared import PreparedTexts
-from study.adaptation import PARTS, adapted, changes_of, rules_for
+from study.adaptation import RULES, adapted, changes_of, rules_for, values_of
 from study.configuration import StudyConfig, with_training
 from study.errors import StudyError
 from study.formatting import describe_search, plural, safe_url
@@ -21,7 +21,7 @@ from study.storage.retrying import STORAGE_ERRORS
 from study.storage.studies import check_name, opened_study
 from study.storage.trial_queue import TrialQueue
 from study.storage.urls import parse_url, sqlite_file
-from study.trials.texts import prepare_shared, prepare_texts, training_texts, with_encoder
+from study.trials.texts import open_texts, prepare_shared, training_texts, with_encoder
 from study.workers.deployment import Deployment
 from study.workers.devices import choose_precision, find_study_device
 from study.workers.display import summarize
@@ -52,13 +52,12 @@ def search_study(
     # On a cluster, the nodes choose their own devices.
     device = find_study_device(configuration.device) if cluster is None else torch.device("cpu")
     configuration = with_encoder(configuration, console)
-    prepared = prepare_texts(configuration, console)
+    prepared = open_texts(configuration, console)
     configuration, chosen = _follow_texts(configuration, prepared, asked)
-    prepare_shared(configuration, prepared, console, device=device)
     configuration, precision = _choose_precision(configuration, device if cluster is None else None)
-    chosen |= precision
-    with opened_study(url, name, configuration, device=device, trials=trials, chosen=chosen) as opened:
+    with opened_study(url, name, configuration, device=device, trials=trials, chosen=chosen | precision) as opened:
         queue, configuration, notes = opened
+        prepare_shared(configuration, prepared, console, device=device)
         for note in notes:
             console.print(f"Note: {note}")
         finished = len(finished_trials(queue.study))
@@ -68,7 +67,7 @@ def search_study(
             if finished >= trials:
                 console.print(f"Nothing to do; --trials {finished + 30} would add 30.")
                 return
-            _announce(configuration, prepared, console)
+            _announce(configuration, prepared, console, asked=asked)
             deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
             deployment = Deployment(queue, configuration, prepared, url, trials, deadline, console)
             deployment.run(workers, cluster, device)
@@ -77,15 +76,14 @@ def search_study(
 def _follow_texts(
     configuration: StudyConfig, prepared: PreparedTexts, asked: Collection[str] | None
 ) -> tuple[StudyConfig, set[str]]:
-    """The configuration with the defaults that suit the texts, and the names of their fields."""
+    """The configuration with the defaults that suit the texts, and the names of all fields that may follow them."""
     base = configuration.base
     if asked is None:
         return configuration, set()
-    rules = rules_for(base, prepared)
     budget = usual_budget(base, training_texts(base, prepared)) if "epochs" not in asked else {}
-    configuration = replace(configuration, base=adapted(base, rules, asked=asked), adaptations=tuple(rules))
-    chosen = {*changes_of(rules, asked=asked), *(budget if base.training.budget_texts is None else ())}
-    return with_training(configuration, budget), chosen
+    may_follow = {*changes_of(RULES), *(budget if base.training.budget_texts is None else ())}
+    configuration = replace(configuration, base=adapted(base, rules_for(base, prepared), asked=asked))
+    return with_training(configuration, budget), may_follow - set(asked)
 
 
 def _choose_precision(configuration: StudyConfig, device: torch.device | None) -> tuple[StudyConfig, set[str]]:
@@ -96,15 +94,18 @@ def _choose_precision(configuration: StudyConfig, device: torch.device | None) -
     return with_training(configuration, precision), set(precision)
 
 
-def _announce(configuration: StudyConfig, prepared: PreparedTexts, console: Console) -> None:
+def _announce(
+    configuration: StudyConfig, prepared: PreparedTexts, console: Console, *, asked: Collection[str] | None
+) -> None:
     """Say what is searched, which defaults follow the texts, and how long each trial trains where that is not usual."""
     training, texts = configuration.base.training, training_texts(configuration.base, prepared)
     console.print(describe_search(configuration))
-    values = {name: value for part in PARTS for name, value in vars(getattr(configuration.base, part)).items()}
-    for rule, detail in rules_for(configuration.base, prepared).items():
-        changes = changes_of([rule] if rule in configuration.adaptations else ())
-        if changed := [f"{name} {values.pop(name)}" for name, value in changes.items() if values.get(name) == value]:
-            console.print(f"Defaults for {rule} ({detail}): {', '.join(changed)}.")
+    values, told = values_of(configuration.base), set(asked or ())
+    for rule, detail in ({} if asked is None else rules_for(configuration.base, prepared)).items():
+        changes = {name: value for name, value in changes_of([rule]).items() if values.get(name) == value}
+        if shown := [f"{name} {value}" for name, value in changes.items() if name not in told]:
+            console.print(f"Defaults for {rule} ({detail}): {', '.join(shown)}.")
+        told |= changes.keys()
     if training.epoch_texts is not None and training.epoch_texts < texts:
         console.print(
             f"Budget: {plural(training.epochs, 'epoch')} of {training.epoch_texts:,} of the {texts:,} training texts "

@@ -53,7 +53,9 @@ def test_every_text_comes_once_cut_and_padded(lengths: list[int], batch_size: in
 
 @given(st.lists(st.integers(1, 2_000), min_size=1, max_size=300), st.integers(1, 2_000))
 def test_long_texts_are_evaluated_in_smaller_batches(lengths: list[int], max_tokens: int) -> None:
-    for batch in EvaluationBatches(encoded(lengths), max_tokens, 3_000):
+    batches = list(EvaluationBatches(encoded(lengths), max_tokens, 3_000))
+    assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(len(lengths)))
+    for batch in batches:
         assert len(batch.rows) <= EVALUATION_BATCH_SIZE
         assert batch.token_ids.numel() <= EVALUATION_BATCH_TOKENS
 

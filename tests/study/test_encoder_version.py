@@ -18,7 +18,7 @@ from study.confirmation.confirm import confirmed_search
 from study.model_settings import choose_settings
 from study.report import app as report_app
 from study.run import app as run_app
-from study.trials.texts import prepare_shared, prepare_texts
+from study.trials.texts import prepare_texts
 from study.worker import app as worker_app
 
 WITHOUT_PEFT = """
@@ -62,11 +62,9 @@ def test_features_are_computed_on_the_device_that_is_asked_for(
 ) -> None:
     base = choose_settings("bert", {"bert_model": str(tiny_encoder.folder), "max_tokens": 20})
     configuration = StudyConfig(find_source(str(toy_csv))[0], str(tmp_path / "cache"), base)
-    console = Console(quiet=True)
-    prepared = prepare_texts(configuration, console)
     with pytest.raises(RuntimeError, match="meta tensor"):  # tensors on this device have no data
-        prepare_shared(configuration, prepared, console, device=torch.device("meta"))
-    prepare_shared(configuration, prepared, console, device=torch.device("cpu"))
+        prepare_texts(configuration, Console(quiet=True), device=torch.device("meta"))
+    prepare_texts(configuration, Console(quiet=True), device=torch.device("cpu"))
 
 
 @pytest.mark.usefixtures("toy")

@@ -114,7 +114,7 @@ def test_new_studies_have_a_bag_of_words_and_weights_of_classes() -> None:
 
 def test_fields_that_no_option_sets_are_listed_as_unsettable() -> None:
     old = replace(DEFAULTS["lstm"], model=replace(DEFAULTS["lstm"].model, embedding_size=77))  # type: ignore[call-arg]
-    assert options_of(old) == {"model": "lstm", "epochs": 7}
+    assert options_of(old) == {"model": "lstm", "epochs": 7, "max_tokens": 200, "min_frequency": 2}
     assert unsettable_fields(old) == {"embedding_size": (77, DEFAULTS["lstm"].model.embedding_size)}  # type: ignore[union-attr]
 
 
@@ -156,7 +156,8 @@ def test_vectors_decide_the_size_of_embeddings_and_the_name(tmp_path: Path) -> N
     file.write_text("2 3\nword 1 2 3\nother 3 4 5\n")
     settings = choose_settings("cnn", {"vectors": str(file)})
     assert settings.model.embedding_size == 3  # type: ignore[union-attr]
-    assert options_of(settings) == {"model": "cnn", "epochs": 6, "vectors": str(file)}
+    limits = {"max_tokens": 200, "min_frequency": 2}  # as epochs: what the texts would decide is always told
+    assert options_of(settings) == {"model": "cnn", "epochs": 6, "vectors": str(file), **limits}
     assert not unsettable_fields(settings)
     assert default_name("r8", settings) == "r8-cnn-mine.vec"
     assert choose_settings("cnn", {"vectors": "glove"}).model == replace(DEFAULTS["cnn"].model, embedding_size=50)
@@ -202,9 +203,15 @@ def test_the_texts_decide_which_rules_apply(lengths: list[int], rules: dict[str,
         assert rules_for(DEFAULTS[variant], prepared_of(lengths)) == {}
 
 
-def test_a_part_of_the_texts_is_judged_by_itself() -> None:
+def test_a_part_of_the_texts_has_the_defaults_of_all_of_them() -> None:
     settings = choose_settings("lstm", {"max_training_texts": 100})
-    assert rules_for(settings, prepared_of([100] * 3_000)) == {"few words": "10,000 in training"}
+    assert rules_for(settings, prepared_of([100] * 3_000)) == {}
+
+
+def test_there_are_no_rules_for_word_vectors(tmp_path: Path) -> None:
+    file = tmp_path / "mine.vec"
+    file.write_text("2 3\nword 1 2 3\nother 3 4 5\n")
+    assert rules_for(choose_settings("lstm", {"vectors": str(file)}), prepared_of([9] * 99)) == {}
 
 
 def test_rules_change_what_the_user_has_not_asked_for() -> None:
@@ -214,14 +221,14 @@ def test_rules_change_what_the_user_has_not_asked_for() -> None:
     settings = adapted(choose_settings("lstm", options), RULES, asked=asked)
     assert (settings.limits.max_tokens, settings.limits.min_frequency) == (50, 1)
     assert (settings.training.label_smoothing, settings.model.word_dropout) == (0, 0)  # type: ignore[union-attr]
-    assert options_of(settings, RULES) == {"model": "lstm", "epochs": 3, "max_tokens": 50}
+    assert options_of(settings) == {"model": "lstm", "epochs": 3, "max_tokens": 50, "min_frequency": 1}
     assert not unsettable_fields(settings, RULES)
-    assert unsettable_fields(settings).keys() == {"word_dropout", "embedding_dropout", "label_smoothing"}
+    assert unsettable_fields(settings).keys() == {"word_dropout", "embedding_dropout", "label_smoothing", "window"}
 
 
-def test_every_field_that_a_rule_changes_is_one_of_both_networks() -> None:
+def test_all_that_the_rules_change_is_of_both_networks_but_for_windows() -> None:
     for variant in ("lstm", "cnn"):
         parts = [getattr(DEFAULTS[variant], part) for part in PARTS]
         there = {name for part in parts for name in vars(part)}
-        assert changes_of(RULES).keys() <= there
+        assert changes_of(RULES).keys() - {"window"} <= there
         assert adapted(DEFAULTS[variant], RULES) != DEFAULTS[variant]

@@ -51,7 +51,6 @@ def test_defaults_follow_the_texts_as_long_as_the_study_lives(toy: Any, capsys: 
     told = "Defaults for short texts (14 words on average): word_dropout 0.0, embedding_dropout 0.3, label_smoothing"
     assert told in capsys.readouterr().out
     first = load_configuration(toy.load())
-    assert first.adaptations == ("few words", "short texts")
     assert first.base.limits == TextLimits(max_tokens=20, min_frequency=1)  # the first of them was asked for
     assert toy.run("--trials", 2) == 0
     output = capsys.readouterr().out
@@ -60,6 +59,12 @@ def test_defaults_follow_the_texts_as_long_as_the_study_lives(toy: Any, capsys: 
     assert load_configuration(toy.load()) == first
     assert toy.run("--trials", 1, "--name", "asked", "--min-frequency", 2) == 0
     assert "min_frequency 1" not in capsys.readouterr().out
+    assert load_configuration(toy.load("asked")).base.limits.min_frequency == 2
+    capsys.readouterr()
+    assert toy.run("--trials", 2, "--name", "asked") == 0  # as a study of before there were rules
+    output = capsys.readouterr().out
+    assert "Note: the study keeps the settings that it began with: min_frequency 2 (new studies: 1)." in output
+    assert "176 words known of 176" not in output
     assert load_configuration(toy.load("asked")).base.limits.min_frequency == 2
     assert toy.run("--trials", 2, "--min-frequency", 2) == 2
     assert "was started with --min-frequency 1" in capsys.readouterr().err

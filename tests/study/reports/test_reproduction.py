@@ -15,6 +15,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from models.lstm import LSTMConfig
+from study.adaptation import RULES
 from study.command_line import run_command
 from study.configuration import StudyConfig
 from study.model_settings import choose_settings
@@ -116,7 +117,6 @@ def test_every_option_that_affects_the_result_is_in_the_command(configuration: S
         pruner="none",
         seed=2,
         device="cpu",
-        adaptations=(),
     )
     words = shlex.split(search_command(optuna.create_study(study_name="another name"), other))
     told = {word[2:].removeprefix("no-").replace("-", "_") for word in words if word.startswith("--")}
@@ -133,7 +133,7 @@ def test_a_field_without_an_option_is_reported_and_left_out_of_the_command(
 ) -> None:
     base = configuration.base
     old = replace(configuration, base=replace(base, model=replace(base.model, embedding_dropout=0.25)))  # type: ignore[call-arg]
-    told = reproduction(toy.load(), old, retrain=False)
+    told = reproduction(toy.load(), old, retrain=False, rules=RULES)
     assert told.search == search_command(toy.load(), configuration)
     assert "gives a different study" in told.about
     assert isinstance(base.model, LSTMConfig)
@@ -145,29 +145,30 @@ def test_no_reproduction_is_promised_for_a_study_started_under_another_pruning_r
     toy: Any, configuration: StudyConfig
 ) -> None:
     study = toy.load()
-    assert "pruning rule" not in reproduction(study, configuration).versions
+    assert "pruning rule" not in reproduction(study, configuration, rules=RULES).versions
     before = dict(study.user_attrs["fingerprint"])
     del before["environment.pruning rule"]
     study.set_user_attr("fingerprint", before)
-    told = reproduction(study, configuration)
+    told = reproduction(study, configuration, rules=RULES)
     assert "gives a different study" in told.about
     assert f"pruning rule was 1 and is {PRUNING_RULE} now" in told.about
-    assert "bit for bit" in reproduction(study, replace(configuration, pruner="none")).about
+    assert "bit for bit" in reproduction(study, replace(configuration, pruner="none"), rules=RULES).about
 
 
 def test_the_same_bits_are_promised_for_a_cpu_only(toy: Any, configuration: StudyConfig) -> None:
     study = toy.load()
     study.set_user_attr("fingerprint", {**study.user_attrs["fingerprint"], "environment.device": "cuda"})
-    assert reproduction(study, configuration).about.endswith(
+    assert reproduction(study, configuration, rules=RULES).about.endswith(
         "this repeats the search, but not bit for bit: only a CPU promises that."
     )
 
 
 def test_options_with_their_default_values_are_left_out(toy: Any, configuration: StudyConfig) -> None:
     assert search_command(toy.load(), configuration) == (
-        "python -m study.run --trials 1 --workers 1 --data toy.csv --epochs 3 --precision float32 --max-tokens 20"
+        "python -m study.run --trials 1 --workers 1 --data toy.csv --epochs 3 --max-tokens 20 --min-frequency 1 "
+        "--precision float32"
     )
-    told = reproduction(toy.load(), configuration, seeds=5)
+    told = reproduction(toy.load(), configuration, seeds=5, rules=RULES)
     assert told.report == "python -m study.report --seeds 5"
     assert "the same trials, bit for bit" in told.about
 
@@ -203,6 +204,6 @@ def test_no_reproduction_is_promised_for_unfinished_trials_or_those_of_several_w
             user_attrs={WORKER: "machine"} | attributes,
         )
     )
-    told = reproduction(study, configuration, retrain=False)
+    told = reproduction(study, configuration, retrain=False, rules=RULES)
     assert sentence in told.about
     assert told.versions == {"torch": "1"}
