@@ -33,26 +33,31 @@ RULES = {
         "{words:,} in training",
         {"min_frequency": 1, "max_tokens": 1_000, "window": 200},
     ),
-    # Of seven words, each one is needed.
+    # Of seven words, nearly all are needed; the few that are dropped train <unk>.
     "short texts": Rule(
         lambda _words, mean: mean < SHORT_TEXTS,
-        "{mean:.0f} words on average",
-        {"min_frequency": 1, "word_dropout": 0.0, "embedding_dropout": 0.3, "label_smoothing": 0.0},
+        "{mean:.1f} words on average",
+        {"min_frequency": 1, "word_dropout": 0.1, "embedding_dropout": 0.3, "label_smoothing": 0.0},
     ),
 }
 
 
 def rules_for(settings: Settings, prepared: PreparedTexts) -> dict[str, str]:
-    """The names of the rules that apply to the training texts, with a detail that says why.
-
-    They are for networks of words that start from scratch; with word vectors, nothing was measured.
-    """
-    if settings.vectors or not find_learner(name_of(settings.model)).fits_budget:
+    """The names of the rules that apply to the training texts, with a detail that says why."""
+    if not may_follow_texts(settings):
         return {}
     lengths = prepared.training.lengths
     words, mean = int(lengths.sum()), float(lengths.mean())
     kinds = {name: rule for name, rule in RULES.items() if rule.applies(words, mean)}
     return {name: rule.detail.format(words=words, mean=mean) for name, rule in kinds.items()}
+
+
+def may_follow_texts(settings: Settings) -> bool:
+    """Whether there are rules for the model: for networks of words that start from scratch.
+
+    With word vectors, nothing was measured.
+    """
+    return find_learner(name_of(settings.model)).fits_budget and settings.vectors is None
 
 
 def changes_of(rules: Collection[str]) -> dict[str, Any]:

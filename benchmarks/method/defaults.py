@@ -186,7 +186,7 @@ def main() -> None:
             scores = macro_f1(labels[tested], classes[tested]), accuracy(labels[tested], classes[tested])
             loss = -np.log(of_label[model, variant][tested].clip(1e-9)).mean()
             shown = "".join(f"{number:10.4f}" for number in (*scores, loss))
-            print(f"{Path(name).stem:16}{model:8}{shown}{seconds[model, variant]:6.0f}  {variant}", flush=True)
+            print(f"{Path(name).name:16}{model:8}{shown}{seconds[model, variant]:6.0f}  {variant}", flush=True)
 
 
 if __name__ == "__main__":

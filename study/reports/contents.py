@@ -186,9 +186,9 @@ def _facts_on(prepared: PreparedTexts | None, configuration: StudyConfig) -> Tex
     return text_facts(prepared, None if configuration.base.pretrained else configuration.base.limits)
 
 
-def _rules_for(prepared: PreparedTexts | None, configuration: StudyConfig) -> Collection[str]:
-    """The rules by which a new study of the texts would have its defaults; none if the texts are gone."""
-    return () if prepared is None else rules_for(configuration.base, prepared)
+def _rules_for(prepared: PreparedTexts | None, configuration: StudyConfig) -> Collection[str] | None:
+    """The rules by which a new study of the texts would have its defaults; None if the texts are gone."""
+    return None if prepared is None else rules_for(configuration.base, prepared)
 
 
 def _outcome(winner: Confirmed, tested: HoldoutScores, search_trials: int) -> Outcome:

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 
 from data.source import DataSource
 from models.registry import DEFAULT_MODEL
+from study.adaptation import RULES, changes_of
 from study.configuration import StudyConfig
 from study.formatting import plural
 from study.model_settings import default_name, options_of, unsettable_fields
@@ -40,12 +41,12 @@ class Reproduction:
 
 
 def reproduction(
-    study: Study, configuration: StudyConfig, *, rules: Collection[str], **report_options: Any
+    study: Study, configuration: StudyConfig, *, rules: Collection[str] | None, **report_options: Any
 ) -> Reproduction:
     """How to reproduce the study.
 
-    `rules`: those of `study.adaptation` that apply to its texts; `report_options`: the options of `study.report` that
-    are not the default.
+    `rules`: those of `study.adaptation` that apply to its texts; None: that is not known, as the texts are gone.
+    `report_options`: the options of `study.report` that are not the default.
     """
     source = configuration.source
     place = "In a folder without a study.db"
@@ -71,10 +72,10 @@ def reproduction(
             f"{place}, this repeats the search, but not with the same trials: several workers ran this study together, "
             "so what the sampler and the pruner knew depended on which trial ended first."
         )
-    differing = unsettable_fields(configuration.base, rules) | _foreign_pruning(study, configuration)
+    differing = _changed_settings(configuration, rules) | _foreign_pruning(study, configuration)
     if foreign := differing | _other_precision(study, configuration):
         changes = ", ".join(f"{name} was {value} and is {usual} now" for name, (value, usual) in foreign.items())
-        about = f"This gives a different study: settings have changed since ({changes})."
+        about = f"This gives a different study, with other settings ({changes})."
     environment = {
         key.removeprefix(ENVIRONMENT): value
         for key, value in study.user_attrs[FINGERPRINT].items()
@@ -83,6 +84,13 @@ def reproduction(
     return Reproduction(
         search_command(study, configuration), _command("study.report", report_options), about, environment
     )
+
+
+def _changed_settings(configuration: StudyConfig, rules: Collection[str] | None) -> dict[str, tuple[Any, Any]]:
+    """The values and current defaults of what no option sets, where they are known to differ."""
+    differing = unsettable_fields(configuration.base, rules or ())
+    unknown = changes_of(RULES) if rules is None else {}
+    return {field: both for field, both in differing.items() if field not in unknown}
 
 
 def search_command(study: Study, configuration: StudyConfig) -> str:

@@ -38,9 +38,10 @@ def with_encoder(configuration: StudyConfig, console: Console) -> StudyConfig:
 def prepare_texts(
     configuration: StudyConfig, console: Console, *, device: torch.device, warn: bool = True
 ) -> PreparedTexts:
-    """Prepare the texts and what else the trials share, see `prepare_shared`. Raises `UserError`."""
+    """Prepare the texts and what else the trials share, and say what they are; see the functions below."""
     prepared = open_texts(configuration, console)
-    prepare_shared(configuration, prepared, console, device=device, warn=warn)
+    prepare_shared(configuration, prepared, console, device=device)
+    tell_texts(configuration, prepared, console, warn=warn)
     return prepared
 
 
@@ -63,18 +64,12 @@ def open_texts(configuration: StudyConfig, console: Console) -> PreparedTexts:
 
 
 def prepare_shared(
-    configuration: StudyConfig, prepared: PreparedTexts, console: Console, *, device: torch.device, warn: bool = True
+    configuration: StudyConfig, prepared: PreparedTexts, console: Console, *, device: torch.device
 ) -> None:
-    """Say what the texts are, and prepare what else the trials share: word vectors, features of a frozen encoder.
+    """Prepare what the trials share besides the texts: word vectors, features of a frozen encoder, on the `device`.
 
-    These are computed on the `device`; `warn`: of what may spoil scores. Raises `UserError`.
+    Raises `UserError`.
     """
-    console.print(
-        f"Texts: {describe_training_texts(configuration.base, prepared)} for training, "
-        f"{len(prepared.validation):,} for validation, "
-        f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
-        f"{describe_words(configuration.base, prepared)}."
-    )
     base = configuration.base
     if source := base.vectors:
         vectors = prepare_vectors(
@@ -82,10 +77,21 @@ def prepare_shared(
         )
         counts = prepared.word_counts[: base.limits.kept_words(prepared.word_counts)]
         console.print(f"Vectors: {source.name}, {vectors.coverage(counts)}.")
+    compute_features(configuration, prepared, console, device=device)
+
+
+def tell_texts(configuration: StudyConfig, prepared: PreparedTexts, console: Console, *, warn: bool = True) -> None:
+    """Say what the texts are, and what was noticed; `warn`: of what may spoil scores, too."""
+    base = configuration.base
+    console.print(
+        f"Texts: {describe_training_texts(base, prepared)} for training, "
+        f"{len(prepared.validation):,} for validation, "
+        f"{prepared.test_texts:,} held back for the test; {len(prepared.classes)} classes; "
+        f"{describe_words(base, prepared)}."
+    )
     truncated = truncated_texts(prepared.training, base.limits.max_tokens) if base.pretrained is None else None
     for note in (*prepared.notes, *(warnings_about(prepared, truncated) if warn else [])):
         console.print(f"Note: {note}")
-    compute_features(configuration, prepared, console, device=device)
 
 
 def training_texts(settings: Settings, prepared: PreparedTexts) -> int:

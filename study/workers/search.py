@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from preprocessing.prepared import PreparedTexts
-from study.adaptation import RULES, adapted, changes_of, rules_for, values_of
+from study.adaptation import RULES, adapted, changes_of, may_follow_texts, rules_for, values_of
 from study.configuration import StudyConfig, with_training
 from study.errors import StudyError
 from study.formatting import describe_search, plural, safe_url
@@ -21,7 +21,7 @@ from study.storage.retrying import STORAGE_ERRORS
 from study.storage.studies import check_name, opened_study
 from study.storage.trial_queue import TrialQueue
 from study.storage.urls import parse_url, sqlite_file
-from study.trials.texts import open_texts, prepare_shared, training_texts, with_encoder
+from study.trials.texts import open_texts, prepare_shared, tell_texts, training_texts, with_encoder
 from study.workers.deployment import Deployment
 from study.workers.devices import choose_precision, find_study_device
 from study.workers.display import summarize
@@ -53,11 +53,12 @@ def search_study(
     device = find_study_device(configuration.device) if cluster is None else torch.device("cpu")
     configuration = with_encoder(configuration, console)
     prepared = open_texts(configuration, console)
+    prepare_shared(configuration, prepared, console, device=device)
     configuration, chosen = _follow_texts(configuration, prepared, asked)
     configuration, precision = _choose_precision(configuration, device if cluster is None else None)
     with opened_study(url, name, configuration, device=device, trials=trials, chosen=chosen | precision) as opened:
         queue, configuration, notes = opened
-        prepare_shared(configuration, prepared, console, device=device)
+        tell_texts(configuration, prepared, console)
         for note in notes:
             console.print(f"Note: {note}")
         finished = len(finished_trials(queue.study))
@@ -81,7 +82,10 @@ def _follow_texts(
     if asked is None:
         return configuration, set()
     budget = usual_budget(base, training_texts(base, prepared)) if "epochs" not in asked else {}
-    may_follow = {*changes_of(RULES), *(budget if base.training.budget_texts is None else ())}
+    if "patience" in asked:
+        budget.pop("patience", None)
+    may_follow = {*(changes_of(RULES) if may_follow_texts(base) else ())}
+    may_follow |= {*(budget if base.training.budget_texts is None else ())}
     configuration = replace(configuration, base=adapted(base, rules_for(base, prepared), asked=asked))
     return with_training(configuration, budget), may_follow - set(asked)
 
@@ -102,10 +106,11 @@ def _announce(
     console.print(describe_search(configuration))
     values, told = values_of(configuration.base), set(asked or ())
     for rule, detail in ({} if asked is None else rules_for(configuration.base, prepared)).items():
-        changes = {name: value for name, value in changes_of([rule]).items() if values.get(name) == value}
-        if shown := [f"{name} {value}" for name, value in changes.items() if name not in told]:
-            console.print(f"Defaults for {rule} ({detail}): {', '.join(shown)}.")
+        changes = {name: value for name, value in changes_of([rule]).items() if name in values and name not in told}
         told |= changes.keys()
+        if changes and changes.items() <= values.items():  # a study of before the rule has its own
+            shown = ", ".join(f"{name} {value}" for name, value in changes.items())
+            console.print(f"Defaults for {rule} ({detail}): {shown}.")
     if training.epoch_texts is not None and training.epoch_texts < texts:
         console.print(
             f"Budget: {plural(training.epochs, 'epoch')} of {training.epoch_texts:,} of the {texts:,} training texts "

@@ -12,7 +12,7 @@ from preprocessing.cache import CacheEntry
 from preprocessing.encoding import EncodedTexts
 from preprocessing.prepared import PreparedTexts
 from preprocessing.word_vector_files import VectorsError
-from study.adaptation import PARTS, RULES, adapted, changes_of, rules_for
+from study.adaptation import PARTS, RULES, adapted, changes_of, may_follow_texts, rules_for
 from study.command_line import run_command
 from study.errors import StudyError
 from study.model_settings import (
@@ -191,8 +191,8 @@ def prepared_of(lengths: list[int]) -> PreparedTexts:
     [
         ([100] * 1_999, {"few words": "199,900 in training"}),
         ([100] * 2_000, {}),
-        ([20, 38] * 100, {"few words": "5,800 in training", "short texts": "29 words on average"}),
-        ([29] * 10_000, {"short texts": "29 words on average"}),
+        ([20, 38] * 100, {"few words": "5,800 in training", "short texts": "29.0 words on average"}),
+        ([29] * 10_000, {"short texts": "29.0 words on average"}),
         ([30] * 10_000, {}),
     ],
 )
@@ -214,13 +214,21 @@ def test_there_are_no_rules_for_word_vectors(tmp_path: Path) -> None:
     assert rules_for(choose_settings("lstm", {"vectors": str(file)}), prepared_of([9] * 99)) == {}
 
 
+@pytest.mark.parametrize("options", [{}, {"vectors": "glove"}])
+def test_only_networks_that_start_from_scratch_follow_the_texts(options: dict[str, Any]) -> None:
+    assert may_follow_texts(choose_settings("lstm", options)) == (not options)
+    assert may_follow_texts(choose_settings("cnn", options)) == (not options)
+    assert not may_follow_texts(DEFAULTS["linear"])
+    assert not may_follow_texts(DEFAULTS["bert-full"])
+
+
 def test_rules_change_what_the_user_has_not_asked_for() -> None:
     options = {"max_tokens": 50, "epochs": 3, "vectors": None}
     asked = asked_fields(options)
     assert asked == {"max_tokens", "epochs"}
     settings = adapted(choose_settings("lstm", options), RULES, asked=asked)
     assert (settings.limits.max_tokens, settings.limits.min_frequency) == (50, 1)
-    assert (settings.training.label_smoothing, settings.model.word_dropout) == (0, 0)  # type: ignore[union-attr]
+    assert (settings.training.label_smoothing, settings.model.word_dropout) == (0, 0.1)  # type: ignore[union-attr]
     assert options_of(settings) == {"model": "lstm", "epochs": 3, "max_tokens": 50, "min_frequency": 1}
     assert not unsettable_fields(settings, RULES)
     assert unsettable_fields(settings).keys() == {"word_dropout", "embedding_dropout", "label_smoothing", "window"}

@@ -21,7 +21,9 @@ from models.training.config import TrainingConfig
 from models.training.precision import Precision
 from models.training.scores import Metric
 from preprocessing.batches import TextLimits
+from study.command_line import run_command
 from study.configuration import StudyConfig
+from study.run import app
 from study.run import run as run_function
 from study.storage.studies import load_configuration
 
@@ -48,7 +50,7 @@ def test_a_study_is_run_stored_and_printed(toy: Any, capsys: Capture) -> None:
 
 def test_defaults_follow_the_texts_as_long_as_the_study_lives(toy: Any, capsys: Capture) -> None:
     assert toy.run("--trials", 1) == 0
-    told = "Defaults for short texts (14 words on average): word_dropout 0.0, embedding_dropout 0.3, label_smoothing"
+    told = "Defaults for short texts (14.0 words on average): word_dropout 0.1, embedding_dropout 0.3, label_smoothing"
     assert told in capsys.readouterr().out
     first = load_configuration(toy.load())
     assert first.base.limits == TextLimits(max_tokens=20, min_frequency=1)  # the first of them was asked for
@@ -68,6 +70,14 @@ def test_defaults_follow_the_texts_as_long_as_the_study_lives(toy: Any, capsys: 
     assert load_configuration(toy.load("asked")).base.limits.min_frequency == 2
     assert toy.run("--trials", 2, "--min-frequency", 2) == 2
     assert "was started with --min-frequency 1" in capsys.readouterr().err
+
+
+def test_other_models_follow_no_texts(toy: Any, capsys: Capture) -> None:
+    command = ["--data", str(toy.csv), "--model", "linear", "--workers", "1", "--trials"]
+    assert run_command(app, [*command, "1", "--min-frequency", "2"]) == 0
+    assert "Defaults for" not in capsys.readouterr().out
+    assert run_command(app, [*command, "2"]) == 2
+    assert "was started with --min-frequency 2" in capsys.readouterr().err
 
 
 def test_the_configuration_can_be_loaded_from_the_stored_study(toy: Any) -> None:

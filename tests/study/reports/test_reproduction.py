@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
+from rich.console import Console
 
 from models.lstm import LSTMConfig
 from study.adaptation import RULES
@@ -20,6 +21,7 @@ from study.command_line import run_command
 from study.configuration import StudyConfig
 from study.model_settings import choose_settings
 from study.report import app
+from study.reports.contents import search_report
 from study.reports.folder import folder_name
 from study.reports.reproduction import DEFAULTS, reproduction, search_command
 from study.run import run
@@ -207,3 +209,17 @@ def test_no_reproduction_is_promised_for_unfinished_trials_or_those_of_several_w
     told = reproduction(study, configuration, retrain=False, rules=RULES)
     assert sentence in told.about
     assert told.versions == {"torch": "1"}
+
+
+def test_what_the_texts_decide_is_not_called_changed_when_they_are_gone(toy: Any, configuration: StudyConfig) -> None:
+    assert "different study" in reproduction(toy.load(), configuration, rules=()).about
+    assert "bit for bit" in reproduction(toy.load(), configuration, rules=None).about
+    base = configuration.base
+    old = replace(configuration, base=replace(base, training=replace(base.training, gradient_norm=2.0)))
+    assert "gradient_norm was 2.0" in reproduction(toy.load(), old, rules=None).about
+
+
+def test_a_report_knows_what_the_texts_have_decided(toy: Any, configuration: StudyConfig) -> None:
+    told = search_report(toy.load(), configuration, Console(quiet=True)).reproduction
+    assert "bit for bit" in told.about
+    assert "--min-frequency 1" in told.search
