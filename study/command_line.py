@@ -181,7 +181,7 @@ def interruptible(kept: str = "", *, module: str | None = None, stderr: bool = F
 
 def command_again(module: str, arguments: list[str]) -> str:
     """The command line to start again; a password in a URL is masked."""
-    from study.formatting import safe_url
+    from study.errors import safe_url  # loads no torch, which may be half imported
 
     shown = []
     for argument in arguments:

@@ -1,10 +1,8 @@
-"""Formats names, numbers and URLs for users."""
+"""Formats names and numbers for users."""
 
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from study.configuration import StudyConfig
 from study.search_space import describe
@@ -56,13 +54,3 @@ def parameter_words(name: str) -> str:
 
 def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def safe_url(url: str) -> str:
-    """The URL with its passwords masked."""
-    try:
-        parsed = make_url(url)
-    except (SQLAlchemyError, ValueError):
-        return "***"
-    secret = {name: "masked" for name in parsed.query if "password" in name.lower()}
-    return parsed.update_query_dict(secret).render_as_string(hide_password=True)

@@ -1,7 +1,6 @@
 """The contents of a report: the search, its confirmation, the test, the verdict."""
 
 import statistics
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,6 @@ from models.baselines import PUBLISHED, PublishedResult
 from models.training.calibration import Bin, expected_calibration_error, reliability
 from models.training.scores import SCORES, ClassScores, Metric, confusion, per_class_scores
 from preprocessing.prepared import PreparedTexts
-from study.adaptation import rules_for
 from study.analysis.findings import Findings, find
 from study.analysis.linear_look import LinearLook, linear_look
 from study.analysis.texts import TextFacts, text_facts
@@ -29,7 +27,7 @@ from study.confirmation.pruning_audit import Audit
 from study.confirmation.trainings import Confirmed, LeftOut
 from study.confirmation.verdict import Verdict, judge
 from study.reports.reproduction import Reproduction, reproduction
-from study.reports.texts import find_texts
+from study.reports.texts import find_texts, rules_of
 from study.storage.queries import finished_trials, seconds_of
 from study.storage.snapshots import snapshot
 
@@ -128,7 +126,7 @@ def search_report(study: Study, configuration: StudyConfig, console: Console) ->
         study,
         configuration,
         find(study, configuration),
-        reproduction(study, configuration, rules=_rules_for(prepared, configuration), retrain=False),
+        reproduction(study, configuration, rules=rules_of(prepared, configuration), retrain=False),
         texts=_facts_on(prepared, configuration),
     )
 
@@ -165,7 +163,7 @@ def confirmed_report(confirmation: Confirmation, console: Console, *, single: bo
         reproduction(
             search,
             configuration,
-            rules=_rules_for(prepared, configuration),
+            rules=rules_of(prepared, configuration),
             **confirmation.extent.non_defaults(),
             **options,
         ),
@@ -184,11 +182,6 @@ def _facts_on(prepared: PreparedTexts | None, configuration: StudyConfig) -> Tex
     if prepared is None:
         return None
     return text_facts(prepared, None if configuration.base.pretrained else configuration.base.limits)
-
-
-def _rules_for(prepared: PreparedTexts | None, configuration: StudyConfig) -> Collection[str] | None:
-    """The rules by which a new study of the texts would have its defaults; None if the texts are gone."""
-    return None if prepared is None else rules_for(configuration.base, prepared)
 
 
 def _outcome(winner: Confirmed, tested: HoldoutScores, search_trials: int) -> Outcome:

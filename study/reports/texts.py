@@ -1,13 +1,14 @@
 """What a report tells about the texts of a study: tables, and for a look at them before any search, sentences."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from data.errors import UserError
 from preprocessing.prepared import PreparedTexts, prepare_for_search
+from study.adaptation import rules_for
 from study.analysis.linear_look import LinearLook
 from study.analysis.texts import QUANTILES, TextFacts, describe_truncated
 from study.configuration import StudyConfig
@@ -32,6 +33,11 @@ def find_texts(configuration: StudyConfig, console: Console) -> PreparedTexts | 
             )
         except UserError:
             return None
+
+
+def rules_of(prepared: PreparedTexts | None, configuration: StudyConfig) -> Collection[str] | None:
+    """The rules by which a new study of the texts would have its defaults; None if the texts are gone."""
+    return None if prepared is None else rules_for(configuration.base, prepared)
 
 
 def text_tables(facts: TextFacts) -> list[Table]:

@@ -11,8 +11,7 @@ import sqlalchemy
 from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from study.errors import StudyError
-from study.formatting import safe_url
+from study.errors import StudyError, safe_url
 from study.storage.file_lock import file_lock
 from study.storage.retrying import STORAGE_ERRORS, RetryingStorage, reason_of, until_it_answers
 from study.storage.urls import RETRY_SECONDS, locks_beside, parse_url, sqlite_file

@@ -46,7 +46,7 @@ def note_verdict(study: Study, sentences: Sequence[str], page: Path) -> None:
 
 def browse_command(url: str, artifact_dir: str | None) -> str:
     """The command that opens the dashboard; a password in the URL is masked."""
-    from study.formatting import safe_url
+    from study.errors import safe_url
 
     command = ["optuna-dashboard", safe_url(url)]
     if artifact_dir is not None:

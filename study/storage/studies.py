@@ -17,8 +17,7 @@ from optuna.trial import TrialState
 from models.learners.learner import Settings
 from study.adaptation import PARTS, values_of
 from study.configuration import StudyConfig
-from study.errors import StudyError
-from study.formatting import safe_url
+from study.errors import StudyError, safe_url
 from study.model_settings import FIELDS
 from study.sampling import make_pruner, make_sampler
 from study.search_space import default_parameters

@@ -12,8 +12,8 @@ from rich.console import Console
 from preprocessing.prepared import PreparedTexts
 from study.adaptation import RULES, adapted, changes_of, may_follow_texts, rules_for, values_of
 from study.configuration import StudyConfig, with_training
-from study.errors import StudyError
-from study.formatting import describe_search, plural, safe_url
+from study.errors import StudyError, safe_url
+from study.formatting import describe_search, plural
 from study.model_settings import DEFAULTS, usual_budget, variant_of
 from study.storage.dashboard import browse_command
 from study.storage.queries import finished_trials

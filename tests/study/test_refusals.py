@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import fields, replace
 from typing import Any
 
@@ -226,3 +228,13 @@ def test_a_database_with_two_names_is_refused(toy: Any, capsys: Capture) -> None
     assert "study.db has 2 names (hard links)" in error
     (toy.folder / "other.db").unlink()
     assert toy.run("--trials", 2) == 0
+
+
+def test_the_line_after_ctrl_c_needs_no_torch_which_may_be_half_imported() -> None:
+    arguments = ["--storage", "postgresql://me:secret@host/db"]
+    code = f"import sys; from study.command_line import command_again; print(command_again('study.run', {arguments}))"
+    command = [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told, has_torch = done.stdout.splitlines()
+    assert "me:***@host" in told
+    assert has_torch == "False"

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from study.command_line import command_again, run_command
-from study.formatting import safe_url
+from study.errors import safe_url
 from study.report import app as report_app
 from study.storage.studies import started_studies
 
